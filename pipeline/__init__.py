@@ -1,0 +1,24 @@
+"""A reproducible, experiment-tracked pipeline for image classification.
+
+Every file in this package is a DVC stage and every folder is a floor; imports only go down
+(docs/architecture.md). The variables below have to be set before a library reads them, so they
+are set where every entry passes first; a value from the user's environment wins.
+"""
+
+import importlib.util
+import os
+import sys
+
+# Python calls itself "-m" while it looks for `python -m pipeline.<stage>`: the one moment at which a
+# missing package can still be explained. DVC runs whatever `python` comes first on the PATH.
+if sys.argv[:1] == ["-m"] and not all(map(importlib.util.find_spec, ("keras", "mlflow", "pydantic"))):
+    sys.exit(
+        f"The pipeline's packages are not installed for {sys.executable}.\n"
+        "  to mend:  activate its environment ('. .venv/bin/activate'), or use 'make repro', which makes it"
+    )
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up lines
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # bitwise reproduction is claimed for CPUs
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -1,0 +1,122 @@
+"""Files that appear whole or not at all.
+
+Everything is written beside its destination and renamed into place, so that a kill or a full disk
+never leaves half a file under a real name.
+"""
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.foundation.errors import PipelineError
+
+# Reading the umask sets it for a moment, so it is read once, before there are threads.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+@contextmanager
+def disk_errors_explained(path: Path) -> Iterator[None]:
+    """Turn "no space left" and "permission denied" on writing `path` into a PipelineError.
+
+    Another file that the block could not open (a source image, say) is not blamed on `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise PipelineError(
+                f"The disk is full: {path} could not be written.",
+                remedy="free some space and run the same command again; nothing was lost",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and _is_beside(error.filename, path):
+            raise PipelineError(
+                f"{path} could not be written.",
+                found=os.strerror(error.errno),
+                remedy="give yourself write access to that place",
+            ) from error
+        raise
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; renamed to `path` when the block ends well, else deleted."""
+    with disk_errors_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_UMASK)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder`; takes its place when the block ends well, else deleted."""
+    with disk_errors_explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_UMASK)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented JSON with a final newline; NaN and infinity are refused, as JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file that an earlier stage wrote."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise PipelineError(
+            f"{path} is not valid JSON.",
+            found=str(error),
+            remedy="delete it and run 'dvc repro', which writes it again",
+        ) from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that an earlier stage wrote."""
+    return require(path).read_text(encoding="utf-8")
+
+
+def require(path: Path) -> Path:
+    """`path` itself, or a PipelineError that says how to make it."""
+    if not path.exists():
+        raise PipelineError(
+            f"{path} is missing.",
+            expected="a file that an earlier stage writes",
+            remedy="run 'dvc repro', or 'dvc checkout' if it was made before",
+        )
+    return path
+
+
+def _is_beside(filename: object, path: Path) -> bool:
+    """Whether an OSError's file is `path`, a temporary beside it or a folder above it; None may be."""
+    if not isinstance(filename, str | bytes):
+        return True
+    file, folder = Path(os.fsdecode(filename)).absolute(), path.parent.absolute()
+    return folder.is_relative_to(file) or file.is_relative_to(folder)

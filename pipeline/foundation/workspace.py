@@ -1,0 +1,128 @@
+"""Every path of the project, in one place."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+SUBSETS = ("train", "validation", "test")
+CANDIDATES = ("baseline", "transfer", "tuned")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The project's folders as seen by a stage.
+
+    `root` holds params.yaml and what the stages read and write. `home` is the place whose contents
+    outlive the run: in a queued or temporary DVC experiment `root` is a copy that is deleted
+    afterwards and `home` the project that it was copied from; otherwise the two are the same.
+    """
+
+    root: Path
+    home: Path
+
+    @classmethod
+    def from_environment(cls) -> "Workspace":
+        """The workspace of this process: the current folder, and $DVC_ROOT where DVC sets it."""
+        root = Path.cwd().resolve()
+        return cls(root=root, home=Path(os.environ.get("DVC_ROOT") or root).resolve())
+
+    # what people write
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "dvc.lock"
+
+    # fetch
+    @property
+    def raw(self) -> Path:
+        """images.tar, catalogue.csv, rejected.csv and source.json."""
+        return self.root / "data" / "raw"
+
+    # split
+    @property
+    def split(self) -> Path:
+        return self.root / "data" / "split" / "split.csv"
+
+    @property
+    def split_metrics(self) -> Path:
+        return self.root / "metrics" / "split.json"
+
+    # preprocess
+    @property
+    def arrays(self) -> Path:
+        """A folder per subset, preprocessing.json and statistics.json."""
+        return self.root / "data" / "arrays"
+
+    # train_baseline, train_transfer, tune
+    def model(self, candidate: str) -> Path:
+        """model.keras, history.csv and card.json of a trained candidate."""
+        return self.root / "models" / candidate
+
+    # evaluate
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics"
+
+    @property
+    def scores(self) -> Path:
+        return self.metrics / "evaluate.json"
+
+    @property
+    def per_class_scores(self) -> Path:
+        return self.metrics / "per_class.csv"
+
+    @property
+    def comparisons(self) -> Path:
+        return self.metrics / "comparisons.json"
+
+    @property
+    def references(self) -> Path:
+        return self.metrics / "references.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.metrics / "predictions"
+
+    @property
+    def plots(self) -> Path:
+        return self.metrics / "plots"
+
+    @property
+    def best(self) -> Path:
+        return self.root / "models" / "best.json"
+
+    # report
+    @property
+    def report(self) -> Path:
+        return self.metrics / "report"
+
+    # what outlives a run and is no output of DVC's
+    @property
+    def resume(self) -> Path:
+        """Checkpoints and tuner state of trainings that have not ended yet."""
+        return self.home / ".resume"
+
+    @property
+    def journal(self) -> Path:
+        """What was recorded and not yet delivered to MLflow."""
+        return self.home / ".journal"
+
+    @property
+    def downloads(self) -> Path:
+        """Downloaded data sets, shared by all experiments."""
+        return self.home / ".downloads"
+
+    @property
+    def tracking_database(self) -> Path:
+        return self.home / "mlflow.db"
+
+    @property
+    def tracking_artifacts(self) -> Path:
+        return self.home / "mlartifacts"
+
+    def resolve_location(self, location: str) -> Path:
+        """A path from params.yaml: absolute, or relative to the project (also in a queued experiment)."""
+        return (self.home / Path(location).expanduser()).resolve()
