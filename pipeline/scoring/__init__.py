@@ -1,0 +1,1 @@
+"""How good predictions are: scores, calibration, intervals, paired tests, references. No TensorFlow."""

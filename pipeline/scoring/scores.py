@@ -1,0 +1,199 @@
+"""Classification scores of one model on one subset."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.foundation.params import EvaluateParams
+from pipeline.scoring.calibration import Calibration, calibrate
+from pipeline.scoring.intervals import Bootstrap, Interval, percentile_interval, resample
+from pipeline.scoring.predictions import Predictions
+
+_DECIMALS = 6  # finer than one image in a million; keeps the metrics in git short
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Precision, recall and F1 of each class, float64, (K,), and its number of images, int64, (K,).
+
+    A ratio without a denominator (a class never predicted, a class without images) is 0.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    support: np.ndarray
+    occurs: np.ndarray
+    """bool, (K,): the class has images or is predicted; only such classes count in macro averages."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of one model on one subset.
+
+    Macro averages are means over the classes that occur among the labels or the predictions;
+    weighted averages weigh each class by its number of images.
+
+    Attributes:
+      top_k_accuracy: share of images whose class is among the `top_k` most probable ones.
+      log_loss: mean negative natural logarithm of the actual class's probability.
+      brier_score: mean over images of the squared distance between the probabilities and the one-hot
+        label, summed over the classes: 0 (perfect) to 2 (Brier, 1950).
+      confusion: int64, (K, K); rows are actual, columns predicted classes.
+    """
+
+    accuracy: float
+    accuracy_interval: Interval
+    top_k: int
+    top_k_accuracy: float
+    precision_macro: float
+    recall_macro: float
+    f1_macro: float
+    f1_macro_interval: Interval
+    precision_weighted: float
+    recall_weighted: float
+    f1_weighted: float
+    log_loss: float
+    brier_score: float
+    images: int
+    classes: ClassScores
+    confusion: np.ndarray
+    calibration: Calibration
+
+    def to_json(self) -> dict[str, float | int]:
+        """The scores that are single numbers, rounded, as metrics/evaluate.json holds them."""
+        values = {
+            "accuracy": self.accuracy,
+            "accuracy_low": self.accuracy_interval.low,
+            "accuracy_high": self.accuracy_interval.high,
+            f"top_{self.top_k}_accuracy": self.top_k_accuracy,
+            "precision_macro": self.precision_macro,
+            "recall_macro": self.recall_macro,
+            "f1_macro": self.f1_macro,
+            "f1_macro_low": self.f1_macro_interval.low,
+            "f1_macro_high": self.f1_macro_interval.high,
+            "precision_weighted": self.precision_weighted,
+            "recall_weighted": self.recall_weighted,
+            "f1_weighted": self.f1_weighted,
+            "log_loss": self.log_loss,
+            "brier_score": self.brier_score,
+            "ece": self.calibration.expected_error,
+        }
+        return {**{name: rounded(value) for name, value in values.items()}, "images": self.images}
+
+
+def rounded(value: float) -> float:
+    """A score as it is written to a file."""
+    return round(float(value), _DECIMALS)
+
+
+def score(predictions: Predictions, params: EvaluateParams, seed: int) -> Scores:
+    """All scores; `seed` is that of the bootstrap's generator."""
+    bootstrap = Bootstrap(params.bootstrap_samples, params.confidence, seed)
+    confusion = confusion_matrix(predictions)
+    classes = class_scores(np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
+    weights = classes.support / classes.support.sum()
+    return Scores(
+        accuracy=float(predictions.right.mean()),
+        accuracy_interval=accuracy_interval(predictions, bootstrap),
+        top_k=params.top_k,
+        top_k_accuracy=top_k_accuracy(predictions, params.top_k),
+        precision_macro=float(_macro(classes.precision, classes.occurs)),
+        recall_macro=float(_macro(classes.recall, classes.occurs)),
+        f1_macro=float(_macro(classes.f1, classes.occurs)),
+        f1_macro_interval=f1_macro_interval(confusion, bootstrap),
+        precision_weighted=float(weights @ classes.precision),
+        recall_weighted=float(weights @ classes.recall),
+        f1_weighted=float(weights @ classes.f1),
+        log_loss=log_loss(predictions),
+        brier_score=brier_score(predictions),
+        images=len(predictions),
+        classes=classes,
+        confusion=confusion,
+        calibration=calibrate(predictions, params.calibration_bins),
+    )
+
+
+def confusion_matrix(predictions: Predictions) -> np.ndarray:
+    """int64, (K, K): number of images per actual (row) and predicted (column) class."""
+    size = predictions.num_classes
+    cells = predictions.labels * size + predictions.predicted
+    return np.bincount(cells, minlength=size * size).reshape(size, size)
+
+
+def class_scores(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> ClassScores:
+    """Scores of each class from counts, int64, (..., K): right ones, images and predictions of it."""
+    return ClassScores(
+        precision=_ratio(hits, predicted),
+        recall=_ratio(hits, actual),
+        f1=_ratio(2 * hits, actual + predicted),
+        support=actual,
+        occurs=actual + predicted > 0,
+    )
+
+
+def top_k_accuracy(predictions: Predictions, k: int) -> float:
+    """Share of images whose class is among the k most probable; of equal ones the first counts as higher.
+
+    With k of at least the number of classes it is 1.
+    """
+    probabilities = predictions.probabilities
+    own = np.take_along_axis(probabilities, predictions.labels[:, np.newaxis], axis=1)
+    comes_first = np.arange(predictions.num_classes) < predictions.labels[:, np.newaxis]
+    ahead = (probabilities > own) | ((probabilities == own) & comes_first)
+    return float((ahead.sum(axis=1) < k).mean())
+
+
+def log_loss(predictions: Predictions) -> float:
+    """Mean of -ln(probability of the actual class).
+
+    As in scikit-learn, no probability counts as less than float32's epsilon, 1.2e-7, so that one
+    certain error costs 15.9 instead of infinity.
+    """
+    own = predictions.probabilities[np.arange(len(predictions)), predictions.labels].astype(np.float64)
+    return float(-np.log(np.clip(own, np.finfo(np.float32).eps, 1.0)).mean())
+
+
+def brier_score(predictions: Predictions) -> float:
+    """Mean over images of the sum over classes of (probability - one-hot label) squared: 0 to 2."""
+    one_hot = np.eye(predictions.num_classes)[predictions.labels]
+    return float(((predictions.probabilities - one_hot) ** 2).sum(axis=1).mean())
+
+
+def accuracy_interval(predictions: Predictions, bootstrap: Bootstrap) -> Interval:
+    hits = int(predictions.right.sum())
+    counts = np.array([hits, len(predictions) - hits])
+    return percentile_interval(resample(counts, bootstrap)[:, 0] / len(predictions), bootstrap.confidence)
+
+
+def f1_macro_interval(confusion: np.ndarray, bootstrap: Bootstrap) -> Interval:
+    """The interval of macro F1, from resamples of the confusion matrix, int64, (K, K)."""
+    actual, predicted = np.nonzero(confusion)
+    resamples = resample(confusion[actual, predicted], bootstrap)
+    size = len(confusion)
+    diagonal = actual == predicted
+    classes = class_scores(
+        hits=_sum_by_class(resamples[:, diagonal], actual[diagonal], size),
+        actual=_sum_by_class(resamples, actual, size),
+        predicted=_sum_by_class(resamples, predicted, size),
+    )
+    return percentile_interval(_macro(classes.f1, classes.occurs), bootstrap.confidence)
+
+
+def _sum_by_class(counts: np.ndarray, classes: np.ndarray, size: int) -> np.ndarray:
+    """Sum the columns of `counts`, (samples, cells), that belong to the same class: (samples, size)."""
+    sums = np.zeros((len(counts), size), dtype=np.int64)
+    order = np.argsort(classes, kind="stable")
+    present, starts = np.unique(classes[order], return_index=True)
+    if len(present):
+        sums[:, present] = np.add.reduceat(counts[:, order], starts, axis=1)
+    return sums
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.where(denominator > 0, numerator / np.maximum(denominator, 1), 0.0)
+
+
+def _macro(values: np.ndarray, occurs: np.ndarray) -> np.ndarray:
+    """Mean over the last axis, where the class occurs."""
+    return np.mean(values, axis=-1, where=occurs)
