@@ -1,0 +1,1 @@
+"""Images as bytes and arrays: sources, archives, catalogue, splitting, decoding, augmentation."""

@@ -1,0 +1,67 @@
+"""Decoded images of one size as arrays on disk, read through memory maps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.foundation.digests import digest_file, digest_json
+from pipeline.foundation.files import read_json, require, write_json
+
+_ARRAYS = ("images", "labels", "ids")
+
+
+@dataclass(frozen=True)
+class ImageArrays:
+    """One subset of a data set.
+
+    Attributes:
+      images: uint8, (N, height, width, channels); a read-only memory map when loaded.
+      labels: int64, (N,); index into the class names.
+      ids: int64, (N,); rows of the catalogue.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+    def __post_init__(self) -> None:
+        assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.shape)
+        assert len(self.images) == len(self.labels) == len(self.ids)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def load(cls, folder: Path) -> "ImageArrays":
+        """Raises PipelineError where a file is missing."""
+        images = np.load(require(folder / "images.npy"), mmap_mode="r")
+        return cls(images, np.load(require(folder / "labels.npy")), np.load(require(folder / "ids.npy")))
+
+
+def arrays_digest(folders: list[Path]) -> str:
+    """One digest over the arrays of several subsets: the identity of the data a model has seen."""
+    files = [folder / f"{name}.npy" for folder in folders for name in _ARRAYS]
+    return digest_json([digest_file(require(file)) for file in files])
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Mean and standard deviation of every channel over the training subset, in grey levels 0 to 255."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> "ChannelStatistics":
+        return cls.from_json(read_json(path))
+
+    @classmethod
+    def from_json(cls, values: dict[str, list[float]]) -> "ChannelStatistics":
+        return cls(mean=tuple(values["mean"]), std=tuple(values["std"]))
+
+    def to_json(self) -> dict[str, list[float]]:
+        return {"mean": list(self.mean), "std": list(self.std)}
+
+    def save(self, path: Path) -> None:
+        write_json(path, self.to_json())

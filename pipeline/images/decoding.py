@@ -1,0 +1,107 @@
+"""Encoded image files to pixels, and back to PNG.
+
+Whatever a file holds (palette, CMYK, alpha, 16 bits, a camera's rotation), what comes out is an
+upright 8-bit image in one of two modes, greyscale or RGB. Color profiles are not applied.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pipeline.foundation.digests import digest_bytes
+
+EXTENSIONS = {
+    "PNG": "png",
+    "JPEG": "jpg",
+    "MPO": "jpg",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tif",
+}
+"""Pillow's name of each accepted format, and the extension under which such a file is stored."""
+
+MAX_PIXELS = 100_000_000
+"""More pixels than any camera's image: a file that claims them is meant to fill the memory."""
+
+_FORMATS = [name for name in EXTENSIONS if name != "MPO"]  # Pillow finds MPO through JPEG
+_WHITE = (255, 255, 255, 255)
+
+
+class UnreadableImageError(Exception):
+    """A file that is no image of an accepted format; the text is a reason that people can read."""
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """Attributes:
+    pixels: mode L or RGB, upright, first frame, alpha composited on white.
+    extension: of the file's format, without a dot.
+    """
+
+    pixels: Image.Image
+    extension: str
+
+
+def decode(data: bytes) -> DecodedImage:
+    """Raises UnreadableImageError."""
+    if not data:
+        raise UnreadableImageError("the file is empty")
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UnreadableImageError(f"{width}x{height} pixels are more than {MAX_PIXELS:,}")
+            extension = EXTENSIONS[image.format or ""]
+            # A TIFF is turned upright by Pillow itself while it loads.
+            image.load()
+            return DecodedImage(_to_8_bit(ImageOps.exif_transpose(image)), extension)
+    except UnreadableImageError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise UnreadableImageError(f"not one of {', '.join(_FORMATS)}") from None
+    except Exception as error:  # Pillow's decoders raise errors of any kind on damaged files
+        raise UnreadableImageError(_one_line(error)) from error
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _from_16_bit(image)
+    if image.mode in ("I", "F"):
+        raise UnreadableImageError(f"pixels of mode {image.mode} (32 bits) have no known range")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, _WHITE)
+        opaque.alpha_composite(image.convert("RGBA"))
+        return opaque.convert("RGB")
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    return image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    """Greyscale 0..65535 to 0..255; Pillow's own conversion would clip everything above 255."""
+    levels = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def digest_pixels(image: Image.Image) -> str:
+    """SHA-256 of size and RGB pixels.
+
+    A copy in another format, with other metadata, or as RGB instead of greyscale has the same digest.
+    """
+    width, height = image.size
+    return digest_bytes(f"RGB {width} {height} ".encode() + image.convert("RGB").tobytes())
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """A PNG file of uint8 pixels, (H, W) greyscale or (H, W, 3) RGB."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()

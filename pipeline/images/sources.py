@@ -1,0 +1,144 @@
+"""What every kind of data set offers to the import: a list of images and a way to read each."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.foundation.errors import PipelineError
+from pipeline.images.catalogue import RejectedFile
+from pipeline.images.decoding import encode_png
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """One image that a source claims to have.
+
+    Attributes:
+      name: path inside the source.
+      class_name: its class.
+      official_subset: train, validation or test where the source has subsets, else empty.
+    """
+
+    name: str
+    class_name: str
+    official_subset: str
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An opened data set.
+
+    Attributes:
+      images: in the order of the catalogue to be made.
+      read: the encoded bytes of images[index]; may be called from several threads at once; raises
+        UnreadableImageError.
+      classes: names; the index is the label.
+      fingerprint: changes when the content does.
+      rejected: files that can be told to be no usable image without being decoded.
+    """
+
+    images: Sequence[SourceImage]
+    read: Callable[[int], bytes]
+    classes: tuple[str, ...]
+    fingerprint: str
+    rejected: tuple[RejectedFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Location:
+    """fetch.location: a local path, an address, or neither.
+
+    Attributes:
+      text: as in params.yaml.
+    """
+
+    text: str | None = None
+    path: Path | None = None
+    url: str | None = None
+
+
+class Dataset(Protocol):
+    """A kind of data set that fetch can import."""
+
+    @property
+    def origin(self) -> str:
+        """Citation or description, for people."""
+
+    def open(self, location: Location, downloads: Path) -> AbstractContextManager[ImageSource]:
+        """Open the data set; `downloads` is the folder for what comes over the network.
+
+        Raises PipelineError where the data are missing, damaged, or not the expected ones.
+        """
+
+
+def parse_location(text: str | None, resolve: Callable[[str], Path]) -> Location:
+    """Raises PipelineError where a path does not exist; `resolve` makes paths absolute."""
+    if text is None:
+        return Location()
+    if text.lower().startswith(("http://", "https://")):
+        return Location(text, url=text)
+    path = resolve(text)
+    if not path.exists():
+        raise PipelineError(
+            "The location of the data does not exist.",
+            expected="fetch.location: a path (relative ones start at the project's folder)",
+            found=f"{text} (that is {path})",
+            remedy="correct the path, for example with -S fetch.location=../data/my-images",
+        )
+    return Location(text, path=path)
+
+
+def rename_classes(source: ImageSource, names: Mapping[str, str]) -> ImageSource:
+    """The same source under other class names; the classes keep their order.
+
+    Raises PipelineError where a class to be renamed is unknown or a name would be given twice.
+    """
+    for name in names:
+        if name not in source.classes:
+            close = difflib.get_close_matches(name, source.classes, n=1)
+            raise PipelineError(
+                f"fetch.class_names renames '{name}', which is no class of this data set.",
+                expected=f"some of {_listed(source.classes)}",
+                remedy=f"did you mean '{close[0]}'?" if close else "remove that line from params.yaml",
+            )
+    classes = tuple(names.get(name, name) for name in source.classes)
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    if twice:
+        raise PipelineError(
+            f"fetch.class_names would give several classes the name '{twice[0]}'.",
+            expected="a different name for each class",
+        )
+    images = [
+        replace(image, class_name=names.get(image.class_name, image.class_name)) for image in source.images
+    ]
+    return replace(source, images=images, classes=classes)
+
+
+def array_source(
+    subsets: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: tuple[str, ...], fingerprint: str
+) -> ImageSource:
+    """A source that is made of arrays; each image is stored as PNG.
+
+    Args:
+      subsets: official subset (or "" where there are none) to uint8 pixels (N, H, W) or (N, H, W, 3)
+        and labels (N,).
+      classes: names; the index is the label.
+      fingerprint: of the content.
+    """
+    images = [
+        SourceImage(f"{subset}/{index:05d}" if subset else f"{index:05d}", classes[label], subset)
+        for subset, (_, labels) in subsets.items()
+        for index, label in enumerate(labels.tolist())
+    ]
+    rows = [row for pixels, _ in subsets.values() for row in pixels]
+    return ImageSource(images, lambda index: encode_png(rows[index]), classes, fingerprint)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:20])
+    return shown if len(names) <= 20 else f"{shown}, ... ({len(names)} in all)"

@@ -1,0 +1,28 @@
+"""Choose the subsets: data/raw -> data/split/split.csv, metrics/split.json."""
+
+from pipeline.execution.stage import run_stage
+from pipeline.foundation.files import write_json
+from pipeline.foundation.params import Section, SplitParams
+from pipeline.foundation.tracker import Tracker
+from pipeline.foundation.workspace import SUBSETS, Workspace
+from pipeline.images.catalogue import Catalogue, Provenance
+from pipeline.images.splitting import SplitRules, make_split
+
+
+class Config(Section):
+    split: SplitParams
+
+
+def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
+    params = config.split
+    rules = SplitRules(params.seed, params.test_share, params.validation_share, params.train_limit)
+    catalogue = Catalogue.load(workspace.raw / "catalogue.csv")
+    classes = Provenance.load(workspace.raw / "source.json").classes
+    split, report = make_split(catalogue, classes, rules)
+    split.save(workspace.split)
+    write_json(workspace.split_metrics, report.to_json())
+    print(", ".join(f"{subset}: {len(split.ids[subset]):,} images" for subset in SUBSETS), flush=True)
+
+
+if __name__ == "__main__":
+    run_stage("split", run, Config)
