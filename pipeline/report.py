@@ -1,0 +1,34 @@
+"""Write the report: what all stages made -> metrics/report (index.html and its figures)."""
+
+from pipeline.execution.stage import run_stage
+from pipeline.foundation.params import (
+    AugmentationParams,
+    EvaluateParams,
+    NonNegativeInt,
+    ReportParams,
+    Section,
+)
+from pipeline.foundation.tracker import Tracker
+from pipeline.foundation.workspace import Workspace
+from pipeline.reporting.content import ReportSettings, build_document
+from pipeline.reporting.results import Results
+from pipeline.reporting.writing import write_report
+
+
+class Config(Section):
+    """What dvc.yaml lists under the stage's params."""
+
+    seed: NonNegativeInt
+    augmentation: AugmentationParams
+    evaluate: EvaluateParams
+    report: ReportParams
+
+
+def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
+    results = Results.load(workspace)
+    settings = ReportSettings(config.seed, config.report, config.augmentation, config.evaluate)
+    write_report(build_document(results, settings), workspace.report)
+
+
+if __name__ == "__main__":
+    run_stage("report", run, Config)

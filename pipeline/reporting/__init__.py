@@ -1,0 +1,1 @@
+"""What people read about a run: figures, text and the HTML page. No TensorFlow, no mlflow."""

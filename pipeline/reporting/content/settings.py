@@ -1,0 +1,15 @@
+"""What of params.yaml the report depends on."""
+
+from dataclasses import dataclass
+
+from pipeline.foundation.params import AugmentationParams, EvaluateParams, ReportParams
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """The params sections of the report; `seed` decides which images are shown."""
+
+    seed: int
+    report: ReportParams
+    augmentation: AugmentationParams
+    evaluate: EvaluateParams

@@ -1,0 +1,128 @@
+"""What the data looks like: images per class, and the images themselves."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipeline.reporting.figures.style import (
+    NARROW,
+    PAPER,
+    SUBSET_COLORS,
+    class_labels,
+    in_house_style,
+    new_figure,
+)
+
+MOST_NAMED_CLASSES = 30
+"""With more classes their names do not fit beside the bars."""
+
+_HATCHES = {"train": "", "validation": "///", "test": "..."}
+
+
+@in_house_style
+def class_distribution_figure(counts: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
+    """Images per class, stacked by subset.
+
+    Args:
+      counts: int, (K,), by subset in the order in which they are stacked.
+    """
+    count = len(class_names)
+    total = np.sum(list(counts.values()), axis=0)
+    title = f"Images per class: {total.min():,} to {total.max():,}"
+    if total.min() == total.max():
+        title = f"Every class has {total.max():,} images"
+    if count > MOST_NAMED_CLASSES:
+        return _many_classes(counts, total, title)
+    figure = new_figure(NARROW, 1.5 + 0.24 * count)
+    axes = figure.add_subplot()
+    before = np.zeros(count, dtype=np.int64)
+    for subset, images in counts.items():
+        axes.barh(
+            range(count),
+            images,
+            left=before,
+            height=0.72,
+            color=SUBSET_COLORS[subset],
+            hatch=_HATCHES[subset],
+            edgecolor=PAPER,
+            linewidth=0.5,
+            label=f"{subset} ({images.sum():,})",
+        )
+        before = before + images
+    axes.set_yticks(range(count), class_labels(class_names))
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("images")
+    axes.grid(axis="x")
+    axes.set_title(title, pad=26)
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=len(counts), borderaxespad=0.2, handlelength=1.2
+    )
+    return figure
+
+
+def _many_classes(counts: Mapping[str, np.ndarray], total: np.ndarray, title: str) -> Figure:
+    figure = new_figure(NARROW, 3.2)
+    axes = figure.add_subplot()
+    order = np.argsort(-total, kind="stable")
+    before = np.zeros(len(total), dtype=np.int64)
+    for subset, images in counts.items():
+        axes.bar(
+            np.arange(1, len(total) + 1),
+            images[order],
+            bottom=before,
+            width=1.0,
+            color=SUBSET_COLORS[subset],
+            label=f"{subset} ({images.sum():,})",
+        )
+        before = before + images[order]
+    axes.set_xlim(0.5, len(total) + 0.5)
+    axes.set_xlabel(f"the {len(total)} classes, largest first")
+    axes.set_ylabel("images")
+    axes.grid(axis="y")
+    axes.set_title(title, pad=26)
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=len(counts), borderaxespad=0.2, handlelength=1.2
+    )
+    return figure
+
+
+@in_house_style
+def image_rows_figure(rows: Sequence[tuple[str, np.ndarray]], title: str) -> Figure:
+    """Images in rows, each row with its label.
+
+    Args:
+      rows: label and images, uint8 (N, height, width, channels), of each row.
+    """
+    mosaic = mosaic_of([images for _, images in rows])
+    height, width = mosaic.shape[:2]
+    step = height / len(rows)
+    figure_height = min(NARROW * 1.3 * height / width, 14.0) + 0.5
+    figure = new_figure(NARROW * 1.3, figure_height)
+    axes = figure.add_subplot()
+    axes.imshow(mosaic, interpolation="nearest", resample=False)
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * step - 0.5, class_labels([label for label, _ in rows]))
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title)
+    return figure
+
+
+def mosaic_of(rows: Sequence[np.ndarray], gap: int = 1) -> np.ndarray:
+    """Rows of images as one picture, uint8 (height, width, 3), with white gaps of `gap` pixels.
+
+    Args:
+      rows: uint8, (N, h, w, 1 or 3) each; shorter rows are filled up with white.
+    """
+    longest = max(len(images) for images in rows)
+    _, height, width, _ = rows[0].shape
+    canvas = np.full(
+        (len(rows) * (height + gap) - gap, longest * (width + gap) - gap, 3), 255, dtype=np.uint8
+    )
+    for row, images in enumerate(rows):
+        for column, image in enumerate(images):
+            top, left = row * (height + gap), column * (width + gap)
+            canvas[top : top + height, left : left + width] = image
+    return canvas

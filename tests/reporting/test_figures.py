@@ -1,0 +1,278 @@
+"""What the artists of a figure hold; how it looks is for people to judge."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from pipeline.inference.model_card import LayerSummary
+from pipeline.reporting.document import Example
+from pipeline.reporting.figures import confusion_matrix_figure, figure_png, save_figure
+from pipeline.reporting.figures.calibration import reliability_figure
+from pipeline.reporting.figures.comparison import MeasuredAccuracy, accuracy_figure, per_class_figure
+from pipeline.reporting.figures.data import class_distribution_figure, image_rows_figure, mosaic_of
+from pipeline.reporting.figures.examples import examples_figure
+from pipeline.reporting.figures.networks import network_blocks, network_figure
+from pipeline.reporting.figures.style import class_labels
+from pipeline.reporting.figures.training import training_curves_figure, validation_accuracy_figure
+from pipeline.reporting.figures.tuning import trials_figure
+from pipeline.reporting.results import History, Trial
+from pipeline.scoring.calibration import Calibration
+
+
+def texts(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def lines(axes: Axes, gid: str) -> list[tuple[list[float], list[float]]]:
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines if line.get_gid() == gid]
+
+
+def test_confusion_matrix_shows_counts_and_shares() -> None:
+    matrix = np.array([[8, 2], [0, 40]])
+    figure = confusion_matrix_figure(matrix, ["cat", "dog"], "A title")
+    axes = figure.axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0.0, 1.0]])
+    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {
+        ((0, 0), "8"),
+        ((1, 0), "2"),
+        ((1, 1), "40"),
+    }
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "actual class")
+    assert axes.get_title(loc="left") == "A title"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
+
+
+def test_a_class_without_images_has_an_empty_row() -> None:
+    figure = confusion_matrix_figure(np.array([[3, 0], [0, 0]]), ["a", "b"], "")
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), [[1, 0], [0, 0]])
+
+
+@pytest.mark.parametrize("count", [31, 200])
+def test_a_large_confusion_matrix_has_no_numbers_and_bounded_size(count: int) -> None:
+    figure = confusion_matrix_figure(np.eye(count, dtype=int), [f"class {i}" for i in range(count)], "")
+    assert texts(figure.axes[0]) == []
+    assert max(figure.get_size_inches()) < 20
+    assert figure.axes[0].get_xlabel() == ("predicted class" if count == 31 else "predicted class (number)")
+
+
+def test_names_that_a_figure_cannot_show() -> None:
+    assert class_labels(["cat", "猫", "$x_1$", "an extraordinarily long name 1"]) == [
+        "cat",
+        "class 1",
+        "$x_1$",
+        "an extraordina…name 1",
+    ]
+
+
+def test_a_figure_gives_the_same_bytes_without_date_or_version(tmp_path: Path) -> None:
+    def draw() -> Figure:
+        return confusion_matrix_figure(np.eye(3, dtype=int), ["$a$", "b_1", "ü"], "Title")
+
+    save_figure(draw(), tmp_path / "figure.png")
+    with mpl.rc_context({"font.size": 20, "axes.facecolor": "red", "text.parse_math": True}):
+        assert figure_png(draw()) == (tmp_path / "figure.png").read_bytes()
+    with Image.open(tmp_path / "figure.png") as picture:
+        assert set(picture.info) == {"dpi"}
+
+
+def test_drawing_leaves_matplotlib_as_it_was() -> None:
+    before = dict(mpl.rcParams)
+    figure_png(confusion_matrix_figure(np.eye(2, dtype=int), ["a", "b"], ""))
+    assert dict(mpl.rcParams) == before
+
+
+def test_class_distribution_stacks_the_subsets() -> None:
+    counts = {"train": np.array([5, 7]), "validation": np.array([1, 2]), "test": np.array([3, 3])}
+    axes = class_distribution_figure(counts, ["a", "b"]).axes[0]
+    bars = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
+    assert bars == [(0, 5), (0, 7), (5, 1), (7, 2), (6, 3), (9, 3)]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "train (12)",
+        "validation (3)",
+        "test (6)",
+    ]
+    assert axes.get_title(loc="left") == "Images per class: 9 to 12"
+
+
+def test_many_classes_are_ordered_by_size() -> None:
+    sizes = np.arange(1, 41)
+    axes = class_distribution_figure({"train": sizes}, [str(i) for i in sizes]).axes[0]
+    assert [bar.get_height() for bar in axes.patches] == list(range(40, 0, -1))
+
+
+def test_mosaic_puts_images_side_by_side() -> None:
+    black, gray = np.zeros((1, 2, 2, 1), np.uint8), np.full((2, 2, 2, 1), 100, np.uint8)
+    mosaic = mosaic_of([black, gray], gap=1)
+    assert mosaic.shape == (5, 5, 3)
+    np.testing.assert_array_equal(
+        mosaic[..., 0],
+        [
+            [0, 0, 255, 255, 255],
+            [0, 0, 255, 255, 255],
+            [255, 255, 255, 255, 255],
+            [100, 100, 255, 100, 100],
+            [100, 100, 255, 100, 100],
+        ],
+    )
+
+
+def test_image_rows_are_labeled_in_their_middle() -> None:
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    axes = image_rows_figure([("a", images), ("b", images)], "Samples").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    np.testing.assert_allclose(axes.get_yticks(), [1.75, 6.25])
+
+
+@pytest.fixture
+def history() -> History:
+    return History(
+        phases=("head", "head", "fine_tune"),
+        epochs=np.array([1, 2, 3]),
+        loss=np.array([0.9, 0.6, 0.3]),
+        accuracy=np.array([0.5, 0.6, 0.8]),
+        val_loss=np.array([1.0, 0.7, 0.5]),
+        val_accuracy=np.array([0.4, 0.6, 0.7]),
+        learning_rate=np.array([0.1, 0.2, 0.05]),
+    )
+
+
+def test_training_curves_hold_the_history(history: History) -> None:
+    accuracy, loss, rate = training_curves_figure(history, 2, "Title").axes
+    curves = {line.get_label(): list(line.get_ydata()) for line in accuracy.lines}
+    assert curves["training images"] == [0.5, 0.6, 0.8]
+    assert curves["validation images"] == [0.4, 0.6, 0.7]
+    assert list(loss.lines[0].get_ydata()) == [0.9, 0.6, 0.3]
+    assert list(loss.lines[1].get_ydata()) == [1.0, 0.7, 0.5]
+    assert list(rate.lines[0].get_ydata()) == [0.1, 0.2, 0.05]
+    assert rate.get_xlabel() == "epoch"
+
+
+def test_training_curves_mark_phases_and_the_kept_epoch(history: History) -> None:
+    for axes in training_curves_figure(history, 2, "Title").axes:
+        assert lines(axes, "kept epoch")[0][0] == [2, 2]
+        assert lines(axes, "phase")[0][0] == [2.5, 2.5]
+    names = texts(training_curves_figure(history, 2, "Title").axes[0])
+    assert names == ["head only", "fine-tuning"]
+
+
+def test_a_single_phase_is_not_marked(history: History) -> None:
+    whole = History(**{**vars(history), "phases": ("train",) * 3})
+    axes = training_curves_figure(whole, 3, "Title").axes[0]
+    assert lines(axes, "phase") == []
+    assert texts(axes) == []
+
+
+def test_validation_curves_lie_over_each_other(history: History) -> None:
+    axes = validation_accuracy_figure({"baseline": history, "tuned": history}).axes[0]
+    assert [line.get_label() for line in axes.lines] == ["Baseline", "Tuned"]
+    assert axes.lines[0].get_color() != axes.lines[1].get_color()
+    assert axes.lines[0].get_marker() != axes.lines[1].get_marker()
+
+
+def test_accuracies_with_their_intervals() -> None:
+    rows = [
+        MeasuredAccuracy("Baseline", "baseline", 0.90, 0.92, 0.94, 0.93),
+        MeasuredAccuracy("Majority class", None, 0.08, 0.10, 0.12, None),
+    ]
+    everything, enlarged = accuracy_figure(rows, "Title").axes
+    assert lines(everything, "Baseline") == [([0.92], [0])]
+    assert lines(everything, "Majority class") == [([0.10], [1])]
+    assert list(everything.lines[0].get_xdata()) == [0.90, 0.94]
+    assert lines(enlarged, "Baseline") == [([0.92], [0])]
+    assert lines(enlarged, "Majority class") == []
+    assert everything.get_xlim()[0] == 0
+
+
+def test_per_class_scores() -> None:
+    axes = per_class_figure({"baseline": np.array([0.5, 0.9])}, ["a", "b"], "Title").axes[0]
+    assert list(axes.lines[0].get_xdata()) == [0.5, 0.9]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+
+
+def test_reliability_shows_bins_and_hollow_points_for_few_images() -> None:
+    calibration = Calibration(
+        bins=np.array([6, 9]),
+        confidence=np.array([0.55, 0.85]),
+        accuracy=np.array([0.2, 0.9]),
+        images=np.array([9, 91]),
+    )
+    diagram, histogram = reliability_figure(calibration, "blue", "Title").axes
+    _, many, few = diagram.lines
+    assert (list(many.get_xdata()), list(many.get_ydata())) == ([0.85], [0.9])
+    assert (list(few.get_xdata()), list(few.get_ydata())) == ([0.55], [0.2])
+    assert few.get_markerfacecolor() == "white"
+    assert [bar.get_height() for bar in histogram.patches] == [9, 91]
+
+
+def trial(name: str, accuracy: float | None, **hyperparameters: str) -> Trial:
+    return Trial(name, accuracy is not None, 3, None, accuracy, hyperparameters)
+
+
+def test_trials_are_drawn_in_order_and_against_each_hyperparameter() -> None:
+    trials = [
+        trial("a", 0.8, lr="0.001", optimizer="sgd"),
+        trial("b", None, lr="0.1", optimizer="adam"),
+        trial("c", 0.9, lr="0.1", optimizer="adam"),
+    ]
+    figure = trials_figure(trials, trials[2], "Title")
+    order, rate, optimizer = (axes for axes in figure.axes if axes.get_visible())
+    assert lines(order, "trials") == [([1, 3], [0.8, 0.9])]
+    assert lines(order, "best") == [([3], [0.9])]
+    assert lines(rate, "trials") == [([0.001, 0.1], [0.8, 0.9])]
+    assert rate.get_xscale() == "log"
+    assert [label.get_text() for label in optimizer.get_xticklabels()] == ["adam", "sgd"]
+    assert lines(optimizer, "trials") == [([1, 0], [0.8, 0.9])]
+
+
+def layer(kind: str, shape: tuple[int, ...], parameters: int = 0, trainable: bool = True) -> LayerSummary:
+    return LayerSummary(kind.lower(), kind, shape, parameters, 0, trainable)
+
+
+def test_layers_of_one_size_are_one_block() -> None:
+    blocks = network_blocks(
+        [
+            layer("InputLayer", (8, 8, 3)),
+            layer("ReLU", (8, 8, 4)),
+            layer("Conv2D", (8, 8, 4), 100),
+            layer("Conv2D", (8, 8, 4), 10, trainable=False),
+            layer("Dense", (2,), 5, trainable=False),
+        ]
+    )
+    assert [block.output_shape for block in blocks] == [(8, 8, 3), (8, 8, 4), (2,)]
+    assert blocks[1].kinds == (("Conv2D", 2), ("ReLU", 1))
+    assert [block.parameters for block in blocks] == [0, 110, 5]
+    assert [block.trainable for block in blocks] == [False, True, False]
+
+
+def test_a_deep_network_is_gathered_by_resolution() -> None:
+    deep = [layer("Conv2D", (side, side, channels), 1) for side in (32, 16, 8) for channels in range(1, 20)]
+    blocks = network_blocks([*deep, layer("Dense", (10,), 1)])
+    assert [block.output_shape for block in blocks] == [(32, 32, 19), (16, 16, 19), (8, 8, 19), (10,)]
+    assert [block.parameters for block in blocks] == [19, 19, 19, 1]
+
+
+def test_the_drawing_names_every_block() -> None:
+    axes = network_figure([layer("InputLayer", (8, 8, 3)), layer("Dense", (2,), 386)], "Title").axes[0]
+    assert texts(axes) == ["8×8×3", "InputLayer", "2", "386 weights", "Dense"]
+    bars = [patch.get_width() for patch in axes.patches if hasattr(patch, "get_width")]
+    assert bars[0] > bars[1]
+
+
+def test_examples_name_prediction_and_truth() -> None:
+    example = Example(
+        name="x.png",
+        image=np.zeros((4, 4, 1), np.uint8),
+        actual="dog",
+        predicted="cat",
+        probabilities=(("cat", 0.8), ("bird", 0.15)),
+        actual_probability=0.05,
+    )
+    axes = examples_figure([example], "Title").axes[0]
+    assert axes.get_title().replace("\u00a0", " ") == "cat (80 %)"
+    assert texts(axes) == ["actually dog"]
+    assert example.shown_probabilities == (("cat", 0.8), ("bird", 0.15), ("dog", 0.05))

@@ -1,0 +1,66 @@
+"""What the report reads from the earlier stages' files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.foundation.errors import PipelineError
+from pipeline.reporting.results import Results
+from tests.reporting.fake_project import FakeProject, write_fake_project
+
+
+def test_a_history_knows_its_phases(tmp_path: Path) -> None:
+    found = Results.load(write_fake_project(tmp_path))
+    assert found.candidate("transfer").history.phase_starts() == [(1, "head"), (3, "fine_tune")]
+    assert found.candidate("baseline").history.phase_starts() == [(1, "train")]
+
+
+def test_a_paired_test_can_be_seen_from_either_side(tmp_path: Path) -> None:
+    project = FakeProject(wrong={"baseline": range(10), "transfer": range(8, 12), "tuned": range(3)})
+    found = Results.load(write_fake_project(tmp_path, project))
+    there, back = found.paired_test("baseline", "transfer"), found.paired_test("transfer", "baseline")
+    assert there is not None
+    assert back is not None
+    assert (there.only_first_right, there.only_second_right) == (2, 8)
+    assert (back.only_first_right, back.only_second_right) == (8, 2)
+    assert there.difference == pytest.approx(-0.06)
+    assert back.difference == pytest.approx(0.06)
+    assert (back.low, back.high) == (-there.high, -there.low)
+    assert back.seen_from("baseline") == there
+    assert found.paired_test("baseline", "nobody") is None
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "metrics/evaluate.json",
+        "metrics/references.json",
+        "metrics/comparisons.json",
+        "metrics/per_class.csv",
+        "metrics/predictions/tuned.npz",
+        "metrics/split.json",
+        "models/best.json",
+        "models/baseline/card.json",
+        "models/transfer/history.csv",
+        "models/tuned/trials.csv",
+        "data/raw/source.json",
+        "data/raw/catalogue.csv",
+        "data/raw/rejected.csv",
+        "data/arrays/test/images.npy",
+        "data/arrays/statistics.json",
+    ],
+)
+def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
+    workspace = write_fake_project(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(PipelineError, match=missing):
+        Results.load(workspace)
+
+
+def test_predictions_of_other_images_are_refused(tmp_path: Path) -> None:
+    workspace = write_fake_project(tmp_path)
+    ids = workspace.arrays / "test" / "ids.npy"
+    np.save(ids, np.load(ids)[::-1])
+    with pytest.raises(PipelineError, match="other images"):
+        Results.load(workspace)
