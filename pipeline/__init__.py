@@ -7,15 +7,21 @@ are set where every entry passes first; a value from the user's environment wins
 
 import importlib.util
 import os
+import signal
 import sys
 
-# Python calls itself "-m" while it looks for `python -m pipeline.<stage>`: the one moment at which a
-# missing package can still be explained. DVC runs whatever `python` comes first on the PATH.
-if sys.argv[:1] == ["-m"] and not all(map(importlib.util.find_spec, ("keras", "mlflow", "pydantic"))):
-    sys.exit(
-        f"The pipeline's packages are not installed for {sys.executable}.\n"
-        "  to mend:  activate its environment ('. .venv/bin/activate'), or use 'make repro', which makes it"
-    )
+# Python calls itself "-m" while it looks for `python -m pipeline.<stage>`: the moment before all imports.
+if sys.argv[:1] == ["-m"]:
+    # DVC runs whatever `python` comes first on the PATH.
+    if not all(map(importlib.util.find_spec, ("keras", "mlflow", "pydantic"))):
+        sys.exit(
+            f"The pipeline's packages are not installed for {sys.executable}.\n"
+            "  to mend:  activate its environment ('. .venv/bin/activate'), or 'make repro', which makes it"
+        )
+    # While TensorFlow is being imported, for seconds, Ctrl-C has nothing to clean up and ends at once;
+    # pipeline.execution takes it over from there.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up lines

@@ -1,0 +1,52 @@
+"""How a process of ours ends when something goes wrong: which failures are explained, and how."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from pipeline.execution.process import Terminated
+from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
+
+_MEMORY_REMEDY = "lower batch_size, preprocess.image_size or the network's widths, or close other programs"
+_EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_EXIT_TERMINATED = 143  # 128 + SIGTERM
+
+
+@contextmanager
+def failures_explained(name: str, interrupted: str = "stopped") -> Iterator[None]:
+    """End the process with one message where a person can mend what went wrong, or has stopped it.
+
+    `name` stands before the message; `interrupted` is what is said after Ctrl-C or SIGTERM. A
+    defect of ours keeps its traceback.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as interruption:
+        code = _EXIT_TERMINATED if isinstance(interruption, Terminated) else _EXIT_INTERRUPTED
+        _end(f"{name}: {interrupted}", code)
+    except Exception as error:
+        explanation = explained(error)
+        if explanation is None:
+            raise
+        _end(f"{name}: {explanation}", EXIT_FAILURE)
+
+
+def explained(error: Exception) -> str | None:
+    """The message for a failure that a person can mend; None for a defect."""
+    if isinstance(error, PipelineError):
+        return str(error)
+    # TensorFlow's own out-of-memory error, known by name: importing it here would cost every stage 9 s.
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return f"The memory of this machine is not enough.\n  to mend:  {_MEMORY_REMEDY}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f": {error.filename} could not be written" if error.filename else ""
+        return f"The disk is full{place}.\n  to mend:  free some space and run the same command again"
+    return None
+
+
+def _end(message: str, exit_code: int) -> NoReturn:
+    sys.stdout.flush()
+    print(message, file=sys.stderr, flush=True)
+    sys.exit(exit_code)

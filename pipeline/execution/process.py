@@ -1,0 +1,69 @@
+"""What a process of ours sets for itself: threads, silence of its libraries, signals."""
+
+import io
+import logging
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import TextIO
+
+import threadpoolctl
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; as with KeyboardInterrupt, no `except Exception` stops it."""
+
+
+def limit_threads(count: int) -> None:
+    """Give every numerical library `count` threads: another number gives other rounding.
+
+    TensorFlow makes its pools at the first operation and reads the variables only then, so that
+    this takes effect after its import. NumPy's BLAS is loaded already and is told directly.
+    """
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(count)
+    threadpoolctl.threadpool_limits(limits=count)
+
+
+def quiet_libraries() -> None:
+    """Keep the terminal for our own lines: no third-party warnings, no log below ERROR."""
+    logging.disable(logging.WARNING)
+    warnings.filterwarnings("ignore")
+    warnings.filterwarnings("default", module=r"pipeline(\.|$)")
+    warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # also where stdout is no terminal, as under DVC
+
+
+def stop_in_good_order() -> None:
+    """Let Ctrl-C and SIGTERM unwind the stack, so that files and runs are closed."""
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as it is during imports; ignored, it stays so
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,51 @@
+"""Runs one stage as a process.
+
+`run_stage` is all that stands below `if __name__ == "__main__":` of a stage file. It reads the part
+of params.yaml that the stage declares, hands it over together with the workspace and a tracker, and
+turns what goes wrong into one message and an exit code.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from pipeline.execution import process
+from pipeline.execution.failures import failures_explained
+from pipeline.foundation.params import Section, load_params, select
+from pipeline.foundation.tracker import Tracker
+from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.recording import JournalTracker
+
+Config = TypeVar("Config", bound=Section)
+
+
+def run_stage(
+    name: str, run: Callable[[Workspace, Config, Tracker], None], config_type: type[Config]
+) -> None:
+    """Run the stage `name`; ends the process with exit code 1 (or 130, 143) unless all went well.
+
+    `config_type` names the keys of params.yaml that dvc.yaml lists under the stage's params. Where
+    `threads` is one of them, it sets the size of every numerical library's thread pool.
+    """
+    process.quiet_libraries()
+    process.stop_in_good_order()
+    print(f"{name}: started", flush=True)
+    began = time.monotonic()
+    with failures_explained(name, interrupted="stopped before its end; 'dvc repro' takes it up again"):
+        workspace = Workspace.from_environment()
+        params = load_params(workspace.params)
+        config = select(params, config_type)
+        threads = getattr(config, "threads", None)
+        if threads is not None:
+            process.limit_threads(threads)
+        declared = config.model_dump(mode="json")
+        with JournalTracker(workspace, name, params.tracking.experiment, declared) as tracker:
+            run(workspace, config, tracker)
+    print(f"{name}: finished in {_duration(time.monotonic() - began)}", flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

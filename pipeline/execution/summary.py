@@ -1,0 +1,53 @@
+"""The table of models that the terminal shows after a reproduction."""
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.foundation.files import read_json
+from pipeline.foundation.workspace import Workspace
+from pipeline.inference.model_card import ModelCard
+
+_WIDTH = 120
+"""Columns; fixed, so that the table is the same in a terminal, a pipe and a log."""
+
+
+def print_summary(workspace: Workspace) -> None:
+    """Print scores of all models and references, the best model, and where to see more.
+
+    Raises PipelineError where the pipeline has not been run yet.
+    """
+    scores, best = read_json(workspace.scores), read_json(workspace.best)
+    references = read_json(workspace.references) if workspace.references.exists() else {}
+    console = Console(width=_WIDTH, highlight=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for title in ("validation accuracy, %", "test accuracy, %", "macro F1", "log loss", "ECE", "parameters"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, subsets in scores.items():
+        chosen = name == best["candidate"]
+        parameters = ModelCard.load(workspace.model(name) / "card.json").parameters["total"]
+        cells = [*_cells(subsets), f"{parameters:,}"]
+        table.add_row(f"{name} *" if chosen else name, *cells, style="bold" if chosen else None)
+    for name, subsets in references.items():
+        table.add_row(name.replace("_", " "), *_cells(subsets), "", style="dim")
+    console.print(table)
+    where = workspace.report / "index.html"
+    console.print(f"* best on the validation subset: {best['candidate']}; macro F1, log loss and ECE on test")
+    if where.exists():
+        console.print(f"report:     {where.relative_to(workspace.root)}", soft_wrap=True)
+    console.print("MLflow UI:  make ui")
+
+
+def _cells(subsets: dict[str, dict[str, float]]) -> list[str]:
+    test = subsets["test"]
+    figures = [f"{test[name]:.4f}" if name in test else "" for name in ("f1_macro", "log_loss", "ece")]
+    return [_accuracy(subsets["validation"]), _accuracy(test), *figures]
+
+
+def _accuracy(scores: dict[str, Any]) -> str:
+    """Accuracy with its confidence interval, in percent."""
+    accuracy, low, high = (100 * scores[f"accuracy{end}"] for end in ("", "_low", "_high"))
+    return f"{accuracy:.2f} [{low:.2f}, {high:.2f}]"

@@ -1,0 +1,127 @@
+"""`python -m pipeline`: what a person sees of it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from pipeline import __main__ as commands
+from pipeline.execution import reproduction
+from pipeline.foundation.workspace import Workspace
+from pipeline.tracking import sync
+
+
+def run(project: Path, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(project), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def folder(project: Path, tmp_path: Path) -> Path:
+    """A project folder with params and nothing else."""
+    (tmp_path / "params.yaml").write_bytes((project / "params.yaml").read_bytes())
+    return tmp_path
+
+
+def test_help_lists_the_commands(project, folder):
+    done = run(project, folder, "--help")
+    assert done.returncode == 0
+    for command in ("repro", "summary", "sync", "ui"):
+        assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("module", ["__main__", "fetch", "split", "preprocess", "report"])
+def test_it_starts_without_heavy_libraries(project, module):
+    if not (project / "pipeline" / f"{module}.py").exists():
+        pytest.skip("this stage is still to be built")
+    source = f"""
+import sys, pipeline.{module}
+print([name for name in ("mlflow", "tensorflow", "keras") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", source], cwd=project, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_sync_with_nothing_to_do(project, folder):
+    done = run(project, folder, "sync")
+    assert (done.stdout, done.stderr, done.returncode) == ("MLflow is up to date.\n", "", 0)
+
+
+def test_sync_with_a_server_that_is_down(project, folder):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    done = run(project, folder, "sync", MLFLOW_TRACKING_URI=f"http://me:secret@127.0.0.1:{port}")
+    assert done.returncode == 1
+    assert f"nothing answers at http://127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_summary_before_the_pipeline_has_run(project, folder):
+    done = run(project, folder, "summary")
+    assert done.stderr.startswith(f"summary: {folder}/metrics/evaluate.json is missing.\n")
+    assert (done.stdout, done.returncode) == ("", 1)
+
+
+@pytest.mark.parametrize("code", [0, 255])
+def test_repro_syncs_and_then_shows_the_models_if_all_went_well(monkeypatch, workspace, project, code):
+    workspace.params.write_bytes((project / "params.yaml").read_bytes())
+    done: list[object] = []
+
+    def reproduce(workspace: Workspace, overrides: list[str], say: object) -> int:
+        done.append(overrides)
+        return code
+
+    def synchronize(*arguments: object) -> sync.Synchronization:
+        done.append("sync")
+        return sync.Synchronization()
+
+    monkeypatch.setattr(reproduction, "reproduce", reproduce)
+    monkeypatch.setattr(sync, "synchronize", synchronize)
+    monkeypatch.setattr("pipeline.execution.summary.print_summary", lambda workspace: done.append("summary"))
+    monkeypatch.setattr(commands, "quiet_libraries", lambda: None)
+    monkeypatch.setattr(commands, "stop_in_good_order", lambda: None)
+    monkeypatch.chdir(workspace.root)
+    assert commands.main(["repro", "-S", "lr=0.1", "-S", "batch_size=64"]) == code
+    assert done == [["lr=0.1", "batch_size=64"], "sync", *(["summary"] if code == 0 else [])]
+
+
+@pytest.mark.slow
+def test_the_ui_starts_on_a_free_port_and_ends_with_ctrl_c(project, folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "ui", "--port", str(port)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(project)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        lines = [process.stdout.readline() for _ in range(4)]
+        assert lines[1].startswith(f"Port {port} is taken; using ")
+        page = re.fullmatch(
+            r"(http://127\.0\.0\.1:\d+)/#/experiments/(\d+)\?workflowType=machine_learning\n", lines[2]
+        )
+        with urllib.request.urlopen(page[1], timeout=10) as answer:
+            assert b"MLflow" in answer.read()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert (output, errors, process.returncode) == ("The MLflow UI has ended.\n", "", 0)
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(page[1], timeout=2)

@@ -1,0 +1,93 @@
+"""Recording and delivering in one process, so that the tests can look at every step."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.journal import Journal, pending_journals
+from pipeline.tracking.recording import JournalTracker
+from pipeline.tracking.store import Store
+
+EXPERIMENT = "tests"
+
+
+@pytest.fixture(scope="module")
+def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One workspace, with one store, for all tests of a module: making a store takes seconds."""
+    folder = tmp_path_factory.mktemp("project")
+    return Workspace(root=folder, home=folder)
+
+
+@pytest.fixture(scope="module")
+def store(shared_workspace: Workspace) -> Iterator[Store]:
+    opened = Store(shared_workspace)
+    yield opened
+    # Left open, SQLAlchemy's connections would warn when they are collected.
+    opened.client._tracking_client.store._dispose_engine()
+
+
+@pytest.fixture
+def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., JournalTracker]:
+    """Makes trackers that write journals and start no process to deliver them."""
+    monkeypatch.setattr(JournalTracker, "_start_delivery", lambda self, writer: None)
+
+    def make(workspace: Workspace, stage: str = "train_baseline", **params: object) -> JournalTracker:
+        return JournalTracker(workspace, stage, EXPERIMENT, params)
+
+    return make
+
+
+@pytest.fixture
+def journal_of() -> Callable[[Workspace], Journal]:
+    """The only journal of a workspace."""
+
+    def only(workspace: Workspace) -> Journal:
+        (journal,) = pending_journals(workspace.journal)
+        return journal
+
+    return only
+
+
+@pytest.fixture
+def events(journal_of: Callable[[Workspace], Journal]) -> Callable[[Workspace], list[dict]]:
+    """Reads the events of the only journal there is."""
+    return lambda workspace: [
+        json.loads(line) for line in journal_of(workspace).events.read_text().splitlines()
+    ]
+
+
+@pytest.fixture
+def start_script(project: Path) -> Callable[..., subprocess.Popen]:
+    """Starts Python source as a process of its own that finds the pipeline."""
+
+    def start(source: str, folder: Path, **environment: str) -> subprocess.Popen:
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        return subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(source)],
+            cwd=folder,
+            env={**inherited, "PYTHONPATH": str(project), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def run_script(start_script: Callable[..., subprocess.Popen]) -> Callable[..., tuple[str, str, int]]:
+    """Runs such a process to its end; returns its stdout, its stderr and its exit code."""
+
+    def run(source: str, folder: Path, **environment: str) -> tuple[str, str, int]:
+        process = start_script(source, folder, **environment)
+        output, errors = process.communicate(timeout=120)
+        return output, errors, process.returncode
+
+    return run

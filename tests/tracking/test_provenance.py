@@ -1,0 +1,75 @@
+"""Tags that say where a run comes from."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.foundation.digests import digest_json
+from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.provenance import origin, run_tags, system_information
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repository(workspace: Workspace) -> Workspace:
+    git(workspace.root, "init", "--quiet")
+    (workspace.root / "params.yaml").write_text("lr: 0.1\n")
+    (workspace.root / "dvc.lock").write_text("")
+    git(workspace.root, "add", ".")
+    git(workspace.root, "commit", "--quiet", "-m", "x")
+    return workspace
+
+
+def test_a_clean_commit(repository):
+    tags = run_tags(repository, "tune", {})
+    assert tags["git_commit"] == git(repository.root, "rev-parse", "HEAD")
+    assert tags["mlflow.source.git.commit"] == tags["git_commit"]
+    assert tags["git_dirty"] == "false"
+
+
+def test_products_of_stages_make_no_commit_dirty(repository):
+    (repository.root / "dvc.lock").write_text("new")
+    (repository.root / "notes.txt").write_text("mine")
+    assert run_tags(repository, "tune", {})["git_dirty"] == "false"
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "pipeline/new.py"])
+def test_changed_params_and_code_do(repository, name):
+    path = repository.root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("lr: 0.2\n")
+    assert run_tags(repository, "tune", {})["git_dirty"] == "true"
+
+
+def test_outside_of_git_there_is_no_commit(workspace):
+    assert "git_commit" not in run_tags(workspace, "tune", {})
+
+
+def test_the_experiment_and_the_environment(workspace, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "muddy-ant")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
+    (workspace.root / "requirements.lock").write_bytes(b"x")
+    tags = run_tags(workspace, "tune", {"threads": 2})
+    assert (tags["dvc_experiment"], tags["dvc_baseline"]) == ("muddy-ant", "abc")
+    # sha256 of the one byte "x"
+    assert tags["environment_digest"] == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    assert tags["params_digest"] == digest_json({"threads": 2})
+
+
+def test_clones_have_different_origins(tmp_path):
+    assert origin(tmp_path / "a") != origin(tmp_path / "b")
+    assert origin(tmp_path / "a") == origin(tmp_path / "a")
+
+
+def test_the_machine_is_described():
+    information = system_information()
+    assert information["memory_bytes"] > 2**28
+    assert information["logical_cores"] >= information["cores"] >= 1
+    assert information["libraries"]["numpy"] == __import__("numpy").__version__
