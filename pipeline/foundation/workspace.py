@@ -31,10 +31,6 @@ class Workspace:
     def params(self) -> Path:
         return self.root / "params.yaml"
 
-    @property
-    def lock(self) -> Path:
-        return self.root / "dvc.lock"
-
     # fetch
     @property
     def raw(self) -> Path:

@@ -26,7 +26,8 @@ class ImageArrays:
     ids: np.ndarray
 
     def __post_init__(self) -> None:
-        assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.shape)
+        assert self.images.dtype == np.uint8, self.images.dtype
+        assert self.images.ndim == 4, self.images.shape
         assert len(self.images) == len(self.labels) == len(self.ids)
 
     def __len__(self) -> int:

@@ -31,7 +31,6 @@ def test_in_a_queued_experiment_home_is_the_project(tmp_path: Path, monkeypatch:
 def test_outputs_go_to_the_copy_and_what_outlives_it_to_the_project(queued: Workspace) -> None:
     outputs = [
         queued.params,
-        queued.lock,
         queued.raw,
         queued.split,
         queued.split_metrics,

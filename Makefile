@@ -1,0 +1,132 @@
+# Every command of the project; `make` alone lists them. Nothing has to be activated or installed first:
+# each target makes .venv when it is missing and renews it when requirements.lock has changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+PY := $(BIN)/python
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# Two targets at once would only fight for the processor and the DVC lock.
+.NOTPARALLEL:
+
+# Settings of a data set that differ from params.yaml, as `dvc exp run -S` takes them.
+PHOTOGRAPHS := augmentation.horizontal_flip=true augmentation.shift=0.125 augmentation.cutout=0.25
+CIFAR10 := preprocess.image_size=32 train_baseline.widths=[64,256,256] $(PHOTOGRAPHS)
+MNIST := train_baseline.epochs=6 train_transfer.head_epochs=2 train_transfer.fine_tune_epochs=3 \
+         tune.max_trials=4 tune.trial_epochs=2 tune.epochs=6
+FASHION_MNIST := $(MNIST) augmentation.horizontal_flip=true
+FOLDER := $(PHOTOGRAPHS)
+
+# What people may give on the command line.
+LOCATION ?=
+LIMIT ?=
+SET ?=
+
+.PHONY: help repro test check ui cifar10 mnist fashion_mnist folder lock format setup location
+
+help: ## list the commands
+	@echo "usage: make COMMAND [OPTION=value ...]"
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "options of the data sets"
+	@echo "  LOCATION=      a copy to read instead of downloading; a path is relative to this folder."
+	@echo "                 cifar10: a folder with cifar-10-binary.tar.gz, that file, or the URL of a mirror is read"
+	@echo "                 as the official archive; any other path as a folder or archive of image files."
+	@echo "  LIMIT=10000    train on at most so many images, every class in proportion"
+	@echo "  SET='...'      further settings from params.yaml: SET='lr=0.1 train_baseline.epochs=45'"
+	@echo "option of every command"
+	@echo "  PYTHON=        the Python (3.11 to 3.13) that .venv is made with; delete .venv to change it"
+
+# --- the pipeline -----------------------------------------------------------------------------------
+
+repro: setup ## run what is not up to date, then show the models, the report and how to see the runs
+	@$(PY) -m pipeline repro $(overrides)
+
+cifar10: setup ## the pipeline on CIFAR-10 [LIMIT=10000] [LOCATION=...]
+	@$(PY) -m pipeline repro $(call dataset,$(cifar10_dataset),$(CIFAR10))
+
+mnist: setup ## the pipeline on MNIST [LOCATION=...]
+	@$(PY) -m pipeline repro $(call dataset,mnist,$(MNIST))
+
+fashion_mnist: setup ## the pipeline on Fashion-MNIST [LOCATION=...]
+	@$(PY) -m pipeline repro $(call dataset,fashion_mnist,$(FASHION_MNIST))
+
+folder: location setup ## the pipeline on your own images, <class>/*.jpg in a directory, .zip or .tar: LOCATION=...
+	@$(PY) -m pipeline repro $(call dataset,folder,$(FOLDER))
+
+location:
+	@$(if $(LOCATION),,echo "make folder needs LOCATION=..., a directory, .zip or .tar[.gz] of images." >&2; exit 2)
+
+ui: setup ## look at the runs in the MLflow UI, on this machine only
+	@$(PY) -m pipeline ui
+
+official_cifar10 = $(or $(findstring ://,$(LOCATION)),$(filter %cifar-10-binary.tar.gz,$(LOCATION)),\
+                        $(wildcard $(LOCATION)/cifar-10-binary.tar.gz))
+cifar10_dataset = $(if $(LOCATION),$(if $(official_cifar10),cifar10,folder),cifar10)
+overrides = $(foreach setting,$(SET),-S '$(setting)')
+# The quotes inside keep a colon, a comma or a space in a location from being read as DVC's syntax.
+dataset = -S fetch.dataset=$(1) $(if $(LOCATION),-S 'fetch.location="$(LOCATION)"') \
+          $(if $(LIMIT),-S split.train_limit=$(LIMIT)) $(foreach setting,$(2),-S '$(setting)') $(overrides)
+
+# --- the code ---------------------------------------------------------------------------------------
+
+test: setup ## the tests, without the slow ones
+	@$(PY) -m pytest
+
+check: setup ## everything that CI checks: format, lint, types, imports, all tests
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(BIN)/lint-imports
+	@$(PY) -m pytest -m ""
+
+format: setup ## format the code and mend what ruff can mend
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lock: setup ## work out requirements.lock anew after a change in pyproject.toml
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	$(PY) -m venv "$$folder" && "$$folder/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
+	"$$folder/bin/uv" pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-header --no-emit-index-url --group dev --quiet pyproject.toml -o requirements.lock
+
+# --- set-up -----------------------------------------------------------------------------------------
+
+# .venv/requirements.lock is the copy of what was installed, put there last: an interrupted installation
+# has none and is repeated.
+setup:
+	@cmp -s requirements.lock $(VENV)/requirements.lock && [ -x $(PY) ] || { $(check_python) && $(install); }
+
+define check_python
+if ! command -v "$(PYTHON)" >/dev/null; then \
+	exec >&2; echo "Python was not found ('$(PYTHON)')."; \
+	echo "  to mend:  install Python 3.11, 3.12 or 3.13, or name it: make ... PYTHON=/path/to/python3.12"; exit 1; \
+elif ! "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then \
+	exec >&2; echo "$$("$(PYTHON)" --version) does not fit ('$(PYTHON)')."; \
+	echo "  expected: Python 3.11, 3.12 or 3.13"; \
+	echo "  to mend:  install one of them and name it: make ... PYTHON=/path/to/python3.12"; exit 1; \
+elif ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
+	exec >&2; echo "$$("$(PYTHON)" --version) cannot make virtual environments ('$(PYTHON)')."; \
+	echo "  to mend:  install its venv package (Debian, Ubuntu: apt install python3-venv)"; exit 1; \
+fi
+endef
+
+define install
+echo "Installing the packages of requirements.lock into $(VENV) (the first time about two minutes)" && \
+{ "$(PY)" -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV); } && \
+rm -f $(VENV)/requirements.lock && \
+{ "$(PY)" -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes \
+	-r requirements.lock >$(VENV)/install.log 2>&1 & } && \
+installer=$$! && trap 'kill $$installer 2>/dev/null' INT TERM && \
+seconds=0 && while kill -0 $$installer 2>/dev/null; do \
+	sleep 1; seconds=$$((seconds + 1)); \
+	if [ $$((seconds % 10)) -eq 0 ]; then \
+		echo "  $$seconds s, $$(grep -c '^Collecting' $(VENV)/install.log) packages$$(grep -q '^Installing' $(VENV)/install.log && echo ', installing')"; fi; \
+done; \
+if ! wait $$installer; then exec >&2; tail -n 20 $(VENV)/install.log; echo "The installation failed; all of it is in $(VENV)/install.log."; exit 1; fi; \
+cp requirements.lock $(VENV)/requirements.lock && echo "Installed."
+endef

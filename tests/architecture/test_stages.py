@@ -1,0 +1,188 @@
+"""dvc.yaml, params.yaml and the stage files say the same about every stage."""
+
+import ast
+import inspect
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import grimp
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.foundation.params import Params
+from pipeline.foundation.workspace import Workspace
+
+STAGES = (
+    "fetch",
+    "split",
+    "preprocess",
+    "train_baseline",
+    "train_transfer",
+    "tune",
+    "evaluate",
+    "report",
+)
+FLOORS_THAT_CANNOT_CHANGE_AN_OUTPUT = ("execution", "tracking")
+SHARED_SECTIONS = {"augmentation"}
+SECTIONS_THAT_TRIGGER_NO_STAGE = {"tracking"}
+WRITTEN_FOLDERS = ("data", "models", "metrics")
+
+
+@pytest.fixture(scope="module")
+def dvc_stages(project: Path) -> dict[str, dict[str, Any]]:
+    return YAML(typ="safe").load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+@pytest.fixture(scope="module")
+def import_graph() -> grimp.ImportGraph:
+    return grimp.build_graph("pipeline", cache_dir=None)
+
+
+def source(project: Path, stage: str) -> ast.Module:
+    return ast.parse((project / "pipeline" / f"{stage}.py").read_text(encoding="utf-8"))
+
+
+def paths(entries: list[Any]) -> list[str]:
+    """The paths of a stage's deps or outs; an entry with options is a mapping of one key."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def outs(stage: dict[str, Any]) -> list[str]:
+    return paths([*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])])
+
+
+def test_every_file_is_a_stage_and_every_stage_a_file(project: Path, dvc_stages: dict[str, Any]) -> None:
+    files = {path.stem for path in (project / "pipeline").glob("*.py")} - {"__init__", "__main__"}
+    assert files == set(STAGES)
+    assert list(dvc_stages) == list(STAGES)
+
+
+def test_every_stage_has_its_section_of_params(project: Path) -> None:
+    values = YAML(typ="safe").load((project / "params.yaml").read_text(encoding="utf-8"))
+    sections = {name for name, value in values.items() if isinstance(value, dict)}
+    assert sections == set(STAGES) | SHARED_SECTIONS | SECTIONS_THAT_TRIGGER_NO_STAGE
+    assert set(values) == set(Params.model_fields)
+
+
+def test_no_key_of_params_is_idle(dvc_stages: dict[str, Any]) -> None:
+    watched = {key for stage in dvc_stages.values() for key in stage["params"]}
+    assert watched == set(Params.model_fields) - SECTIONS_THAT_TRIGGER_NO_STAGE
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_started_as_a_module(stage: str, dvc_stages: dict[str, Any]) -> None:
+    # Python puts the current folder first for -m, so that a queued experiment imports its own copy.
+    assert dvc_stages[stage]["cmd"] == f"python -m pipeline.{stage}"
+    assert set(dvc_stages[stage]) <= {"cmd", "params", "deps", "outs", "metrics", "plots"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_config_is_what_dvc_watches(project: Path, stage: str, dvc_stages: dict[str, Any]) -> None:
+    # Read, not imported: TensorFlow's import takes nine seconds.
+    classes = [node for node in source(project, stage).body if isinstance(node, ast.ClassDef)]
+    config = next(node for node in classes if node.name == "Config")
+    fields = [
+        node.target.id
+        for node in config.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    ]
+    assert fields == dvc_stages[stage]["params"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_declared_code_is_what_the_stage_imports(
+    stage: str, dvc_stages: dict[str, Any], import_graph: grimp.ImportGraph
+) -> None:
+    """One floor too few: a change would not rerun the stage. One too many: it would rerun in vain."""
+    declared = {path for path in paths(dvc_stages[stage]["deps"]) if path.startswith("pipeline")}
+    assert declared == {f"pipeline/{stage}.py"} | imported_floors(import_graph, f"pipeline.{stage}")
+
+
+def imported_floors(import_graph: grimp.ImportGraph, module: str) -> set[str]:
+    floors, seen, to_visit = set(), set(), [module]
+    while to_visit:
+        for imported in import_graph.find_modules_directly_imported_by(to_visit.pop()):
+            parts = imported.split(".")
+            if imported in seen or parts == ["pipeline"] or parts[1] in FLOORS_THAT_CANNOT_CHANGE_AN_OUTPUT:
+                continue
+            seen.add(imported)
+            floors.add(f"pipeline/{parts[1]}")
+            # Importing a module runs its packages' __init__ as well.
+            to_visit += [".".join(parts[:depth]) for depth in range(2, len(parts) + 1)]
+    return floors
+
+
+def test_the_package_itself_computes_nothing(import_graph: grimp.ImportGraph) -> None:
+    """pipeline/__init__.py is no dependency of any stage, so it may not bring code of ours along."""
+    assert import_graph.find_modules_directly_imported_by("pipeline") == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_whatever_is_read_was_written_by_an_earlier_stage(stage: str, dvc_stages: dict[str, Any]) -> None:
+    earlier = STAGES[: STAGES.index(stage)]
+    written = [PurePosixPath(path) for name in earlier for path in outs(dvc_stages[name])]
+    for read in map(PurePosixPath, paths(dvc_stages[stage]["deps"])):
+        if read.parts[0] in WRITTEN_FOLDERS:
+            assert any(read.is_relative_to(path) or path.is_relative_to(read) for path in written), read
+
+
+def test_only_evaluate_and_report_can_see_the_test_subset(dvc_stages: dict[str, Any]) -> None:
+    test_subset = PurePosixPath("data/arrays/test")
+    readers = {
+        name
+        for name, stage in dvc_stages.items()
+        for path in paths(stage["deps"])
+        if test_subset.is_relative_to(path) or PurePosixPath(path).is_relative_to(test_subset)
+    }
+    assert readers == {"evaluate", "report"}
+
+
+def test_only_preprocess_report_see_the_raw_images(dvc_stages: dict[str, Any]) -> None:
+    """The networks learn from arrays alone."""
+    trainings = [dvc_stages[name] for name in ("train_baseline", "train_transfer", "tune", "evaluate")]
+    assert not [path for stage in trainings for path in paths(stage["deps"]) if path.startswith("data/raw")]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_thin_and_has_the_usual_shape(project: Path, stage: str) -> None:
+    module = source(project, stage)
+    text = (project / "pipeline" / f"{stage}.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 200, "move work to a floor"
+    run = next(node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == "run")
+    assert [argument.arg for argument in run.args.args] == ["workspace", "config", "tracker"]
+    assert ast.unparse(module.body[-1]) == (
+        f"if __name__ == '__main__':\n    run_stage('{stage}', run, Config)"
+    )
+
+
+def test_only_workspace_knows_where_things_are(project: Path) -> None:
+    joined = []
+    for path in (project / "pipeline").rglob("*.py"):
+        if path.name == "workspace.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+                texts = [node.right.value] if isinstance(node.right, ast.Constant) else []
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("Path", "open", "pathlib.Path"):
+                texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            else:
+                continue
+            joined += [
+                f"{path.name}:{node.lineno}" for text in texts if str(text).startswith(WRITTEN_FOLDERS)
+            ]
+    assert joined == []
+
+
+def test_every_path_of_the_workspace_is_used(project: Path) -> None:
+    used = {
+        node.attr
+        for path in (project / "pipeline").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) != "self"
+    }
+    members = {
+        name
+        for name, member in vars(Workspace).items()
+        if isinstance(member, property | classmethod) or inspect.isfunction(member)
+    }
+    assert {name for name in members if not name.startswith("_")} - used == set()

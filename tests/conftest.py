@@ -1,0 +1,32 @@
+"""What all tests share: a workspace of their own, and libraries that stay silent and offline."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.foundation.workspace import Workspace
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+# Set before any test module imports the libraries that read them.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DVC_NO_ANALYTICS"] = "true"
+# Tests never write to the runs, or read the workspace, of whoever starts them.
+for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+    os.environ.pop(variable, None)
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project's folder: where params.yaml, dvc.yaml and pipeline/ are."""
+    return PROJECT
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """An empty workspace."""
+    return Workspace(root=tmp_path, home=tmp_path)
