@@ -27,11 +27,7 @@ class ImageClassifier(PythonModel):
 
         card = json.loads(Path(context.artifacts["card"]).read_text(encoding="utf-8"))
         self.classes = card["preprocessing"]["classes"]
-        # Initial weights of our own kind: whatever draws them here, the stored ones replace them.
-        stand_ins = {"pipeline>IdentityLike": keras.initializers.RandomUniform}
-        self.network = keras.models.load_model(
-            context.artifacts["network"], custom_objects=stand_ins, compile=False
-        )
+        self.network = keras.models.load_model(context.artifacts["network"], compile=False)
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> pd.DataFrame:
         """Class probabilities, float32 (N, K), of uint8 images (N, height, width, channels)."""

@@ -1,0 +1,102 @@
+"""What every training stage has around its fitting: data, checkpoints, recording, and the saved model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.foundation.params import Section
+from pipeline.foundation.tracker import Run, Tracker
+from pipeline.foundation.workspace import Workspace
+from pipeline.training.candidates import Fitted, OnEpoch
+from pipeline.training.fitting import EpochResult
+from pipeline.training.resumption import resumable
+from pipeline.training.source import TrainingSource
+from pipeline.training.trained_model import TrainingFacts, save_trained_model
+
+
+@dataclass(frozen=True)
+class TrainingSession:
+    """A stage's training while it runs.
+
+    Attributes:
+      stage: train_baseline, train_transfer or tune.
+      candidate: what it trains: baseline, transfer or tuned.
+      source: training and validation data.
+      run: where it is recorded.
+      run_key: the same after a kill; keys of nested runs begin with it.
+      checkpoints: a folder that a killed run left its state in.
+      folder: models/<candidate>.
+    """
+
+    stage: str
+    candidate: str
+    source: TrainingSource
+    run: Run
+    run_key: str
+    checkpoints: Path
+    folder: Path
+
+    def record_start(self, run: Run, hyperparameters: dict[str, Any]) -> OnEpoch:
+        """Record params and data in `run`; returns what records an epoch there."""
+        run.log_params(hyperparameters)
+        sizes = {"train": len(self.source.train), "validation": len(self.source.validation)}
+        run.log_dataset("arrays", self.source.digest, sizes)
+
+        def on_epoch(result: EpochResult, images_per_second: float) -> None:
+            run.log_metrics(
+                {
+                    "loss": result.loss,
+                    "accuracy": result.accuracy,
+                    "val_loss": result.val_loss,
+                    "val_accuracy": result.val_accuracy,
+                    "learning_rate": result.learning_rate,
+                    "images_per_second": images_per_second,
+                },
+                step=result.epoch,
+            )
+
+        return on_epoch
+
+    def save(self, fitted: Fitted, network: str, hyperparameters: dict[str, Any]) -> None:
+        """Write models/<candidate> and record it."""
+        facts = TrainingFacts(
+            candidate=self.candidate,
+            stage=self.stage,
+            network=network,
+            source=self.source,
+            hyperparameters=hyperparameters,
+        )
+        card = save_trained_model(self.folder, fitted, facts)
+        self.run.log_metrics({"parameters": card.parameters["total"], "forward_macs": card.forward_macs})
+        self.run.set_tags({"network": network, "candidate": self.candidate})
+        self.run.log_artifact(self.folder / "history.csv")
+        self.run.log_artifact(self.folder / "card.json")
+        self.run.log_model(self.folder, card.model_digest)
+        print(
+            f"  {self.candidate}: {network}, {card.parameters['total']:,} parameters, "
+            f"validation accuracy {fitted.kept.val_accuracy:.4f}",
+            flush=True,
+        )
+
+
+@contextmanager
+def training_session(
+    workspace: Workspace, tracker: Tracker, stage: str, candidate: str, config: Section
+) -> Iterator[TrainingSession]:
+    """Load the data, lock and find the checkpoints, open the run. Raises PipelineError."""
+    source = TrainingSource.load(workspace.arrays)
+    with (
+        resumable(workspace, stage, config, source.digest) as place,
+        tracker.run(candidate, place.run_key) as run,
+    ):
+        yield TrainingSession(
+            stage=stage,
+            candidate=candidate,
+            source=source,
+            run=run,
+            run_key=place.run_key,
+            checkpoints=place.folder,
+            folder=workspace.model(candidate),
+        )
