@@ -14,11 +14,16 @@ MAKEFLAGS += --no-print-directory
 
 # Settings of a data set that differ from params.yaml, as `dvc exp run -S` takes them.
 PHOTOGRAPHS := augmentation.horizontal_flip=true augmentation.shift=0.125 augmentation.cutout=0.25
-CIFAR10 := preprocess.image_size=32 train_baseline.widths=[64,256,256] $(PHOTOGRAPHS)
-MNIST := train_baseline.epochs=6 train_transfer.head_epochs=2 train_transfer.fine_tune_epochs=3 \
-         tune.max_trials=4 tune.trial_epochs=2 tune.epochs=6
+CIFAR10 := split.validation_share=0.1 train_baseline.widths=[64,256,256] $(PHOTOGRAPHS) \
+           train_transfer.head_epochs=5 train_transfer.fine_tune_lr_scale=0.75 \
+           tune.max_trials=5 tune.trial_epochs=3 tune.space.width_scale.values=[0.5,0.75,1.0] \
+           tune.space.shift.values=[0.06,0.125]
+MNIST := split.validation_share=0.1 train_baseline.epochs=4 train_transfer.head_epochs=1 \
+         train_transfer.fine_tune_epochs=2 tune.max_trials=3 tune.trial_epochs=1 tune.epochs=4 \
+         tune.space.width_scale.values=[0.5,1.0]
 FASHION_MNIST := $(MNIST) augmentation.horizontal_flip=true
-FOLDER := $(PHOTOGRAPHS)
+FOLDER := preprocess.image_size=64 train_baseline.widths=[32,64,128,128] $(PHOTOGRAPHS) \
+          tune.space.shift.values=[0.06,0.125]
 
 # What people may give on the command line.
 LOCATION ?=
