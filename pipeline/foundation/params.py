@@ -28,6 +28,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 ProperShare = Annotated[float, Field(gt=0.0, lt=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what every library's generators take
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0)]
 DropoutRate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -78,7 +79,7 @@ class FetchParams(Section):
 
 
 class SplitParams(Section):
-    seed: NonNegativeInt
+    seed: Seed
     test_share: ProperShare
     validation_share: ProperShare
     train_limit: PositiveInt | None
@@ -251,7 +252,7 @@ class TrackingParams(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    seed: NonNegativeInt
+    seed: Seed
     threads: PositiveInt
     precision: Precision
     lr: PositiveFloat

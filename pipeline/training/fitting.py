@@ -253,7 +253,7 @@ class _Epochs:
             raise DivergedError(
                 f"{self._plan.phase}: the {name} is not finite any more in epoch {len(self.history) + 1}.",
                 found=f"{name} {loss} at a peak learning rate of {self._plan.learning_rate:g}",
-                remedy="lower the learning rate (for example -S lr=...) or weight_decay",
+                remedy="lower lr (in tune: tune.space.lr) or weight_decay",
             )
 
     def _save(self) -> None:

@@ -1,0 +1,115 @@
+"""The folder of a trained model: written, loaded, and what its card says."""
+
+import csv
+import hashlib
+import platform
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.foundation.errors import PipelineError
+from pipeline.inference.model_card import ModelCard
+from pipeline.training.candidates import Fitted, Hardware, Setting, fit_from_scratch
+from pipeline.training.source import TrainingSource
+from pipeline.training.trained_model import TrainedModel, TrainingFacts, save_trained_model
+from tests.training import tiny
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> TrainingSource:
+    return tiny.source(tmp_path_factory.mktemp("arrays"), train=41)
+
+
+@pytest.fixture(scope="module")
+def fitted(source: TrainingSource, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    setting = Setting(0.05, 8, tiny.baseline(network="small_cnn", epochs=3), tiny.augmentation())
+    checkpoints = tmp_path_factory.mktemp("checkpoints")
+    return fit_from_scratch(
+        source, setting, Hardware(0, "mixed_bfloat16"), checkpoints, lambda result, speed: None
+    )
+
+
+def save(folder: Path, fitted: Fitted, source: TrainingSource) -> ModelCard:
+    facts = TrainingFacts(
+        candidate="baseline",
+        stage="train_baseline",
+        network="small_cnn",
+        source=source,
+        hyperparameters={"lr": 0.05, "train_baseline": {"widths": [8, 8]}},
+    )
+    return save_trained_model(folder, fitted, facts)
+
+
+@pytest.fixture(scope="module")
+def folder(fitted: Fitted, source: TrainingSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "baseline"
+    save(folder, fitted, source)
+    return folder
+
+
+def test_a_loaded_model_predicts_as_keras_does(folder: Path, source: TrainingSource) -> None:
+    model = TrainedModel.load(folder)
+    images = source.train.images
+    found = model.predict(images, batch_size=7)
+    plain = keras.models.load_model(folder / "model.keras", compile=False)
+    np.testing.assert_allclose(found, plain.predict_on_batch(images), atol=1e-6)
+    assert (found.shape, found.dtype) == ((41, 3), np.float32)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_was_fitted_in_bfloat16_is_saved_in_float32(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        assert b"bfloat16" not in archive.read("config.json")
+
+
+def test_card(folder: Path, fitted: Fitted, source: TrainingSource) -> None:
+    card = TrainedModel.load(folder).card
+    assert (card.candidate, card.stage, card.network) == ("baseline", "train_baseline", "small_cnn")
+    assert card.model_digest == hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
+    assert card.data_digest == source.digest
+    assert card.preprocessing == source.preprocessing
+    assert card.statistics == source.statistics
+    assert card.hyperparameters == {"lr": 0.05, "train_baseline": {"widths": [8, 8]}}
+    # conv 9*1*8, norm 4*8; conv 9*8*8, norm 4*8; hidden 4*4*8*128+128; classifier 128*3+3
+    assert card.parameters == {"total": 72 + 32 + 576 + 32 + 16512 + 387, "trainable": 17579, "frozen": 32}
+    assert card.forward_macs == 256 * 72 + 64 * 576 + 16384 + 384
+    assert sum(layer.parameters for layer in card.layers) == card.parameters["total"]
+    assert card.training == {"epochs": 3, "best_epoch": 3, "stopped_early": False, "train_images": 41}
+    assert card.versions["keras"] == keras.__version__
+    assert card.versions["numpy"] == np.__version__
+    assert platform.python_version().startswith(card.versions["python"])
+
+
+def test_history(folder: Path, fitted: Fitted) -> None:
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "phase",
+        "epoch",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "learning_rate",
+    ]
+    assert [(row["phase"], row["epoch"]) for row in rows] == [("train", str(epoch)) for epoch in (1, 2, 3)]
+    assert [float(row["val_loss"]) for row in rows] == [result.val_loss for result in fitted.history]
+
+
+def test_saved_twice_gives_the_same_bytes(
+    folder: Path, fitted: Fitted, source: TrainingSource, tmp_path: Path
+) -> None:
+    save(tmp_path / "again", fitted, source)
+    assert tiny.files(tmp_path / "again") == tiny.files(folder)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "card.json"])
+def test_a_missing_file(name: str, folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        if file.name != name:
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(PipelineError, match=f"{name} is missing"):
+        TrainedModel.load(tmp_path)

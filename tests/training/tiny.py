@@ -1,0 +1,202 @@
+"""A toy data set that every network separates in seconds, and the params to train on it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.foundation.params import (
+    AugmentationParams,
+    TrainBaselineParams,
+    TrainTransferParams,
+    TuneParams,
+)
+from pipeline.foundation.workspace import Workspace
+from pipeline.images.arrays import ChannelStatistics, ImageArrays, arrays_digest
+from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.training.source import TrainingSource
+
+CLASSES = ("dark", "bright", "striped")
+SIZE = 16
+
+FITTING: dict[str, Any] = {
+    "optimizer": "sgd",
+    "schedule": "one_cycle",
+    "warmup_share": 0.2,
+    "weight_decay": 0.005,
+    "label_smoothing": 0.1,
+    "early_stopping_patience": None,
+    "class_weights": "none",
+}
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Run networks step by step: compiling a graph takes longer than all steps of a tiny training."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def subset(count: int, seed: int, channels: int = 1, size: int = SIZE) -> ImageArrays:
+    """Noisy images, dark, bright or striped, in turn."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % len(CLASSES)
+    level = np.array([40, 200, 40])[labels][:, None, None, None] + np.zeros((1, size, size, channels))
+    level[labels == 2, ::4] = 200
+    images = (level + random.normal(0, 15, size=level.shape)).clip(0, 255).astype(np.uint8)
+    return ImageArrays(images, labels.astype(np.int64), np.arange(count, dtype=np.int64) + 1000 * seed)
+
+
+def write_arrays(folder: Path, train: int = 40, validation: int = 15, channels: int = 1) -> None:
+    """What preprocess writes and a training reads."""
+    arrays = {"train": subset(train, 1, channels), "validation": subset(validation, 2, channels)}
+    for name, values in arrays.items():
+        (folder / name).mkdir(parents=True)
+        np.save(folder / name / "images.npy", values.images)
+        np.save(folder / name / "labels.npy", values.labels)
+        np.save(folder / name / "ids.npy", values.ids)
+    pixels = arrays["train"].images.reshape(-1, channels)
+    ChannelStatistics(tuple(pixels.mean(axis=0).tolist()), tuple(pixels.std(axis=0).tolist())).save(
+        folder / "statistics.json"
+    )
+    color = "rgb" if channels == 3 else "grayscale"
+    PreprocessingSpec(SIZE, "pad", color, CLASSES).save(folder / "preprocessing.json")  # type: ignore[arg-type]
+
+
+def source(folder: Path, **options: int) -> TrainingSource:
+    write_arrays(folder, **options)
+    loaded = TrainingSource.load(folder)
+    assert loaded.digest == arrays_digest([folder / "train", folder / "validation"])
+    return loaded
+
+
+def augmentation(**changes: Any) -> AugmentationParams:
+    off = dict.fromkeys(AugmentationParams.model_fields, 0.0) | {
+        "horizontal_flip": False,
+        "vertical_flip": False,
+    }
+    return AugmentationParams(**{**off, **changes})
+
+
+def baseline(**changes: Any) -> TrainBaselineParams:
+    values = {**FITTING, "network": "dense", "widths": (8, 8), "dropout": 0.0, "epochs": 2}
+    return TrainBaselineParams(**{**values, **changes})
+
+
+def transfer(**changes: Any) -> TrainTransferParams:
+    values = {
+        **FITTING,
+        "backbone": "bundled",
+        "weights": "none",
+        "head_units": (8,),
+        "dropout": 0.2,
+        "unfreeze_from": "all",
+        "frozen_batch_norm": False,
+        "head_epochs": 2,
+        "head_lr_scale": 1.0,
+        "fine_tune_epochs": 2,
+        "fine_tune_lr_scale": 0.5,
+    }
+    return TrainTransferParams(**{**values, **changes})
+
+
+SPACE: dict[str, Any] = {
+    "lr": {"min": 0.01, "max": 0.1, "sampling": "log"},
+    "batch_size": {"values": [8, 16]},
+    "dropout": {"values": [0, 0.2]},
+    "horizontal_flip": {"values": [True, False]},
+}
+
+
+def tune(**changes: Any) -> TuneParams:
+    values = {"method": "random", "max_trials": 3, "trial_epochs": 1, "epochs": 2, "space": SPACE}
+    return TuneParams(**{**values, **changes})
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@dataclass
+class RecordedRun:
+    """What was recorded in one run, its nested runs included."""
+
+    key: str
+    status: str = "RUNNING"
+    params: dict[str, Any] = field(default_factory=dict)
+    metrics: list[tuple[int | None, dict[str, float]]] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    datasets: list[tuple[str, str, dict[str, int]]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    models: list[str] = field(default_factory=list)
+    children: dict[str, "RecordedRun"] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> list[int]:
+        return [step for step, _ in self.metrics if step is not None]
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        self.params.update(params)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.metrics.append((step, dict(metrics)))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        self.tags.update(tags)
+
+    def log_dataset(self, name: str, digest: str, subset_sizes: Mapping[str, int]) -> None:
+        self.datasets.append((name, digest, dict(subset_sizes)))
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        self.files[path.name] = path.read_bytes()
+
+    def log_text(self, text: str, name: str) -> None:
+        self.files[name] = text.encode()
+
+    def log_model(self, folder: Path, digest: str) -> None:
+        assert (folder / "model.keras").is_file()
+        assert (folder / "card.json").is_file()
+        self.models.append(digest)
+
+    def child(self, name: str, key: str) -> Any:
+        return _opened(self.children, name, key)
+
+
+@dataclass
+class RecordingTracker:
+    """Keeps what a stage records."""
+
+    runs: dict[str, RecordedRun] = field(default_factory=dict)
+
+    def run(self, name: str, key: str) -> Any:
+        return _opened(self.runs, name, key)
+
+    def run_of_model(self, digest: str) -> Any:
+        raise AssertionError("a training records in its own run only")
+
+
+@contextmanager
+def _opened(runs: dict[str, RecordedRun], name: str, key: str) -> Iterator[RecordedRun]:
+    run = runs.setdefault(name, RecordedRun(key))
+    assert run.key == key, f"{name} goes on under another key than it began with"
+    run.status = "RUNNING"
+    try:
+        yield run
+    except BaseException:
+        run.status = "FAILED"
+        raise
+    run.status = "FINISHED"
+
+
+def workspace_with_arrays(folder: Path, **options: int) -> Workspace:
+    workspace = Workspace(root=folder, home=folder)
+    write_arrays(workspace.arrays, **options)
+    return workspace
