@@ -10,17 +10,21 @@ nothing is chosen by it.
 """
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.params import AugmentationParams
 from pipeline.images.arrays import ChannelStatistics, ImageArrays, arrays_digest
 from pipeline.networks.bundled import WIDTHS, backbone_network, rounded_weights, save_bundled
 from pipeline.networks.from_scratch import build_from_scratch
 from pipeline.networks.precision import build, in_float32
 from pipeline.training.fitting import FitPlan, TrainingData, fit
+from pipeline.training.trained_model import predict
 
 _SEED = 0
 _PLAN = FitPlan(
@@ -74,7 +78,7 @@ def pretrain(arrays: Path, checkpoints: Path, plan: FitPlan, precision: str) -> 
     backbone.set_weights(trained)
     rounded = [weights.astype(np.float32) for weights in rounded_weights(backbone)]
     final.set_weights(rounded + final.get_weights()[len(rounded) :])
-    accuracy = _accuracy(final, test)
+    accuracy = float((predict(final, test.images, 500).argmax(axis=1) == test.labels).mean())
     save_bundled(
         backbone,
         {
@@ -111,15 +115,21 @@ def _statistics(images: np.ndarray) -> ChannelStatistics:
     return ChannelStatistics(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
-def _accuracy(model: keras.Model, subset: ImageArrays) -> float:
-    predicted = model.predict(subset.images, batch_size=500, verbose=0).argmax(axis=1)
-    return float((predicted == subset.labels).mean())
-
-
-if __name__ == "__main__":
+def main() -> None:
+    """Read the command line, fix the number of threads (it changes the bits), pretrain."""
     parser = argparse.ArgumentParser(description="Pretrain the bundled backbone on CIFAR-100.")
     parser.add_argument("arrays", type=Path, help="data/arrays of CIFAR-100")
     parser.add_argument("--checkpoints", type=Path, default=Path(".resume/pretraining"))
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
-    arguments = parser.parse_args()
-    pretrain(arguments.arrays, arguments.checkpoints, _PLAN, arguments.precision)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[variable] = str(options.threads)  # read at the first operation, which is still to come
+    try:
+        pretrain(options.arrays, options.checkpoints, _PLAN, options.precision)
+    except PipelineError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

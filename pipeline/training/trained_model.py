@@ -46,11 +46,16 @@ class TrainedModel:
 
     def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
         """Class probabilities, float32 (N, K), of uint8 images (N, height, width, channels)."""
-        parts = [
-            np.asarray(self.network.predict_on_batch(images[start : start + batch_size]))
-            for start in range(0, len(images), batch_size)
-        ]
-        return np.concatenate(parts).astype(np.float32)
+        return predict(self.network, images, batch_size)
+
+
+def predict(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """What `network` returns for `images`, float32 (N, outputs), computed batch by batch."""
+    parts = [
+        np.asarray(network.predict_on_batch(images[start : start + batch_size]))
+        for start in range(0, len(images), batch_size)
+    ]
+    return np.concatenate(parts).astype(np.float32)
 
 
 def save_trained_model(folder: Path, fitted: Fitted, facts: TrainingFacts) -> ModelCard:
