@@ -276,3 +276,13 @@ def test_examples_name_prediction_and_truth() -> None:
     assert axes.get_title().replace("\u00a0", " ") == "cat (80 %)"
     assert texts(axes) == ["actually dog"]
     assert example.shown_probabilities == (("cat", 0.8), ("bird", 0.15), ("dog", 0.05))
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_the_legend_of_large_subsets_is_not_cut(classes: int) -> None:
+    counts = {name: np.full(classes, 600_000 // classes) for name in ("train", "validation", "test")}
+    figure = class_distribution_figure(counts, [f"species {number}" for number in range(classes)])
+    figure.canvas.draw()
+    legend = figure.axes[0].get_legend().get_window_extent()
+    assert figure.bbox.x0 <= legend.x0
+    assert legend.x1 <= figure.bbox.x1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.reporting.figures.style import (
@@ -56,9 +57,7 @@ def class_distribution_figure(counts: Mapping[str, np.ndarray], class_names: Seq
     axes.set_xlabel("images")
     axes.grid(axis="x")
     axes.set_title(title, pad=26)
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=len(counts), borderaxespad=0.2, handlelength=1.2
-    )
+    _legend_above(axes, len(counts))
     return figure
 
 
@@ -82,10 +81,20 @@ def _many_classes(counts: Mapping[str, np.ndarray], total: np.ndarray, title: st
     axes.set_ylabel("images")
     axes.grid(axis="y")
     axes.set_title(title, pad=26)
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=len(counts), borderaxespad=0.2, handlelength=1.2
-    )
+    _legend_above(axes, len(counts))
     return figure
+
+
+def _legend_above(axes: Axes, entries: int) -> None:
+    """In one row that ends with the axes: to the left there is room over the names of the classes."""
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=entries,
+        borderaxespad=0.2,
+        handlelength=1.2,
+        columnspacing=1.0,
+    )
 
 
 @in_house_style
