@@ -23,13 +23,20 @@ def reproduce(workspace: Workspace, overrides: Sequence[str], say: Callable[[str
       workspace: the project.
       overrides: `key=value` pairs for `dvc exp run -S`; with none it is `dvc repro`.
       say: is told what is run and why.
+
+    Raises:
+      PipelineError: an override does not fit; nothing has been changed then.
     """
+    # DVC would write a wrong value into params.yaml before a stage could refuse it.
+    load_params(workspace.params, overrides)
     code = _force_fetch_if_changed(workspace, say) if not _touch_fetch(overrides) else 0
     if code:
         return code
     if overrides:
         settings = [part for override in overrides for part in ("-S", override)]
         code = _run_dvc(workspace, ["exp", "run", *settings], say)
+        if code:
+            say("params.yaml keeps these settings; 'git checkout params.yaml' brings the committed ones back")
     else:
         code = _run_dvc(workspace, ["repro"], say)
     if code:

@@ -278,10 +278,15 @@ class Params(Section):
         return self
 
 
-def load_params(path: Path) -> Params:
+def load_params(path: Path, overrides: typing.Sequence[str] = ()) -> Params:
     """Read and check the whole file.
 
-    Raises PipelineError with one line per problem, naming the key, what was expected and found.
+    Args:
+      path: params.yaml.
+      overrides: `key=value` settings as `dvc exp run -S` takes them, put over the file's values.
+
+    Raises:
+      PipelineError: one line per problem, naming the key, what was expected and found.
     """
     if not path.exists():
         raise PipelineError(
@@ -292,7 +297,27 @@ def load_params(path: Path) -> Params:
         values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path.name} is not valid YAML.", found=str(error)) from error
+    for override in overrides:
+        _put(values, override)
     return parse_params(values)
+
+
+def _put(values: Any, override: str) -> None:
+    """Set one `a.b=value` in nested dictionaries; a key that is not there is made, and refused later."""
+    key, equals, text = override.removeprefix("+").partition("=")  # DVC wants a plus before new keys
+    try:
+        value = YAML(typ="safe").load(text)
+    except YAMLError:
+        value = text
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.get(section) if isinstance(values, dict) else None
+    if not equals or not isinstance(values, dict):
+        raise PipelineError(
+            f"'{override}' is no setting of params.yaml.",
+            expected="key=value, the key with its section, for example train_baseline.epochs=5",
+        )
+    values[last] = value
 
 
 def parse_params(values: Any) -> Params:

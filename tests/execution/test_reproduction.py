@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from pipeline.execution import reproduction
 from pipeline.execution.reproduction import changed_location, reproduce
+from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.fingerprint import local_fingerprint
 
@@ -92,6 +93,33 @@ def test_a_changed_source_is_imported_again_first(workspace, images, dvc):
 def test_overrides_make_it_an_experiment(workspace, images, dvc):
     assert reproduce(workspace, ["lr=0.1", "train_baseline.epochs=3"], print) == 0
     assert dvc() == ["exp run -S lr=0.1 -S train_baseline.epochs=3"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("lr=abc", "lr: expected a number, found 'abc'"),
+        ("train_baseline.netwrok=dense", "unknown key; did you mean 'network'"),
+        ("train_baseline.epochs", "is no setting of params.yaml"),
+        ("lr.peak=0.1", "is no setting of params.yaml"),
+        ("tune.space.lr.min=2", "min 2.0 is not below max 0.6"),
+    ],
+)
+def test_an_override_that_does_not_fit_changes_nothing(workspace, images, dvc, override, message):
+    before = workspace.params.read_bytes()
+    with pytest.raises(PipelineError, match=message):
+        reproduce(workspace, [override], print)
+    assert dvc() == []
+    assert workspace.params.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["lr=1e-5", "train_baseline.widths=[8,16]", 'fetch.location="a b"', "+fetch.class_names.cane=dog"],
+)
+def test_an_override_that_fits_reaches_dvc(workspace, images, dvc, override):
+    assert reproduce(workspace, [override], print) == 0
+    assert dvc()[0] == f"exp run -S {override}"
 
 
 def test_an_import_that_dvc_took_from_its_cache_is_compared_too(workspace, images, dvc):
