@@ -115,7 +115,10 @@ def _small_cnn(scaled: keras.KerasTensor, widths: Sequence[int], dropout: float)
         if dropout:
             x = layers.Dropout(dropout, name=f"block{number}_dropout")(x)
     x = layers.Flatten(name="flatten")(x)
-    return layers.Dense(128, activation="relu", name="hidden")(x)
+    # Without this normalization the network dies at the learning rates that fast_cnn likes.
+    x = layers.Dense(128, use_bias=False, name="hidden")(x)
+    x = layers.BatchNormalization(momentum=0.9, name="hidden_norm")(x)
+    return layers.ReLU(name="hidden_relu")(x)
 
 
 def _dense(scaled: keras.KerasTensor, widths: Sequence[int], dropout: float) -> keras.KerasTensor:

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
+from pipeline.images.arrays import ChannelStatistics, ImageArrays
+from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.networks import transfer as transfer_networks
 from pipeline.training.candidates import Fitted, Hardware, Setting, fit_from_scratch, fit_transfer
 from pipeline.training.fitting import EpochResult
@@ -155,3 +158,25 @@ def test_a_setting_says_its_params() -> None:
     assert (params["lr"], params["batch_size"]) == (0.1, 32)
     assert params["train_baseline"]["widths"] == [8, 8]
     assert params["augmentation"]["shift"] == 0.2
+
+
+@pytest.mark.parametrize("network", ["fast_cnn", "small_cnn", "dense"])
+def test_every_network_bears_the_default_learning_rate(network: str, tmp_path: Path) -> None:
+    """`-S train_baseline.network=...` changes the network alone; lr 0.2 has to do for all of them."""
+    digits = load_digits()
+    images = np.kron(digits.images, np.ones((2, 2)))[..., None].astype(np.uint8) * 15
+    labels = digits.target.astype(np.int64)
+    train, validation = slice(0, 1400), slice(1400, None)
+    data = TrainingSource(
+        ImageArrays(images[train], labels[train], np.arange(1400)),
+        ImageArrays(images[validation], labels[validation], np.arange(1400, len(labels))),
+        ChannelStatistics((images.mean(),), (images.std(),)),
+        PreprocessingSpec(16, "pad", "grayscale", tuple("0123456789")),
+        digest="",
+    )
+    params = tiny.baseline(network=network, widths=(32, 64), epochs=3)
+    setting = Setting(0.2, 64, params, tiny.augmentation())
+    history = fit_from_scratch(data, setting, Hardware(0, "float32"), tmp_path, ignore).history
+    guessing = np.log(10)
+    assert max(row.loss for row in history) < guessing
+    assert history[-1].val_accuracy > 0.85
