@@ -22,8 +22,8 @@ MNIST := split.validation_share=0.1 train_baseline.epochs=4 train_transfer.head_
          train_transfer.fine_tune_epochs=2 tune.max_trials=3 tune.trial_epochs=1 tune.epochs=4 \
          tune.space.width_scale.values=[0.5,1.0]
 FASHION_MNIST := $(MNIST) augmentation.horizontal_flip=true
-FOLDER := preprocess.image_size=64 train_baseline.widths=[32,64,128,128] $(PHOTOGRAPHS) \
-          tune.space.shift.values=[0.06,0.125]
+FOLDER := batch_size=32 lr=0.05 preprocess.image_size=64 train_baseline.widths=[32,64,128,128] $(PHOTOGRAPHS) \
+          tune.space.shift.values=[0.06,0.125] tune.space.batch_size.values=[16,32] tune.space.lr.max=0.2
 
 # What people may give on the command line.
 LOCATION ?=
