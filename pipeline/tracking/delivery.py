@@ -60,6 +60,10 @@ def deliver(journal: Journal, store: Store, patience_seconds: float = _OTHER_DEL
             return _Delivery(journal, store).catch_up()
     except Timeout:
         raise StoreUnavailableError(f"another process is still delivering {journal.name}") from None
+    except FileNotFoundError:
+        if journal.folder.exists():
+            raise
+        return True  # the other process has delivered it whole and removed it while we waited
 
 
 def deliver_older(journals: list[Journal], store: Store) -> None:
@@ -80,6 +84,9 @@ def follow(workspace: Workspace, journal: Journal) -> None:
             _follow(workspace, journal)
     except Timeout:
         return  # another process is at it
+    except FileNotFoundError:
+        if journal.folder.exists():
+            raise  # otherwise another process has delivered it whole
 
 
 def _follow(workspace: Workspace, journal: Journal) -> None:

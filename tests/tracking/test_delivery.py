@@ -1,6 +1,7 @@
 """Journals that arrive in a real MLflow store, whatever happens on the way."""
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -329,3 +330,20 @@ def test_artifacts_go_below_the_home_from_wherever_a_stage_runs(
     ship()
     uri = only_run(store, "queued").info.artifact_uri
     assert uri.startswith(shared_workspace.tracking_artifacts.as_uri())
+
+
+def test_a_journal_that_another_process_delivers_while_this_one_waits(
+    tracker, shared_workspace, store, journal_of
+):
+    with tracker(shared_workspace) as recording, recording.run("baseline", "raced"):
+        journal = journal_of(shared_workspace)
+    other = journal.delivery_lock()
+    other.acquire()
+
+    def ends() -> None:
+        journal.remove()
+        other.release()
+
+    threading.Timer(0.5, ends).start()
+    assert deliver(journal, store)
+    assert pending_journals(shared_workspace.journal) == []
