@@ -6,12 +6,15 @@ import is imported where it is used, so that `--help` answers at once.
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from pipeline.execution.failures import failures_explained
 from pipeline.execution.process import quiet_libraries, stop_in_good_order
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.params import load_params
-from pipeline.foundation.workspace import Workspace
+from pipeline.foundation.workspace import CANDIDATES, Workspace
+
+Command = Callable[[Workspace, argparse.Namespace], int | None]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,9 +30,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipeline", description="The commands of the pipeline.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    repro = commands.add_parser(
-        "repro", help="run what is not up to date, then show the models", description=_repro.__doc__
-    )
+    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=run.__doc__)
+        command.set_defaults(run=run)
+        return command
+
+    repro = add("repro", _repro, "run what is not up to date, then show the models")
     repro.add_argument(
         "-S",
         "--set-param",
@@ -39,24 +45,80 @@ def _parser() -> argparse.ArgumentParser:
         dest="overrides",
         help="another value for a key of params.yaml, as an experiment; may be repeated",
     )
-    repro.set_defaults(run=_repro)
-
-    summary = commands.add_parser("summary", help="show the models", description=_summary.__doc__)
-    summary.set_defaults(run=_summary)
-
-    sync = commands.add_parser("sync", help="bring MLflow up to date", description=_sync.__doc__)
-    sync.set_defaults(run=_sync)
-
-    ui = commands.add_parser("ui", help="look at the runs in the MLflow UI", description=_ui.__doc__)
+    add("summary", _summary, "show the models")
+    add("sync", _sync, "bring MLflow up to date")
+    ui = add("ui", _ui, "look at the runs in the MLflow UI")
     ui.add_argument("--port", type=int, default=5000, help="the first port to try (%(default)s)")
-    ui.set_defaults(run=_ui)
+
+    runs = add("runs", _runs, "compare all runs in a table")
+    runs.add_argument("--candidate", choices=CANDIDATES, help="only runs of this candidate")
+    runs.add_argument("--experiment", metavar="NAME", help="only runs of this DVC experiment")
+    runs.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only runs for which it holds, such as 'test_accuracy>0.9' or 'lr=0.1'; may be repeated",
+    )
+    runs.add_argument("--sort", metavar="COLUMN", default="-started", help="a minus before it: descending")
+    runs.add_argument("--limit", type=int, metavar="N", help="at most so many runs")
+    runs.add_argument("--all", action="store_true", help="also runs that failed, were killed or still run")
+    runs.add_argument("--json", action="store_true", help="JSON instead of a table")
+
+    seeds = add("seeds", _seeds, "run the pipeline under several seeds")
+    seeds.add_argument("--count", type=int, default=5, help="how many seeds (%(default)s)")
+    seeds.add_argument(
+        "--candidate",
+        choices=("all", *CANDIDATES),
+        default="all",
+        help="only this candidate, validation scores only (default: all, evaluated on test too)",
+    )
+
+    lineage = add("lineage", _lineage, "where a model comes from, or what a commit has made")
+    lineage.add_argument(
+        "what",
+        metavar="MODEL|RUN|REVISION",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION, a run's id, a model file or its folder, or a commit, "
+        "branch or DVC experiment",
+    )
+    lineage.add_argument("--json", action="store_true", help="JSON instead of text")
+
+    verify = add("verify", _verify, "reproduce a revision elsewhere and compare every byte")
+    verify.add_argument("revision", nargs="?", default="HEAD", metavar="REV", help="default: HEAD")
+    verify.add_argument("--stage", metavar="STAGE", help="only this stage, on inputs from the cache")
+    verify.add_argument(
+        "--from-source", action="store_true", help="import the images anew instead of from DVC's cache"
+    )
+
+    register = add("register", _register, "register an evaluated model as challenger")
+    register.add_argument("--candidate", choices=("best", *CANDIDATES), default="best")
+    _add_name(register)
+
+    promote = add("promote", _promote, "make the challenger champion if it passes all gates")
+    promote.add_argument("--force", action="store_true", help="promote although gates refuse; needs --reason")
+    promote.add_argument("--reason", metavar="TEXT", default="", help="kept in the history")
+    _add_name(promote)
+
+    history = add("history", _history, "every decision about the champion")
+    history.add_argument("--json", action="store_true", help="JSON instead of a table")
+    _add_name(history)
+
+    rollback = add("rollback", _rollback, "return to the previous champion")
+    rollback.add_argument("--reason", metavar="TEXT", default="", help="kept in the history")
+    _add_name(rollback)
     return parser
+
+
+def _add_name(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--name", metavar="NAME", help="registered model (default: registry.model of params.yaml)"
+    )
 
 
 def _repro(workspace: Workspace, options: argparse.Namespace) -> int:
     """Run the stages whose params, code or inputs have changed; then sync MLflow and show the models."""
-    from pipeline.execution.reproduction import reproduce
-    from pipeline.execution.summary import print_summary
+    from pipeline.commands.reproduction import reproduce
+    from pipeline.commands.summary import print_summary
 
     code = reproduce(workspace, options.overrides, _say)
     _synchronize(workspace)
@@ -67,13 +129,17 @@ def _repro(workspace: Workspace, options: argparse.Namespace) -> int:
 
 def _summary(workspace: Workspace, options: argparse.Namespace) -> None:
     """Show the scores of all models, which one is best, and where the report is."""
-    from pipeline.execution.summary import print_summary
+    from pipeline.commands.summary import print_summary
 
     print_summary(workspace)
 
 
 def _sync(workspace: Workspace, options: argparse.Namespace) -> None:
-    """Deliver to MLflow what waits in the journal, and end the runs of processes that are gone."""
+    """Bring MLflow up to date.
+
+    Deliver what waits in the journal, end the runs of processes that are gone, tag runs with the
+    commits of their DVC experiments, and record what DVC took from its run cache.
+    """
     unreachable = _synchronize(workspace)
     if unreachable:
         raise PipelineError(
@@ -93,18 +159,111 @@ def _ui(workspace: Workspace, options: argparse.Namespace) -> None:
         _say("The MLflow UI has ended.")
 
 
-def _synchronize(workspace: Workspace) -> str:
-    """Sync MLflow and say what that did; returns why MLflow could not be reached, or nothing."""
-    from pipeline.tracking.sync import synchronize
+def _runs(workspace: Workspace, options: argparse.Namespace) -> None:
+    """Compare all trainings of all experiments: params, scores with intervals, speed.
 
-    done = synchronize(workspace, load_params(workspace.params).tracking.experiment, _say)
-    for line in done.lines():
-        _say(line)
-    return done.unreachable
+    Runs that differ in nothing but their seed are also shown together, with mean and standard deviation.
+    """
+    from pipeline.commands.run_table import Query, show_runs
+
+    _synchronize(workspace, quietly=options.json)
+    query = Query(
+        candidate=options.candidate,
+        experiment=options.experiment,
+        conditions=tuple(options.where),
+        sort=options.sort,
+        limit=options.limit,
+        unfinished=options.all,
+    )
+    show_runs(workspace, query, as_json=options.json)
+
+
+def _seeds(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Run the pipeline under several seeds, so that differences can be told from noise.
+
+    Each seed is a DVC experiment of its own; the workspace's files stay as they are.
+    """
+    from pipeline.commands.run_table import Query, show_runs
+    from pipeline.commands.seeds import run_seeds
+
+    _synchronize(workspace)
+    code = run_seeds(workspace, options.count, options.candidate, _say)
+    _synchronize(workspace)
+    show_runs(workspace, Query(candidate=None if options.candidate == "all" else options.candidate))
+    return code
+
+
+def _lineage(workspace: Workspace, options: argparse.Namespace) -> None:
+    """Where a model comes from, with the commands that bring it back; or what a commit or experiment made."""
+    from pipeline.commands.lineage import show_lineage
+
+    _synchronize(workspace, quietly=options.json)
+    show_lineage(workspace, options.what, as_json=options.json)
+
+
+def _verify(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Reproduce a revision in a temporary clone and compare every output with its dvc.lock, byte for byte.
+
+    Exit code 0 only when all agree, 3 when something differs.
+    """
+    from pipeline.commands.verification import verify
+
+    return verify(workspace, options.revision, options.stage, options.from_source, _say)
+
+
+def _register(workspace: Workspace, options: argparse.Namespace) -> None:
+    """Register an evaluated model in MLflow, with its lineage, scores and card, as challenger."""
+    from pipeline.commands.registration import register
+
+    _synchronize(workspace)
+    register(workspace, options.candidate, options.name, _say)
+
+
+def _promote(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Decide whether the challenger becomes champion, by the gates in params.yaml (section registry).
+
+    Exit code 0 when it does, 3 when a gate refuses. Every decision is kept in the history.
+    """
+    from pipeline.commands.promotion import promote
+
+    if options.force and not options.reason.strip():
+        raise PipelineError("--force needs a reason.", remedy="add --reason 'why the gates do not count'")
+    _synchronize(workspace)
+    return promote(workspace, options.name, options.force, options.reason, _say)
+
+
+def _history(workspace: Workspace, options: argparse.Namespace) -> None:
+    """Print every promotion, refusal and rollback: when, who, what, why."""
+    from pipeline.commands.promotion import show_history
+
+    _synchronize(workspace, quietly=options.json)
+    show_history(workspace, options.name, as_json=options.json)
+
+
+def _rollback(workspace: Workspace, options: argparse.Namespace) -> None:
+    """Make the previous champion champion again; kept in the history."""
+    from pipeline.commands.promotion import rollback
+
+    _synchronize(workspace)
+    rollback(workspace, options.name, options.reason, _say)
+
+
+def _synchronize(workspace: Workspace, quietly: bool = False) -> str:
+    """Sync MLflow and say what that did; returns why MLflow could not be reached, or nothing.
+
+    `quietly` keeps standard output for JSON.
+    """
+    from pipeline.commands.synchronization import synchronize
+
+    return synchronize(workspace, _say_aside if quietly else _say)
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _say_aside(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -64,12 +64,17 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
             [_contender(name, model.card, evaluations[name]) for name, model in models.items()]
         )
         _save(workspace, evaluations, class_names)
+        for name, reference in references.items():  # promotion compares a first model with them
+            save_predictions(workspace.predictions / f"{name}.npz", reference.predictions)
         write_json(workspace.comparisons, compare_all(evaluations, config.evaluate, config.seed))
         write_json(workspace.references, {name: each.to_json() for name, each in references.items()})
         write_json(workspace.best, best.to_json())
         print(summary_table({**evaluations, **references}, best.candidate), flush=True)
 
-        comparison.set_tags({"best_candidate": best.candidate})
+        comparison.set_tags(
+            {"best_candidate": best.candidate}
+            | {f"model_digest.{name}": digest for name, digest in digests.items()}
+        )
         _record_comparison(comparison, workspace, evaluations)
         for name, evaluation in evaluations.items():
             with tracker.run_of_model(digests[name]) as training:

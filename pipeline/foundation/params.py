@@ -249,6 +249,19 @@ class TrackingParams(Section):
     experiment: Annotated[str, Field(min_length=1)]
 
 
+class RegistryParams(Section):
+    """The registered model and the gates of its promotion."""
+
+    model: Annotated[str, Field(pattern=r"^[^/:@'\"]+$")]
+    alpha: ProperShare
+    min_improvement: Share
+    max_recall_loss: Share
+    max_ece: Share
+    max_size_mb: PositiveFloat
+    max_latency_ms: PositiveFloat
+    weak_after: PositiveInt
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -267,6 +280,7 @@ class Params(Section):
     evaluate: EvaluateParams
     report: ReportParams
     tracking: TrackingParams
+    registry: RegistryParams
 
     @model_validator(mode="after")
     def _backbone_has_not_seen_the_data(self) -> Self:

@@ -31,6 +31,16 @@ class Workspace:
     def params(self) -> Path:
         return self.root / "params.yaml"
 
+    @property
+    def stages(self) -> Path:
+        """dvc.yaml: the stages with their dependencies and outputs."""
+        return self.root / "dvc.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """dvc.lock: what every stage was last run with, and what it wrote."""
+        return self.root / "dvc.lock"
+
     # fetch
     @property
     def raw(self) -> Path:

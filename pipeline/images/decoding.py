@@ -1,16 +1,21 @@
 """Encoded image files to pixels, and back to PNG.
 
+Imports nothing of the project: a copy of this file travels inside every logged model, so that whoever
+loads one decodes and resizes as the pipeline does.
+
 Whatever a file holds (palette, CMYK, alpha, 16 bits, a camera's rotation), what comes out is an
 upright 8-bit image in one of two modes, greyscale or RGB. Color profiles are not applied.
 """
 
 import io
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipeline.foundation.digests import digest_bytes
+Resize = Literal["pad", "crop", "stretch"]
+Color = Literal["rgb", "grayscale"]
 
 EXTENSIONS = {
     "PNG": "png",
@@ -91,13 +96,36 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def digest_pixels(image: Image.Image) -> str:
-    """SHA-256 of size and RGB pixels.
+def decode_to_square(data: bytes, size: int, resize: Resize, color: Color) -> np.ndarray:
+    """An encoded image as uint8 pixels (size, size, 3), or (size, size, 1) for grayscale.
 
-    A copy in another format, with other metadata, or as RGB instead of greyscale has the same digest.
+    Sizes are changed by Pillow's bilinear filter, which averages over all source pixels where it
+    makes an image smaller (antialiasing). Where an image is not square, pad fits the whole of it in
+    and fills up with black, equally on both sides; crop cuts the longer side off equally at both
+    ends; stretch changes the proportions. Grayscale is the luma of ITU-R BT.601.
+
+    Raises UnreadableImageError.
     """
+    image = decode(data).pixels.convert("RGB" if color == "rgb" else "L")
+    return np.asarray(_resized(image, size, resize)).reshape(size, size, -1)
+
+
+def _resized(image: Image.Image, size: int, resize: Resize) -> Image.Image:
     width, height = image.size
-    return digest_bytes(f"RGB {width} {height} ".encode() + image.convert("RGB").tobytes())
+    if resize == "stretch" or width == height:
+        return image.resize((size, size), Image.Resampling.BILINEAR)
+    if resize == "crop":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    longest = max(width, height)
+    inner = (max(1, round(width * size / longest)), max(1, round(height * size / longest)))
+    canvas = Image.new(image.mode, (size, size))  # black
+    canvas.paste(
+        image.resize(inner, Image.Resampling.BILINEAR), ((size - inner[0]) // 2, (size - inner[1]) // 2)
+    )
+    return canvas
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

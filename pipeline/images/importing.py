@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
+from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
 from pipeline.images.catalogue import (
     Catalogue,
@@ -14,7 +17,7 @@ from pipeline.images.catalogue import (
     RejectedFile,
     save_rejected,
 )
-from pipeline.images.decoding import UnreadableImageError, decode, digest_pixels
+from pipeline.images.decoding import UnreadableImageError, decode
 from pipeline.images.parallel import ordered_map, with_progress
 from pipeline.images.sources import ImageSource
 
@@ -148,3 +151,12 @@ def _reasons(rejected: Sequence[RejectedFile]) -> str:
     examples = {item.reason: item.file for item in reversed(rejected)}
     frequent = Counter(item.reason for item in rejected).most_common(3)
     return "; ".join(f"{reason} ({count:,}, for example {examples[reason]})" for reason, count in frequent)
+
+
+def digest_pixels(image: Image.Image) -> str:
+    """SHA-256 of size and RGB pixels.
+
+    A copy in another format, with other metadata, or as RGB instead of greyscale has the same digest.
+    """
+    width, height = image.size
+    return digest_bytes(f"RGB {width} {height} ".encode() + image.convert("RGB").tobytes())

@@ -5,16 +5,12 @@ Made in the stage preprocess, saved with every trained model, and used by everyt
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from pipeline.foundation.files import read_json, write_json
-from pipeline.images.decoding import decode
-
-Resize = Literal["pad", "crop", "stretch"]
-Color = Literal["rgb", "grayscale"]
+from pipeline.images.decoding import Color, Resize, decode_to_square
 
 
 @dataclass(frozen=True)
@@ -45,15 +41,11 @@ class PreprocessingSpec:
         return (self.image_size, self.image_size, self.channels)
 
     def apply(self, data: bytes) -> np.ndarray:
-        """An encoded image as uint8 pixels of `shape`.
-
-        Sizes are changed by Pillow's bilinear filter, which averages over all source pixels where it
-        makes an image smaller (antialiasing).
+        """An encoded image as uint8 pixels of `shape` (see `decode_to_square`).
 
         Raises UnreadableImageError.
         """
-        image = decode(data).pixels.convert("RGB" if self.color == "rgb" else "L")
-        return np.asarray(_resized(image, self.image_size, self.resize)).reshape(self.shape)
+        return decode_to_square(data, self.image_size, self.resize, self.color)
 
     def save(self, path: Path) -> None:
         write_json(path, self.to_json())
@@ -78,21 +70,3 @@ class PreprocessingSpec:
             color=values["color"],
             classes=tuple(values["classes"]),
         )
-
-
-def _resized(image: Image.Image, size: int, resize: Resize) -> Image.Image:
-    width, height = image.size
-    if resize == "stretch" or width == height:
-        return image.resize((size, size), Image.Resampling.BILINEAR)
-    if resize == "crop":
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    longest = max(width, height)
-    inner = (max(1, round(width * size / longest)), max(1, round(height * size / longest)))
-    canvas = Image.new(image.mode, (size, size))  # black
-    canvas.paste(
-        image.resize(inner, Image.Resampling.BILINEAR), ((size - inner[0]) // 2, (size - inner[1]) // 2)
-    )
-    return canvas

@@ -5,7 +5,6 @@ import importlib.metadata
 import os
 import platform
 import socket
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import psutil
 
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking import tags
+from pipeline.tracking.repository import Repository
 
 _DECISIVE_FILES = ("pipeline", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
 """What decides a result together with the data; the products of the stages do not make a commit dirty."""
@@ -37,22 +38,22 @@ def origin(home: Path) -> str:
 
 def run_tags(workspace: Workspace, stage: str, params: dict[str, Any]) -> dict[str, str]:
     """Tags of every run of a stage; `params` are those that the stage declares."""
-    tags = {
-        "stage": stage,
-        "origin": origin(workspace.home),
-        "params_digest": digest_json(params),
+    values = {
+        tags.STAGE: stage,
+        tags.ORIGIN: origin(workspace.home),
+        tags.PARAMS_DIGEST: digest_json(params),
         "mlflow.source.name": f"python -m pipeline.{stage}",
         "mlflow.source.type": "LOCAL",
-        "mlflow.user": _user(),
-        "dvc_experiment": os.environ.get("DVC_EXP_NAME", ""),
-        "dvc_baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+        "mlflow.user": user(),
+        tags.DVC_EXPERIMENT: os.environ.get("DVC_EXP_NAME", ""),
+        tags.DVC_BASELINE: os.environ.get("DVC_EXP_BASELINE_REV", ""),
         **_git_tags(workspace.root),
         **_machine_tags(params),
     }
     requirements = workspace.root / "requirements.lock"
     if requirements.exists():
-        tags["environment_digest"] = digest_file(requirements)
-    return {name: value for name, value in tags.items() if value}
+        values[tags.ENVIRONMENT_DIGEST] = digest_file(requirements)
+    return {name: value for name, value in values.items() if value}
 
 
 def system_information() -> dict[str, Any]:
@@ -77,7 +78,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def _machine_tags(params: dict[str, Any]) -> dict[str, str]:
-    tags = {
+    values = {
         "processor": _processor(),
         "cores": str(psutil.cpu_count(logical=False) or psutil.cpu_count()),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
@@ -85,31 +86,20 @@ def _machine_tags(params: dict[str, Any]) -> dict[str, str]:
         "tensorflow": installed_version("tensorflow") or installed_version("tensorflow-cpu") or "",
         "keras": installed_version("keras") or "",
     }
-    return tags | ({"threads": str(params["threads"])} if "threads" in params else {})
+    return values | ({"threads": str(params["threads"])} if "threads" in params else {})
 
 
 def _git_tags(root: Path) -> dict[str, str]:
-    commit = _git(root, "rev-parse", "HEAD")
+    repository = Repository(root)
+    commit = repository.head()
     if not commit:
         return {}
-    changed = _git(root, "status", "--porcelain", "--", *_DECISIVE_FILES)
+    changed = repository.git("status", "--porcelain", "--", *_DECISIVE_FILES)
     return {
-        "git_commit": commit,
-        "git_dirty": "unknown" if changed is None else str(bool(changed)).lower(),
+        tags.GIT_COMMIT: commit,
+        tags.GIT_DIRTY: "unknown" if changed is None else str(bool(changed)).lower(),
         "mlflow.source.git.commit": commit,
     }
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """What git prints; None where git is missing or this is no repository."""
-    # No optional locks: git must not refresh the index while DVC works on the same repository.
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def _processor() -> str:
@@ -123,7 +113,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _user() -> str:
+def user() -> str:
+    """Who is logged in; empty where the system does not know."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import __main__ as commands
-from pipeline.execution import reproduction
+from pipeline.commands import reproduction
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking import sync
 
 
 def run(project: Path, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -85,13 +84,13 @@ def test_repro_syncs_and_then_shows_the_models_if_all_went_well(monkeypatch, wor
         done.append(overrides)
         return code
 
-    def synchronize(*arguments: object) -> sync.Synchronization:
+    def synchronize(*arguments: object) -> str:
         done.append("sync")
-        return sync.Synchronization()
+        return ""
 
     monkeypatch.setattr(reproduction, "reproduce", reproduce)
-    monkeypatch.setattr(sync, "synchronize", synchronize)
-    monkeypatch.setattr("pipeline.execution.summary.print_summary", lambda workspace: done.append("summary"))
+    monkeypatch.setattr("pipeline.commands.synchronization.synchronize", synchronize)
+    monkeypatch.setattr("pipeline.commands.summary.print_summary", lambda workspace: done.append("summary"))
     monkeypatch.setattr(commands, "quiet_libraries", lambda: None)
     monkeypatch.setattr(commands, "stop_in_good_order", lambda: None)
     monkeypatch.chdir(workspace.root)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from pipeline.images import decoding
-from pipeline.images.decoding import UnreadableImageError, decode, digest_pixels, encode_png
+from pipeline.images.decoding import UnreadableImageError, decode, encode_png
+from pipeline.images.importing import digest_pixels
 
 Encode = Callable[..., bytes]
 

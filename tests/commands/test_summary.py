@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.execution.summary import print_summary
+from pipeline.commands.summary import print_summary
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.inference.model_card import ModelCard

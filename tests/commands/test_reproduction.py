@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.execution import reproduction
-from pipeline.execution.reproduction import changed_location, reproduce
+from pipeline.commands import reproduction
+from pipeline.commands.reproduction import changed_location, reproduce
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.fingerprint import local_fingerprint
@@ -150,7 +150,7 @@ def test_the_stages_get_this_python(project, tmp_path):
     )
     source = (
         "import sys; from pathlib import Path; from pipeline.foundation.workspace import Workspace;"
-        "from pipeline.execution.reproduction import _run_dvc;"
+        "from pipeline.commands.reproduction import _run_dvc;"
         "sys.exit(_run_dvc(Workspace(Path.cwd(), Path.cwd()), ['repro', '--quiet'], print))"
     )
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)

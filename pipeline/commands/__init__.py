@@ -1,0 +1,1 @@
+"""What `python -m pipeline <command>` does: each module is one command or a few that belong together."""
