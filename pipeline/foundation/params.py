@@ -262,6 +262,17 @@ class RegistryParams(Section):
     weak_after: PositiveInt
 
 
+class ExportParams(Section):
+    """What exported models must keep of the original, and how they are made smaller."""
+
+    max_accuracy_loss: Share
+    max_lost_images: NonNegativeInt
+    calibration_images: PositiveInt
+    sparsity: ProperShare
+    pruning_epochs: PositiveInt
+    pruning_lr: PositiveFloat
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -281,6 +292,7 @@ class Params(Section):
     report: ReportParams
     tracking: TrackingParams
     registry: RegistryParams
+    export: ExportParams
 
     @model_validator(mode="after")
     def _backbone_has_not_seen_the_data(self) -> Self:

@@ -122,6 +122,11 @@ class Workspace:
         return self.home / ".downloads"
 
     @property
+    def exports(self) -> Path:
+        """Exported models, `<name>/<version>/`, and the pointer to the published one."""
+        return self.home / "exports"
+
+    @property
     def tracking_database(self) -> Path:
         return self.home / "mlflow.db"
 

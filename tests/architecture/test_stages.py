@@ -24,7 +24,7 @@ STAGES = (
 )
 FLOORS_THAT_CANNOT_CHANGE_AN_OUTPUT = ("execution", "tracking")
 SHARED_SECTIONS = {"augmentation"}
-SECTIONS_THAT_TRIGGER_NO_STAGE = {"tracking", "registry"}
+SECTIONS_THAT_TRIGGER_NO_STAGE = {"tracking", "registry", "export"}
 WRITTEN_FOLDERS = ("data", "models", "metrics")
 
 

@@ -1,0 +1,132 @@
+"""An exported model as a folder: one file per format, and export.json, which says all there is to know.
+
+    <folder>/export.json
+    <folder>/litert_fp32.tflite, litert_fp16.tflite, litert_dynamic_int8.tflite, litert_int8.tflite
+    <folder>/onnx.onnx
+
+Predicting needs this folder and nothing else of the project's data. The SavedModel lies apart, in a folder as
+TensorFlow Serving wants it.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.foundation.digests import digest_file
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import read_json, require, write_json
+from pipeline.inference.preprocessing import PreprocessingSpec
+
+EXPORT_FILE = "export.json"
+_POINTER = "published.json"
+LITERT_FORMATS = ("litert_fp32", "litert_fp16", "litert_dynamic_int8", "litert_int8")
+ONNX_FORMAT = "onnx"
+SAVED_MODEL_FORMAT = "saved_model"
+FORMATS = (*LITERT_FORMATS, ONNX_FORMAT, SAVED_MODEL_FORMAT)
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One format of an exported model.
+
+    Attributes:
+      path: relative to the folder of export.json.
+      digest: SHA-256 of the file; of a SavedModel, over the digests of its files.
+      size_bytes: of the file, or of all files.
+      accuracy: on the test subset, share of images.
+      largest_difference: of any probability on the test subset, to the float32 Keras model.
+      latency_ms: one image: "median" and "p99", milliseconds, one thread.
+      images_per_second: in batches, one thread.
+    """
+
+    path: str
+    digest: str
+    size_bytes: int
+    accuracy: float
+    largest_difference: float
+    latency_ms: dict[str, float]
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """What export.json says.
+
+    Attributes:
+      name: of the registered model, or of the candidate.
+      version: its version in the registry, or counted up for each export of a candidate; above 0.
+      candidate: baseline, transfer or tuned.
+      network: name of the network or of the backbone.
+      model_digest: SHA-256 of the model.keras that was exported.
+      preprocessing: how an image becomes an input, and the names of the classes.
+      scores: of the original on the test subset: "accuracy", "accuracy_low", "accuracy_high", "images",
+        and the "confidence" of the interval.
+      lineage: tags of the run that trained it, as far as they are known, and its run_id.
+      files: by format.
+    """
+
+    name: str
+    version: int
+    candidate: str
+    network: str
+    model_digest: str
+    preprocessing: PreprocessingSpec
+    scores: dict[str, float]
+    lineage: dict[str, str]
+    files: dict[str, ExportedFile]
+
+    def save(self, folder: Path) -> None:
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["preprocessing"] = self.preprocessing.to_json()
+        values["files"] = {name: asdict(file) for name, file in self.files.items()}
+        write_json(folder / EXPORT_FILE, values)
+
+    @classmethod
+    def load(cls, folder: Path) -> "ExportedModel":
+        """Raises PipelineError where export.json is missing or no export.json."""
+        values: dict[str, Any] = read_json(require(folder / EXPORT_FILE))
+        try:
+            values["preprocessing"] = PreprocessingSpec.from_json(values["preprocessing"])
+            values["files"] = {name: ExportedFile(**file) for name, file in values["files"].items()}
+            return cls(**values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise PipelineError(
+                f"{folder / EXPORT_FILE} does not describe an exported model.",
+                found=repr(error),
+                remedy="export the model again: python -m pipeline export",
+            ) from error
+
+    def file(self, folder: Path, format_name: str) -> Path:
+        """The file of a format. Raises PipelineError where it is missing or not what was exported."""
+        if format_name not in self.files:
+            raise PipelineError(
+                f"{self.name} version {self.version} was not exported as {format_name}.",
+                expected=format_name,
+                found=", ".join(self.files) or "no format",
+                remedy=f"python -m pipeline export --format {format_name}",
+            )
+        path = require(folder / self.files[format_name].path)
+        if path.is_file() and digest_file(path) != self.files[format_name].digest:
+            raise PipelineError(
+                f"{path} is not the file that was exported.",
+                expected=f"SHA-256 {self.files[format_name].digest}",
+                found="other bytes",
+                remedy="export the model again: python -m pipeline export",
+            )
+        return path
+
+
+def publish(exports: Path, folder: Path) -> None:
+    """Make `folder`, below `exports`, the one that `predict` and `serve` start from."""
+    write_json(exports / _POINTER, {"folder": folder.relative_to(exports).as_posix()})
+
+
+def published(exports: Path) -> Path:
+    """The folder that was published last. Raises PipelineError where there is none."""
+    if not (exports / _POINTER).exists():
+        raise PipelineError(
+            "No model has been published here yet.",
+            expected=f"{exports / _POINTER}, which an export writes",
+            remedy="python -m pipeline export",
+        )
+    return exports / str(read_json(exports / _POINTER)["folder"])

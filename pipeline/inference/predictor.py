@@ -1,0 +1,88 @@
+"""Predicting with an exported model through LiteRT or ONNX Runtime: no TensorFlow, ready at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.foundation.errors import PipelineError
+from pipeline.inference.exported_model import LITERT_FORMATS, ONNX_FORMAT, ExportedModel
+
+
+class Predictor(Protocol):
+    """A network in some runtime. One predictor must not be used by two threads at once."""
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities, float32 (N, K), of uint8 images (N, height, width, channels), N above 0."""
+
+
+class LiteRtPredictor:
+    """A .tflite file in LiteRT."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_path=str(file), num_threads=threads)
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._shape: tuple[int, ...] = ()
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        if images.shape != self._shape:
+            self._interpreter.resize_tensor_input(self._input, images.shape)
+            self._interpreter.allocate_tensors()
+            self._shape = images.shape
+        self._interpreter.set_tensor(self._input, np.ascontiguousarray(images))
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._output))
+
+
+class OnnxPredictor:
+    """An .onnx file in ONNX Runtime."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self._session.run(None, {self._input: np.ascontiguousarray(images)})[0])
+
+
+def load_predictor(model: ExportedModel, folder: Path, format_name: str, threads: int = 1) -> Predictor:
+    """The predictor for one format of an exported model.
+
+    Raises:
+      PipelineError: the format was not exported, its file is damaged, or it has no runtime here.
+    """
+    file = model.file(folder, format_name)
+    if format_name in LITERT_FORMATS:
+        return LiteRtPredictor(file, threads)
+    if format_name == ONNX_FORMAT:
+        return OnnxPredictor(file, threads)
+    raise PipelineError(
+        f"{format_name} is not a format that this process can run.",
+        expected=", ".join((*LITERT_FORMATS, ONNX_FORMAT)),
+        remedy="for saved_model start TensorFlow Serving (docs/deploy.md)",
+    )
+
+
+def preferred_format(formats: Sequence[str]) -> str:
+    """The format to predict with where nobody asks for one: exact, and the quickest of the exact ones.
+
+    Quantised formats are quicker, but their probabilities differ in the second or third digit.
+    """
+    for name in ("litert_fp32", ONNX_FORMAT, "litert_fp16", "litert_dynamic_int8", "litert_int8"):
+        if name in formats:
+            return name
+    raise PipelineError(
+        "No format of this export can be run here.",
+        expected="one of " + ", ".join((*LITERT_FORMATS, ONNX_FORMAT)),
+        found=", ".join(formats) or "no format",
+        remedy="python -m pipeline export",
+    )
