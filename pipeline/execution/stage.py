@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pipeline.execution import process
 from pipeline.execution.failures import failures_explained
+from pipeline.execution.inputs import StageInputs, unchanged
 from pipeline.foundation.params import Section, load_params, select
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
@@ -25,7 +26,8 @@ def run_stage(
     """Run the stage `name`; ends the process with exit code 1 (or 130, 143) unless all went well.
 
     `config_type` names the keys of params.yaml that dvc.yaml lists under the stage's params. Where
-    `threads` is one of them, it sets the size of every numerical library's thread pool.
+    `threads` is one of them, it sets the size of every numerical library's thread pool. A stage whose
+    inputs have changed when it ends has failed.
     """
     process.quiet_libraries()
     process.stop_in_good_order()
@@ -33,13 +35,17 @@ def run_stage(
     began = time.monotonic()
     with failures_explained(name, interrupted="stopped before its end; 'dvc repro' takes it up again"):
         workspace = Workspace.from_environment()
+        inputs = StageInputs(workspace, name)
         params = load_params(workspace.params)
         config = select(params, config_type)
         threads = getattr(config, "threads", None)
         if threads is not None:
             process.limit_threads(threads)
         declared = config.model_dump(mode="json")
-        with JournalTracker(workspace, name, params.tracking.experiment, declared) as tracker:
+        with (
+            JournalTracker(workspace, name, params.tracking.experiment, declared) as tracker,
+            unchanged(inputs, name, tracker.fail_runs),
+        ):
             run(workspace, config, tracker)
     print(f"{name}: finished in {_duration(time.monotonic() - began)}", flush=True)
 

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 from filelock import Timeout
 
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking import tags as tag_names
 from pipeline.tracking.journal import Event, Journal, Progress, pending_journals
-from pipeline.tracking.logged_model import log_model
+from pipeline.tracking.parents import ParentRun, Parents
 from pipeline.tracking.provenance import origin
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.store import Store, StoreUnavailableError, is_rejection, one_line
+from pipeline.tracking.store import Store, StoreUnavailableError, is_rejection, one_line, valid_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -33,12 +34,15 @@ _POLL_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
 _OTHER_DELIVERY_SECONDS = 60.0
 _METRIC_EVENTS_AT_ONCE = 200
-_LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY, _LONGEST_DATASET_DIGEST = 6000, 8000, 250, 36
-_ENTITIES_AT_ONCE = 100
+_METRICS_AT_ONCE = 1000
+_LONGEST_DATASET_DIGEST = 36
 _NICENESS = 10
 
 _DEFECTS = (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError)
 """What an event itself can be the cause of; tried again, it would fail for ever."""
+
+_TAGS_OF_EXPERIMENT = (tag_names.DVC_EXPERIMENT, tag_names.DVC_BASELINE)
+"""What a run changes when it goes on in another experiment."""
 
 REJECTED = "rejected.log"
 """Beside the journals: events that MLflow will never take, each with its reason."""
@@ -129,13 +133,15 @@ class _Delivery:
         self._progress = Progress.load(journal)
         if self._progress.store != store.digest:
             self._progress = Progress(store=store.digest)
-        self._experiment = ""
+        opening = next((event for event, _ in self._journal.read(0) if event["event"] == "open"), {})
+        self._experiment: str = opening.get("experiment", "")
+        self._parent = ParentRun(**opening["parent"]) if opening.get("parent") else None
+        self._parents = Parents(store, self._experiment)
 
     def catch_up(self) -> bool:
         """Deliver what is there; True when nothing can follow any more. Raises StoreUnavailableError."""
         # Asked before reading: what the writer wrote before it died is then there to be read.
         alive = self._journal.writer_is_alive()
-        self._experiment = next((event["experiment"] for event, _ in self._journal.read(0)), "")
         with self._unavailable_when_unreachable():
             for events, offset in _grouped(self._journal.read(self._progress.offset)):
                 self._deliver(events)
@@ -180,65 +186,112 @@ class _Delivery:
     def _on_open(self, events: list[Event]) -> None:
         self._store.experiment_id(self._experiment)
 
-    def _on_close(self, events: list[Event]) -> None: ...
+    def _on_close(self, events: list[Event]) -> None:
+        """The stage has ended by itself: what it has found out about the candidates is final."""
+        (event,) = events
+        for number in self._progress.recorded:
+            run_id = self._progress.runs[number]
+            run = self._store.client.get_run(run_id) if run_id and self._progress.parent else None
+            if run and run.info.status == "FINISHED" and tag_names.BEST_CANDIDATE in run.data.tags:
+                self._parents.show_best(self._progress.parent, run, event["time"])
 
     def _on_start(self, events: list[Event]) -> None:
         """Create a run, or continue the one with the same key that has not finished."""
         (event,) = events
         number, key = event["run"], event["key"]
-        tags = {**event["tags"], "run_key": key, "start_event": f"{self._journal.name}/{number}"}
-        if event["parent"] is not None and (parent := self._progress.runs.get(event["parent"])):
-            tags["mlflow.parentRunId"] = parent
-        run = self._store.find_run(self._experiment, {"start_event": tags["start_event"]})
+        identity = {
+            tag_names.RUN_KEY: key,
+            tag_names.START_EVENT: f"{self._journal.name}/{number}",
+        }
+        run = self._store.find_run(self._experiment, identity)
+        if run is None and event.get("restored") and self._was_restored(key):
+            self._progress.runs[number] = None
+            return
+        tags = {**event["tags"], **identity}
+        if above := self._run_above(event):
+            tags[tag_names.NESTED_IN] = above
         spent = 0.0
         if run is None:
             run = self._unfinished_run(key)
             if run is not None:
-                tags["resumed"] = str(int(run.data.tags.get("resumed", "0")) + 1)
+                tags[tag_names.RESUMED] = str(int(run.data.tags.get(tag_names.RESUMED, "0")) + 1)
         if run is None:
-            run = self._store.client.create_run(
-                self._store.experiment_id(self._experiment), event["time"], tags, event["name"]
-            )
+            experiment_id = self._store.experiment_id(self._experiment)
+            run = self._store.client.create_run(experiment_id, event["time"], tags, event["name"])
         else:
             spent = run.data.metrics.get("duration_seconds", 0.0)
-            self._set_tags(run.info.run_id, tags)
-            self._store.client.update_run(run.info.run_id, status="RUNNING")
+            self._go_on(run, tags)
         self._progress.runs[number] = run.info.run_id
-        self._progress.started[number] = event["time"] - round(1000 * spent)
+        self._progress.recorded = sorted({*self._progress.recorded, number}, key=int)
+        if not event.get("restored"):
+            self._progress.started[number] = event["time"] - round(1000 * spent)
+        self._settle_parent()
+
+    def _run_above(self, event: Event) -> str | None:
+        """Id of the run that a run is nested in: a search for a trial, else the parent of all."""
+        if event["parent"] is not None:
+            return self._progress.runs.get(event["parent"])
+        if self._parent is None:
+            return None
+        self._progress.parent = self._parents.ensure(self._parent, event["time"])
+        return self._progress.parent
+
+    def _was_restored(self, key: str) -> bool:
+        """Whether there is such a run already; one that somebody has deleted is not made again."""
+        return bool(self._store.find_runs(self._experiment, {tag_names.RUN_KEY: key}, deleted_too=True))
+
+    def _go_on(self, run: "Run", tags: dict[str, str]) -> None:
+        """Let a run that was killed go on, maybe in another experiment than it began in."""
+        run_id, former = run.info.run_id, run.data.tags
+        self._store.set_tags(run_id, tags)
+        self._store.client.update_run(run_id, status="RUNNING")
+        if former.get(tag_names.NESTED_IN) == tags.get(tag_names.NESTED_IN):
+            return
+        for family in (run, *self._store.children_of(self._experiment, run_id)):
+            for name in _TAGS_OF_EXPERIMENT:
+                if name in tags:
+                    self._store.client.set_tag(family.info.run_id, name, tags[name])
+                elif name in family.data.tags:
+                    self._store.client.delete_tag(family.info.run_id, name)
+        if tag_names.NESTED_IN in former:
+            self._parents.settle(former[tag_names.NESTED_IN])
+
+    def _settle_parent(self) -> None:
+        if self._progress.parent:
+            self._parents.settle(self._progress.parent)
 
     def _unfinished_run(self, key: str) -> "Run | None":
         """The latest run with this key, unless it has finished or another process is recording it."""
         home = self._journal.folder.parent.parent
-        run = self._store.find_run(self._experiment, {"run_key": key, "origin": origin(home)})
+        run = self._store.find_run(self._experiment, {tag_names.RUN_KEY: key, tag_names.ORIGIN: origin(home)})
         if run is None or run.info.status == "FINISHED":
             return None
-        writer = Journal(self._journal.folder.parent / run.data.tags["start_event"].partition("/")[0])
+        journal = run.data.tags[tag_names.START_EVENT].partition("/")[0]
+        writer = Journal(self._journal.folder.parent / journal)
         return None if writer.name != self._journal.name and writer.writer_is_alive() else run
 
     def _on_attach(self, events: list[Event]) -> None:
         (event,) = events
         number, digest = event["run"], event["model_digest"]
-        home = self._journal.folder.parent.parent
-        run = self._store.find_run(
-            self._experiment, {"model_digest": digest, "origin": origin(home)}
-        ) or self._store.find_run(self._experiment, {"model_digest": digest})
+        run = self._training_of(digest)
         self._progress.runs[number] = run.info.run_id if run else None
         for model in self._store.logged_models_of(run, digest) if run else []:
             self._progress.models[number] = model.model_id
 
-    def _on_params(self, events: list[Event]) -> None:
-        from mlflow.entities import Param
+    def _training_of(self, digest: str) -> "Run | None":
+        """The latest run that trained a model: in this experiment, else in this folder, else anywhere."""
+        home = self._journal.folder.parent.parent
+        wanted = {tag_names.MODEL_DIGEST: digest}
+        places = [{tag_names.ORIGIN: origin(home)}, {}]
+        if self._progress.parent:
+            places.insert(0, {tag_names.NESTED_IN: self._progress.parent})
+        found = (self._store.find_run(self._experiment, wanted | place) for place in places)
+        return next(filter(None, found), None)
 
+    def _on_params(self, events: list[Event]) -> None:
         (event,) = events
-        if (run_id := self._run_id(event)) is None:
-            return
-        values = {_key(name): value for name, value in event["params"].items()}
-        params = [Param(name, _shortened(value, _LONGEST_PARAM)) for name, value in values.items()]
-        for start in range(0, len(params), _ENTITIES_AT_ONCE):
-            self._store.client.log_batch(run_id, params=params[start : start + _ENTITIES_AT_ONCE])
-        for name, value in values.items():
-            if len(value) > _LONGEST_PARAM:
-                self._store.client.log_text(run_id, value, f"params/{name}.txt")
+        if (run_id := self._run_id(event)) is not None:
+            self._store.log_params(run_id, event["params"])
 
     def _on_metrics(self, events: list[Event]) -> None:
         from mlflow.entities import Metric
@@ -247,17 +300,17 @@ class _Delivery:
             return
         model_id = self._progress.models.get(events[0]["run"])
         metrics = [
-            Metric(_key(name), value, event["time"], event["step"], model_id=model_id)
+            Metric(valid_name(name), value, event["time"], event["step"], model_id=model_id)
             for event in events
             for name, value in event["metrics"].items()
         ]
-        for start in range(0, len(metrics), 10 * _ENTITIES_AT_ONCE):
-            self._store.client.log_batch(run_id, metrics=metrics[start : start + 10 * _ENTITIES_AT_ONCE])
+        for start in range(0, len(metrics), _METRICS_AT_ONCE):
+            self._store.client.log_batch(run_id, metrics=metrics[start : start + _METRICS_AT_ONCE])
 
     def _on_tags(self, events: list[Event]) -> None:
         (event,) = events
         if (run_id := self._run_id(event)) is not None:
-            self._set_tags(run_id, event["tags"])
+            self._store.set_tags(run_id, event["tags"])
 
     def _on_dataset(self, events: list[Event]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -271,7 +324,7 @@ class _Delivery:
         dataset = Dataset(event["name"], short_digest, "dvc", source, profile=profile)
         context = InputTag("mlflow.data.context", "+".join(event["subset_sizes"]))
         self._store.client.log_inputs(run_id, datasets=[DatasetInput(dataset, [context])])
-        self._set_tags(run_id, {"data_digest": event["digest"]})
+        self._store.set_tags(run_id, {tag_names.DATA_DIGEST: event["digest"]})
 
     def _on_artifact(self, events: list[Event]) -> None:
         (event,) = events
@@ -280,15 +333,15 @@ class _Delivery:
             self._store.client.log_artifact(run_id, str(path), event["folder"] or None)
 
     def _on_model(self, events: list[Event]) -> None:
+        # Brings NumPy and Pillow along, for which a `sync` with nothing to do should not have to wait.
+        from pipeline.tracking.logged_model import log_model
+
         (event,) = events
         if (run_id := self._run_id(event)) is None:
             return
-        network, card = (self._journal.artifacts / file for file in event["files"])
-        code = self._journal.artifacts / event["code"]
-        self._progress.models[event["run"]] = log_model(
-            self._store, run_id, event["digest"], network=network, card=card, code=code
-        )
-        self._set_tags(run_id, {"model_digest": event["digest"]})
+        files = {name: self._journal.artifacts / file for name, file in event["files"].items()}
+        self._progress.models[event["run"]] = log_model(self._store, run_id, event["digest"], **files)
+        self._store.set_tags(run_id, {tag_names.MODEL_DIGEST: event["digest"]})
 
     def _on_end(self, events: list[Event]) -> None:
         (event,) = events
@@ -297,12 +350,22 @@ class _Delivery:
 
     def _end(self, number: str, status: str, end_time: int) -> None:
         run_id = str(self._progress.runs[number])
-        started = self._progress.started.get(number, end_time)
-        self._store.client.log_metric(
-            run_id, "duration_seconds", (end_time - started) / 1000, timestamp=end_time, step=0
-        )
+        if (started := self._progress.started.get(number)) is not None:
+            duration = (end_time - started) / 1000
+            self._store.client.log_metric(run_id, "duration_seconds", duration, timestamp=end_time, step=0)
         self._store.client.set_terminated(run_id, status, end_time)
         self._progress.started.pop(number, None)
+        self._settle_parent()
+
+    def _on_fail(self, events: list[Event]) -> None:
+        """The runs have ended, but what they have recorded does not count."""
+        (event,) = events
+        for number in self._progress.recorded:
+            run = self._store.client.get_run(str(self._progress.runs[number]))
+            self._store.set_tags(run.info.run_id, {tag_names.FAILURE: event["reason"]})
+            if run.info.status == "FINISHED":
+                self._store.client.set_terminated(run.info.run_id, "FAILED", run.info.end_time)
+        self._settle_parent()
 
     def _kill_what_runs(self) -> None:
         """The stage is gone without an end for these runs: it was killed, and when is in its last line."""
@@ -312,13 +375,6 @@ class _Delivery:
 
     def _run_id(self, event: Event) -> str | None:
         return self._progress.runs.get(event["run"])
-
-    def _set_tags(self, run_id: str, tags: dict[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        values = [RunTag(_key(name), _shortened(value, _LONGEST_TAG)) for name, value in tags.items()]
-        for start in range(0, len(values), _ENTITIES_AT_ONCE):
-            self._store.client.log_batch(run_id, tags=values[start : start + _ENTITIES_AT_ONCE])
 
 
 def _grouped(events: Iterator[tuple[Event, int]]) -> Iterator[tuple[list[Event], int]]:
@@ -334,16 +390,6 @@ def _grouped(events: Iterator[tuple[Event, int]]) -> Iterator[tuple[list[Event],
         end = offset
     if group:
         yield group, end
-
-
-def _key(name: str) -> str:
-    """A name with only the characters that MLflow allows in names."""
-    allowed = "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in name)
-    return allowed[:_LONGEST_KEY]
-
-
-def _shortened(value: str, longest: int) -> str:
-    return value if len(value) <= longest else value[: longest - 1] + "…"
 
 
 def main(home: Path, name: str) -> None:

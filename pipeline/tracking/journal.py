@@ -118,7 +118,9 @@ class Progress:
       store: digest of the address of the store that has them; another store gets all from the start.
       runs: MLflow run id by the journal's number of the run; null where nothing is to be delivered.
       models: id of the logged model by the journal's number of the run.
+      recorded: numbers of the runs that the stage has recorded; others it has only added to.
       started: start of a run, milliseconds since 1970; gone when it has ended.
+      parent: MLflow run id of the parent of the journal's runs; empty where they have none.
       unreachable: why the store could not be reached at the last attempt; empty when it could.
     """
 
@@ -126,7 +128,9 @@ class Progress:
     store: str = ""
     runs: dict[str, str | None] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    recorded: list[str] = field(default_factory=list)
     started: dict[str, int] = field(default_factory=dict)
+    parent: str = ""
     unreachable: str = ""
 
     @classmethod
@@ -156,23 +160,46 @@ def runs_waiting(folder: Path) -> int:
 class JournalWriter:
     """Appends to a new journal; holds its writer lock until `close` or the death of the process."""
 
-    def __init__(self, folder: Path, stage: str, experiment: str) -> None:
-        name = f"{time.time_ns():020d}-{stage}-{os.getpid()}"
+    def __init__(
+        self,
+        folder: Path,
+        stage: str,
+        experiment: str,
+        parent: Mapping[str, Any] | None = None,
+        *,
+        hidden: bool = False,
+    ) -> None:
+        """Make a journal in `folder`.
+
+        Args:
+          folder: `<home>/.journal`.
+          stage: who writes it.
+          experiment: MLflow's name for the project.
+          parent: the run that stands above the journal's runs (`ParentRun`).
+          hidden: whether nobody shall see it before `reveal`; otherwise it is seen at once.
+        """
+        self._name = f"{time.time_ns():020d}-{stage}-{os.getpid()}"
         # It appears under its name when it is locked already, or it could be taken for an orphan.
-        hidden = Journal(folder / f".{name}")
-        hidden.artifacts.mkdir(parents=True)
-        self._lock = (hidden.folder / "writer.lock").open("wb")
+        self.journal = Journal(folder / f".{self._name}")
+        self.journal.artifacts.mkdir(parents=True)
+        self._lock = (self.journal.folder / "writer.lock").open("wb")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self.journal = Journal(folder / name)
         self._torn = False
         self._copies = 0
-        self._file = hidden.events.open("ab", buffering=0)
-        self.append({"event": "open", "stage": stage, "experiment": experiment})
-        hidden.folder.replace(self.journal.folder)
+        self._file = self.journal.events.open("ab", buffering=0)
+        self.append({"event": "open", "stage": stage, "experiment": experiment, "parent": parent})
+        if not hidden:
+            self.reveal()
+
+    def reveal(self) -> None:
+        """Give the journal its name, under which it is found and delivered."""
+        revealed = Journal(self.journal.folder.with_name(self._name))
+        self.journal.folder.replace(revealed.folder)
+        self.journal = revealed
 
     def append(self, event: Mapping[str, Any]) -> None:
-        """Add an event, with the time in milliseconds since 1970."""
-        line = json.dumps({**event, "time": time.time_ns() // 1_000_000}).encode() + b"\n"
+        """Add an event, with the time in milliseconds since 1970 unless it brings its own."""
+        line = json.dumps({"time": time.time_ns() // 1_000_000, **event}).encode() + b"\n"
         if self._torn:
             line = b"\n" + line
         self._torn = True

@@ -1,10 +1,13 @@
-"""Where a run comes from: code, experiment, environment and machine."""
+"""Where a run comes from: code, data, experiment, environment and machine."""
 
 import getpass
 import importlib.metadata
+import json
 import os
 import platform
 import socket
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,10 @@ import psutil
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags
-from pipeline.tracking.repository import Repository
+from pipeline.tracking.redaction import without_credentials
+from pipeline.tracking.repository import Repository, parse_dependencies, parse_locked_outputs
 
-_DECISIVE_FILES = ("pipeline", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
+DECISIVE_FILES = ("pipeline", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
 """What decides a result together with the data; the products of the stages do not make a commit dirty."""
 
 _LIBRARIES = (
@@ -28,6 +32,20 @@ _LIBRARIES = (
     "scikit-learn",
     "mlflow",
     "dvc",
+)
+
+_MOST_CHANGES = 50
+_DECISIVE_CPU_FLAGS = ("sse4", "avx", "fma", "amx")
+"""How the names of the instruction sets begin for which numerical libraries have code of their own."""
+
+_NUMERIC_SETTINGS = (
+    "DNNL_MAX_CPU_ISA",
+    "NPY_DISABLE_CPU_FEATURES",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "XLA_FLAGS",
 )
 
 
@@ -48,7 +66,8 @@ def run_tags(workspace: Workspace, stage: str, params: dict[str, Any]) -> dict[s
         tags.DVC_EXPERIMENT: os.environ.get("DVC_EXP_NAME", ""),
         tags.DVC_BASELINE: os.environ.get("DVC_EXP_BASELINE_REV", ""),
         **_git_tags(workspace.root),
-        **_machine_tags(params),
+        **_data_tags(workspace, stage),
+        **machine_tags(params),
     }
     requirements = workspace.root / "requirements.lock"
     if requirements.exists():
@@ -57,9 +76,13 @@ def run_tags(workspace: Workspace, stage: str, params: dict[str, Any]) -> dict[s
 
 
 def system_information() -> dict[str, Any]:
-    """The machine and the software on it."""
+    """The machine and the software on it, and the threads that this process may use, where that is set."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
     return {
         "processor": _processor(),
+        "cpu_flags": list(cpu_flags()),
+        "numeric_settings": list(numeric_settings()),
+        "threads": int(threads) if threads.isdecimal() else None,
         "cores": psutil.cpu_count(logical=False) or psutil.cpu_count(),
         "logical_cores": psutil.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
@@ -77,16 +100,20 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def _machine_tags(params: dict[str, Any]) -> dict[str, str]:
+def machine_tags(params: Mapping[str, object]) -> dict[str, str]:
+    """What of this machine and its software decides bytes; `params` tell the threads in use."""
     values = {
-        "processor": _processor(),
+        tags.PROCESSOR: _processor(),
+        tags.CPU_FLAGS: " ".join(cpu_flags()),
+        tags.NUMERIC_SETTINGS: " ".join(numeric_settings()) or "default",
         "cores": str(psutil.cpu_count(logical=False) or psutil.cpu_count()),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
-        "python": platform.python_version(),
-        "tensorflow": installed_version("tensorflow") or installed_version("tensorflow-cpu") or "",
-        "keras": installed_version("keras") or "",
+        tags.PYTHON: platform.python_version(),
+        tags.TENSORFLOW: installed_version("tensorflow") or installed_version("tensorflow-cpu") or "",
+        tags.KERAS: installed_version("keras") or "",
+        tags.NUMPY: installed_version("numpy") or "",
     }
-    return values | ({"threads": str(params["threads"])} if "threads" in params else {})
+    return values | ({tags.THREADS: str(params["threads"])} if "threads" in params else {})
 
 
 def _git_tags(root: Path) -> dict[str, str]:
@@ -94,23 +121,71 @@ def _git_tags(root: Path) -> dict[str, str]:
     commit = repository.head()
     if not commit:
         return {}
-    changed = repository.git("status", "--porcelain", "--", *_DECISIVE_FILES)
-    return {
-        tags.GIT_COMMIT: commit,
-        tags.GIT_DIRTY: "unknown" if changed is None else str(bool(changed)).lower(),
-        "mlflow.source.git.commit": commit,
-    }
+    values = {tags.GIT_COMMIT: commit, "mlflow.source.git.commit": commit}
+    changes = repository.changes(*DECISIVE_FILES)
+    if changes is None:
+        return values | {tags.GIT_DIRTY: "unknown"}
+    values[tags.GIT_DIRTY] = str(bool(changes)).lower()
+    return values | ({tags.GIT_CHANGES: json.dumps(changes[:_MOST_CHANGES])} if changes else {})
+
+
+def _data_tags(workspace: Workspace, stage: str) -> dict[str, str]:
+    """What the stage reads: the hashes of upstream outputs, and the source of the images."""
+    values = {}
+    dependencies = parse_dependencies(_text(workspace.stages)).get(stage, [])
+    inputs = parse_locked_outputs(_text(workspace.lock)).data_inputs(stage, dependencies)
+    if inputs:
+        values[tags.INPUTS] = _compact_json(inputs)
+    try:
+        source = json.loads(_text(workspace.raw / "source.json"))
+        known = {name: source[name] for name in ("dataset", "location", "fingerprint")}
+    except (ValueError, KeyError, TypeError):
+        return values  # it is not there, or is being written
+    return values | {tags.DATA_SOURCE: without_credentials(_compact_json(known))}
+
+
+def _text(path: Path) -> str:
+    """A file's text, empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _compact_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _processor() -> str:
     """The processor's model as its maker names it."""
+    return _first_processor().get("model name") or platform.processor() or platform.machine()
+
+
+def cpu_flags() -> tuple[str, ...]:
+    """Instruction sets that decide rounding, such as fma and avx512f; none where the system does not tell."""
+    flags = _first_processor().get("flags", "").split()
+    return tuple(sorted(flag for flag in flags if flag.startswith(_DECISIVE_CPU_FLAGS)))
+
+
+def numeric_settings() -> tuple[str, ...]:
+    """The variables that are set and make a numerical library round otherwise than by default."""
+    return tuple(f"{name}={os.environ[name]}" for name in _NUMERIC_SETTINGS if os.environ.get(name))
+
+
+@cache
+def _first_processor() -> dict[str, str]:
+    """What Linux says of the first processor, by name; empty on other systems."""
+    values: dict[str, str] = {}
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            for line in file:
+                name, separator, value = line.partition(":")
+                if not separator:
+                    return values  # an empty line: the next processor follows
+                values[name.strip()] = value.strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return values
 
 
 def user() -> str:

@@ -7,21 +7,26 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pipeline
 from pipeline.foundation.tracker import Run, RunContext
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking import provenance
-from pipeline.tracking.journal import JournalWriter, Progress, runs_waiting
+from pipeline.tracking import provenance, tags
+from pipeline.tracking.journal import Journal, JournalWriter, Progress, runs_waiting
+from pipeline.tracking.logged_model import DECODING_CODE, MODEL_CODE
+from pipeline.tracking.parents import ParentRun, parent_run
 from pipeline.tracking.redaction import without_credentials
+from pipeline.tracking.run_params import as_text, parse_values
 
 _LONGEST_WAIT_SECONDS = 20.0
 _SILENT_WAIT_SECONDS = 2.0
 _MODEL_FILES = ("model.keras", "card.json")
-_MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
+_KINDS = {"evaluate": tags.KIND_EVALUATION}
+"""What the runs of a stage are; those of any other are trainings."""
 
 
 class JournalTracker:
@@ -40,6 +45,7 @@ class JournalTracker:
         self._writer: JournalWriter | None = None
         self._delivery: subprocess.Popen[bytes] | None = None
         self._tags: dict[str, str] = {}
+        self._additions: list[dict[str, Any]] = []
         self._number_of_runs = 0
         self._said: set[str] = set()
 
@@ -47,9 +53,14 @@ class JournalTracker:
         return self._open(name, key, parent=None)
 
     def run_of_model(self, digest: str) -> RunContext:
+        """As `Tracker` has it; what is added arrives when the stage has ended well, or never."""
         return self._attach(digest)
 
-    def __enter__(self) -> "JournalTracker":
+    def fail_runs(self, reason: str) -> None:
+        """All runs recorded here count as failed, also those that have ended well."""
+        self._append({"event": "fail", "reason": without_credentials(reason)})
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -57,6 +68,9 @@ class JournalTracker:
     ) -> None:
         if self._writer is None:
             return
+        if kind is None:
+            for event in self._additions:
+                self._append(event)
         with self._failures_said():
             self._writer.close()
         if kind is None or issubclass(kind, Exception):
@@ -65,8 +79,9 @@ class JournalTracker:
     @contextmanager
     def _open(self, name: str, key: str, parent: str | None) -> Iterator[Run]:
         run = self._new_run()
+        kind = tags.KIND_TRIAL if parent is not None else _KINDS.get(self._stage, tags.KIND_TRAINING)
         start = {"event": "start", "run": run.number, "parent": parent, "name": name, "key": key}
-        run.append({**start, "tags": self._tags})
+        run.append({**start, "tags": {**self._tags, tags.KIND: kind}})
         if parent is None:
             run.log_text(json.dumps(provenance.system_information(), indent=2) + "\n", "system.json")
         try:
@@ -78,18 +93,25 @@ class JournalTracker:
 
     @contextmanager
     def _attach(self, digest: str) -> Iterator[Run]:
-        run = self._new_run()
+        run = self._new_run(adds=True)
         run.append({"event": "attach", "model_digest": digest})
         yield run
 
-    def _new_run(self) -> "_JournalRun":
+    def _new_run(self, adds: bool = False) -> "_JournalRun":
         self._number_of_runs += 1
         with self._failures_said():
             if self._writer is None:
-                self._tags = provenance.run_tags(self._workspace, self._stage, self._params)
-                self._writer = JournalWriter(self._workspace.journal, self._stage, self._experiment)
+                self._writer = self._open_journal()
             self._start_delivery(self._writer)
-        return _JournalRun(self, str(self._number_of_runs))
+        return _JournalRun(self, str(self._number_of_runs), adds)
+
+    def _open_journal(self) -> JournalWriter:
+        self._tags = provenance.run_tags(self._workspace, self._stage, self._params)
+        # All of it now: a queued experiment's folder is gone when its journal is delivered late.
+        file = self._workspace.params
+        params = parse_values(file.read_text(encoding="utf-8")) if file.exists() else {}
+        parent = asdict(parent_run(self._tags, params))
+        return JournalWriter(self._workspace.journal, self._stage, self._experiment, parent)
 
     def _start_delivery(self, writer: JournalWriter) -> None:
         """Start the delivering process unless it runs: in a session of its own, so that Ctrl-C spares it."""
@@ -137,6 +159,11 @@ class JournalTracker:
             flush=True,
         )
 
+    def _append(self, event: Mapping[str, Any]) -> None:
+        with self._failures_said():
+            if self._writer is not None:
+                self._writer.append(event)
+
     @contextmanager
     def _failures_said(self) -> Iterator[None]:
         """Recording must not fail a stage: a full disk or a missing file is said once and passed over."""
@@ -149,16 +176,68 @@ class JournalTracker:
                 print(f"{self._stage}: not recorded in MLflow: {message}", file=sys.stderr, flush=True)
 
 
-class _JournalRun:
-    """A run that is being recorded; `number` names it within the journal."""
+class RestoringTracker(JournalTracker):
+    """Records runs of which nothing was executed; `with` hands all of them over for delivery, or none.
 
-    def __init__(self, tracker: JournalTracker, number: str) -> None:
+    Whoever uses it delivers the journal. What cannot be recorded is raised, as there is no stage to spare.
+    """
+
+    def __init__(self, workspace: Workspace, experiment: str, parent: ParentRun, time: int) -> None:
+        """All happens at `time`, in milliseconds since 1970, below `parent`."""
+        super().__init__(workspace, "sync", experiment, {})
+        self._parent = parent
+        self._time = time
+
+    @contextmanager
+    def restored_run(self, name: str, key: str, run_tags: Mapping[str, str]) -> Iterator[Run]:
+        """A run that the store gets once for each `key`, without a duration."""
+        run = self._new_run()
+        start = {"event": "start", "run": run.number, "parent": None, "name": name, "key": key}
+        run.append({**start, "tags": {**run_tags, tags.RESTORED: "true"}, "restored": True})
+        yield run
+        run.append({"event": "end", "status": "FINISHED"})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        if kind is None:
+            self._writer.reveal()
+        else:
+            self._writer.journal.remove()
+
+    @property
+    def journal(self) -> Journal | None:
+        """What is to be delivered after `with`; None where no run was recorded."""
+        return self._writer.journal if self._writer is not None else None
+
+    def _open_journal(self) -> JournalWriter:
+        return JournalWriter(
+            self._workspace.journal, self._stage, self._experiment, asdict(self._parent), hidden=True
+        )
+
+    def _start_delivery(self, writer: JournalWriter) -> None: ...
+
+    def _append(self, event: Mapping[str, Any]) -> None:
+        super()._append({"time": self._time, **event})
+
+    @contextmanager
+    def _failures_said(self) -> Iterator[None]:
+        yield
+
+
+class _JournalRun:
+    """A run that is being recorded, or added to; `number` names it within the journal."""
+
+    def __init__(self, tracker: JournalTracker, number: str, adds: bool) -> None:
         self._tracker = tracker
+        self._adds = adds
         self.number = number
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        values = {name: without_credentials(_as_text(value)) for name, value in _flattened(params)}
-        self.append({"event": "params", "params": values})
+        self.append({"event": "params", "params": as_text(params)})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         values = {name: float(value) for name, value in metrics.items()}
@@ -186,29 +265,18 @@ class _JournalRun:
     def log_model(self, folder: Path, digest: str) -> None:
         with self._tracker._failures_said():
             if (writer := self._tracker._writer) is not None:
-                files = [writer.copy(folder / name) for name in _MODEL_FILES]
+                network, card = (writer.copy(folder / name) for name in _MODEL_FILES)
                 # The code too: a queued experiment's folder may be gone when the model is delivered.
-                code = writer.copy(_MODEL_CODE)
-                self.append({"event": "model", "files": files, "code": code, "digest": digest})
+                code, decoding = writer.copy(MODEL_CODE), writer.copy(DECODING_CODE)
+                files = {"network": network, "card": card, "code": code, "decoding": decoding}
+                self.append({"event": "model", "files": files, "digest": digest})
 
     def child(self, name: str, key: str) -> RunContext:
         return self._tracker._open(name, key, parent=self.number)
 
     def append(self, event: Mapping[str, Any]) -> None:
-        with self._tracker._failures_said():
-            if self._tracker._writer is not None:
-                self._tracker._writer.append({**event, "run": self.number})
-
-
-def _flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flattened(value, f"{prefix}{name}.")
+        event = {**event, "run": self.number}
+        if self._adds:
+            self._tracker._additions.append(event)
         else:
-            yield f"{prefix}{name}", value
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return json.dumps(list(value), default=str)
-    return "null" if value is None else str(value)
+            self._tracker._append(event)

@@ -1,18 +1,20 @@
-"""The MLflow store: where it is, how it is opened, and how runs are found in it."""
+"""The MLflow store: where it is, how it is opened, how runs are found in it and added to."""
 
 import logging
 import os
 import sqlite3
 import warnings
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from pipeline.foundation.digests import digest_bytes
+from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking import tags as tag_names
 from pipeline.tracking.redaction import without_credentials
 
 if TYPE_CHECKING:
@@ -24,8 +26,13 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Otherwise every run that ends on a server is announced on standard output.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+
+_LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY = 6000, 8000, 250
+_ENTITIES_AT_ONCE = 100
 
 _REJECTIONS = {
     "BAD_REQUEST",
@@ -64,6 +71,23 @@ def surely_nothing_runs(workspace: Workspace) -> bool:
         return False
 
 
+def content_fingerprint(workspace: Workspace) -> list[int | None]:
+    """Number of runs in the project's own database, latest start and latest end; empty without a database.
+
+    It differs as soon as a run was added, and where the database was deleted and made anew.
+    """
+    if not workspace.tracking_database.exists():
+        return []
+    address = f"{workspace.tracking_database.as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            return list(
+                database.execute("SELECT COUNT(*), MAX(start_time), MAX(end_time) FROM runs").fetchone()
+            )
+    except sqlite3.Error:
+        return []
+
+
 def is_rejection(error: Exception) -> bool:
     """Whether MLflow has refused a request for good."""
     return getattr(error, "error_code", None) in _REJECTIONS
@@ -86,7 +110,7 @@ class Store:
         workspace.journal.mkdir(parents=True, exist_ok=True)
         try:
             # Two processes that make the tables of a new database at once would trip over each other.
-            with self._lock:
+            with self.lock:
                 self.client: MlflowClient = _client(self.address)
                 self.client.search_experiments(max_results=1)
         except Exception as error:
@@ -94,17 +118,23 @@ class Store:
 
     @property
     def digest(self) -> str:
-        """Tells stores apart without showing their addresses."""
-        return digest_bytes(self.address.encode())
+        """Tells stores apart without showing their addresses; the same for every user of a server."""
+        return digest_bytes(without_credentials(self.address).encode())
 
     @cached_property
-    def _lock(self) -> FileLock:
+    def lock(self) -> FileLock:
+        """For what only one process of this project folder may do at a time; reentrant."""
         return FileLock(self._workspace.journal / ".store.lock", thread_local=False)
+
+    def identity(self, experiment: str) -> str:
+        """Tells this store from another, also from one that was deleted and made anew in its place."""
+        made = self.client.get_experiment(self.experiment_id(experiment)).creation_time
+        return f"{self.digest}-{made}"
 
     def experiment_id(self, name: str) -> str:
         """The experiment called `name`, made where it is missing, restored where it was deleted."""
         if name not in self._experiments:
-            with self._lock:
+            with self.lock:
                 self._experiments[name] = self._find_or_make_experiment(name)
         return self._experiments[name]
 
@@ -134,26 +164,67 @@ class Store:
         return found[0] if found else None
 
     def find_runs(
-        self, experiment: str, tags: Mapping[str, str], status: str = "", limit: int = 1000
+        self,
+        experiment: str,
+        tags: Mapping[str, str],
+        status: str = "",
+        limit: int = 1000,
+        *,
+        deleted_too: bool = False,
     ) -> "list[Run]":
-        """Runs that have all these tags, the latest first."""
-        conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+        """Runs that have all these tags, the latest first; `deleted_too` finds those in the bin as well."""
+        from mlflow.entities import ViewType
+
+        conditions = [f"tags.`{name}` = {_quoted(value)}" for name, value in tags.items()]
         conditions += [f"attributes.status = '{status}'"] if status else []
         return list(
             self.client.search_runs(
                 [self.experiment_id(experiment)],
                 filter_string=" and ".join(conditions),
+                run_view_type=ViewType.ALL if deleted_too else ViewType.ACTIVE_ONLY,
                 order_by=["attributes.start_time DESC"],
                 max_results=limit,
             )
         )
+
+    def children_of(self, experiment: str, run_id: str) -> "list[Run]":
+        """The runs nested directly in a run, the latest first."""
+        return self.find_runs(experiment, {tag_names.NESTED_IN: run_id})
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        values = [RunTag(valid_name(name), _shortened(value, _LONGEST_TAG)) for name, value in tags.items()]
+        for start in range(0, len(values), _ENTITIES_AT_ONCE):
+            self.client.log_batch(run_id, tags=values[start : start + _ENTITIES_AT_ONCE])
+
+    def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Add params; one that MLflow would cut short is kept whole as an artifact."""
+        from mlflow.entities import Param
+
+        values = [Param(name, value) for name, value in stored_params(params).items()]
+        for start in range(0, len(values), _ENTITIES_AT_ONCE):
+            self.client.log_batch(run_id, params=values[start : start + _ENTITIES_AT_ONCE])
+        for name, value in params.items():
+            if len(value) > _LONGEST_PARAM:
+                self.client.log_text(run_id, value, f"params/{valid_name(name)}.txt")
 
     def logged_models_of(self, run: "Run", digest: str) -> "list[LoggedModel]":
         """The logged models with this digest that a run has made, unfinished ones included."""
         models = self.client.search_logged_models(
             [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
         )
-        return [model for model in models if model.tags.get("model_digest") == digest]
+        return [model for model in models if model.tags.get(tag_names.MODEL_DIGEST) == digest]
+
+    @contextmanager
+    def failures_as_unavailable(self) -> Iterator[None]:
+        """Turn what the block raises into StoreUnavailableError, but for defects of ours."""
+        try:
+            yield
+        except (StoreUnavailableError, PipelineError, ArithmeticError, LookupError, NameError, TypeError):
+            raise
+        except Exception as error:
+            raise StoreUnavailableError(self.why(error)) from error
 
     def why(self, error: Exception) -> str:
         """The reason in a few words: MLflow's own texts run over many lines."""
@@ -168,7 +239,29 @@ class Store:
                 return f"{shown} does not answer in time"
             if "Connection refused" in text or "Failed to establish" in text or "resolve" in text:
                 return f"nothing answers at {shown}"
+            if getattr(error, "error_code", None) == "UNAUTHENTICATED":
+                return f"{shown} asks for MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         return one_line(error)
+
+
+def stored_params(params: Mapping[str, str]) -> dict[str, str]:
+    """Params as MLflow holds them, within its limits."""
+    return {valid_name(name): _shortened(value, _LONGEST_PARAM) for name, value in params.items()}
+
+
+def valid_name(name: str) -> str:
+    """A name with only the characters that MLflow allows in names."""
+    allowed = "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in name)
+    return allowed[:_LONGEST_KEY]
+
+
+def _shortened(value: str, longest: int) -> str:
+    return value if len(value) <= longest else value[: longest - 1] + "…"
+
+
+def _quoted(value: str) -> str:
+    """A value in a filter; MLflow knows no escapes, but two kinds of quotes."""
+    return f'"{value}"' if "'" in value else f"'{value}'"
 
 
 def _client(address: str) -> "MlflowClient":

@@ -1,5 +1,8 @@
-"""A small data set of shapes, and params with which the whole pipeline takes seconds."""
+"""A small data set of shapes, params with which the whole pipeline takes seconds, and clones to run it in."""
 
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
+
+from tests.end_to_end.clones import Clone, copied, environment
 
 CLASSES = ("cross", "disk", "square")
 IMAGES_PER_CLASS = 40
@@ -73,3 +78,47 @@ def small_params(project: Path, image_folder: Path) -> dict[str, Any]:
         assert name in section, f"{key} is not in params.yaml"
         section[name] = value
     return values
+
+
+@pytest.fixture(scope="session")
+def pristine(project: Path, small_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """The project's files as git would commit them now, with small params and nothing run yet."""
+    folder = tmp_path_factory.mktemp("pristine")
+    clone = Clone(folder, environment(tmp_path_factory.mktemp("home")))
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source = project / name
+        # A file that git knows may be deleted; results of the workspace are not to be found here.
+        if source.is_file() and not name.startswith("metrics/") and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(small_params, file)
+    clone.run("git", "init", "--quiet", "--initial-branch=main")
+    clone.run("git", "add", "--all")
+    clone.run("git", "commit", "--quiet", "--message", "The pipeline, with small params")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def reproduced(pristine: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which `dvc repro` has run once, undisturbed, and is committed. Not to be changed."""
+    clone = copied(pristine, tmp_path_factory.mktemp("reproduced"))
+    clone.dvc("repro")
+    clone.run("git", "add", "--all")
+    clone.run("git", "commit", "--quiet", "--message", "First results")
+    return clone
+
+
+@pytest.fixture
+def clone(reproduced: Clone, tmp_path: Path) -> Iterator[Clone]:
+    """A copy of the reproduced clone that a test may change."""
+    copy = copied(reproduced, tmp_path)
+    yield copy
+    shutil.rmtree(copy.folder, ignore_errors=True)

@@ -4,165 +4,35 @@ Nothing here reads or writes the workspace, the configuration or the caches of w
 """
 
 import json
-import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from tests.end_to_end.clones import Clone, copied
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-READ_RUNS = """
+READ_RUN = """
 import json, sys, mlflow
 client = mlflow.MlflowClient(tracking_uri=sys.argv[1])
-experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-runs = client.search_runs(experiments)
-print(json.dumps([
-    {
-        "id": run.info.run_id,
-        "name": run.info.run_name,
-        "status": run.info.status,
-        "params": run.data.params,
-        "tags": run.data.tags,
-        "epochs": [point.step for point in client.get_metric_history(run.info.run_id, "val_loss")],
-    }
-    for run in runs
-]))
+run = client.get_run(sys.argv[2])
+def files(folder=None):
+    for item in client.list_artifacts(run.info.run_id, folder):
+        yield from files(item.path) if item.is_dir else [item.path]
+curves = {name: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
+          for name in run.data.metrics}
+models = [client.get_logged_model(output.model_id).tags["model_digest"]
+          for output in run.outputs.model_outputs]
+print(json.dumps({"curves": curves, "files": sorted(files()), "models": models}))
 """
-
-
-@dataclass(frozen=True)
-class Clone:
-    """A clone of the project with a home, a configuration and caches of its own."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def run(self, *command: str, check: bool = True) -> str:
-        """Standard output and error of a command that ends well."""
-        result = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        assert not check or result.returncode == 0, result.stdout[-5000:]
-        return result.stdout
-
-    def dvc(self, *arguments: str) -> str:
-        return self.run(sys.executable, "-m", "dvc", *arguments)
-
-    def dvc_killed_at(self, text: str, occurrence: int, *arguments: str) -> None:
-        """Run dvc and kill it, and whatever it started, with SIGKILL when it prints `text` again."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        output = []
-        for line in process.stdout:
-            output.append(line)
-            if sum(text in line for line in output) == occurrence:
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-        process.stdout.close()
-        assert process.wait() == -signal.SIGKILL, "".join(output)[-5000:]
-
-    def runs(self) -> list[dict[str, Any]]:
-        """What MLflow's store under this clone knows, once everything recorded has arrived there."""
-        self.run(sys.executable, "-m", "pipeline", "sync")
-        output = self.run(sys.executable, "-c", READ_RUNS, f"sqlite:///{self.folder / 'mlflow.db'}")
-        return json.loads(output.splitlines()[-1])
-
-    def card(self, candidate: str) -> dict[str, Any]:
-        return json.loads((self.folder / "models" / candidate / "card.json").read_text(encoding="utf-8"))
-
-    def lock(self) -> str:
-        return (self.folder / "dvc.lock").read_text(encoding="utf-8")
-
-
-def environment(home: Path) -> dict[str, str]:
-    """Of a person who has never used git, DVC or MLflow on this machine."""
-    foreign = ("DVC_", "GIT_", "MLFLOW_", "PYTEST_", "XDG_", "PYTHON")
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
-        "HOME": str(home),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "DVC_NO_ANALYTICS": "true",
-        "DVC_SITE_CACHE_DIR": str(home / "site"),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        **{f"GIT_{role}_NAME": "Test" for role in ("AUTHOR", "COMMITTER")},
-        **{f"GIT_{role}_EMAIL": "test@example.com" for role in ("AUTHOR", "COMMITTER")},
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-
-
-@pytest.fixture(scope="session")
-def pristine(project: Path, small_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """The project's files as git would commit them now, with small params and nothing run yet."""
-    folder = tmp_path_factory.mktemp("pristine")
-    clone = Clone(folder, environment(tmp_path_factory.mktemp("home")))
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        source = project / name
-        # A file that git knows may be deleted; results of the workspace are not to be found here.
-        if source.is_file() and not name.startswith("metrics/") and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, folder / name)
-    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
-        YAML().dump(small_params, file)
-    clone.run("git", "init", "--quiet", "--initial-branch=main")
-    clone.run("git", "add", "--all")
-    clone.run("git", "commit", "--quiet", "--message", "The pipeline, with small params")
-    return clone
-
-
-@pytest.fixture(scope="session")
-def reproduced(pristine: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which `dvc repro` has run once, undisturbed, and is committed. Not to be changed."""
-    clone = copied(pristine, tmp_path_factory.mktemp("reproduced"))
-    clone.dvc("repro")
-    clone.run("git", "add", "--all")
-    clone.run("git", "commit", "--quiet", "--message", "First results")
-    return clone
-
-
-def copied(clone: Clone, parent: Path) -> Clone:
-    folder = parent / "clone"
-    shutil.copytree(clone.folder, folder, symlinks=True)
-    return Clone(folder, clone.environment)
-
-
-@pytest.fixture
-def clone(reproduced: Clone, tmp_path: Path) -> Iterator[Clone]:
-    """A copy of the reproduced clone that a test may change."""
-    copy = copied(reproduced, tmp_path)
-    yield copy
-    shutil.rmtree(copy.folder, ignore_errors=True)
+EVERY_TRAINING = {"baseline", "transfer", "tuned"}
 
 
 def test_every_stage_writes_its_outputs(reproduced: Clone) -> None:
@@ -228,7 +98,7 @@ def test_queued_experiments_run_their_own_code_and_leave_their_runs_in_the_proje
         ]
     )
 
-    new = [run for run in clone.runs() if run["id"] not in before]
+    new = [run for run in clone.runs() if run["id"] not in before and run["tags"]["kind"] == "training"]
     assert sorted(run["params"]["seed"] for run in new) == ["1", "2"]
     assert {run["status"] for run in new} == {"FINISHED"}
     assert {value for run in new for value in run["tags"].values()} >= {"one", "two"}
@@ -278,3 +148,192 @@ def test_a_killed_pipeline_goes_on_and_ends_with_the_same_bytes(
     assert [run["name"] for run in runs if run["status"] != "FINISHED"] == []
     undisturbed = sorted(run["name"] for run in reproduced.runs())
     assert sorted(run["name"] for run in runs) == undisturbed
+
+
+def test_the_runs_of_a_reproduction_stand_below_one(reproduced: Clone) -> None:
+    runs = reproduced.runs()
+    (parent,) = of_kind(runs, "experiment")
+    first_commit = reproduced.run("git", "rev-list", "--max-parents=0", "HEAD").strip()
+    assert (parent["name"], parent["status"]) == (f"workspace-{first_commit[:7]}", "FINISHED")
+    assert {run["name"] for run in children(runs, parent)} == EVERY_TRAINING | {"evaluate"}
+    (tuned,) = [run for run in runs if run["name"] == "tuned"]
+    assert children(runs, tuned) == of_kind(runs, "trial")
+    assert len(of_kind(runs, "trial")) == 2
+    assert parent["params"]["train_baseline.widths"] == "[8, 8, 8]"
+    assert parent["params"]["tracking.experiment"] == "image-classification"
+
+    locked = YAML(typ="safe").load(reproduced.lock())["stages"]
+    for run in of_kind(runs, "training"):
+        assert run["tags"]["dvc_hash"] == locked[run["tags"]["stage"]]["outs"][0]["md5"]
+    best = json.loads((reproduced.folder / "models" / "best.json").read_text())
+    scores = json.loads((reproduced.folder / "metrics" / "evaluate.json").read_text())[best["candidate"]]
+    assert parent["tags"]["best_model_digest"] == best["model_digest"]
+    shown = read_run(reproduced, parent)["curves"]
+    assert shown["test_accuracy"] == [[0, scores["test"]["accuracy"]]]
+    assert shown["validation_ece"] == [[0, scores["validation"]["ece"]]]
+
+
+def test_an_experiment_is_found_by_its_commit_and_what_dvc_restores_has_runs_too(clone: Clone) -> None:
+    setting = ("--set-param", "train_baseline.epochs=3")
+    clone.dvc("exp", "run", "--name", "executed", *setting)
+    runs = clone.runs()
+    (executed,) = parents(runs, ["executed"])
+    family = [executed, *children(runs, executed)]
+    # The search depends on this param too, and finds the same model again; the transfer does not.
+    assert {run["name"] for run in family} == {"executed", "baseline", "tuned", "evaluate"}
+    baseline_commit = clone.run("git", "rev-parse", "HEAD").strip()
+    assert {run["tags"]["dvc_baseline"] for run in family} == {baseline_commit}
+    assert {run["tags"]["dvc_commit"] for run in family} == {commit_of(clone, "executed")}
+
+    back_to_the_commit(clone)
+    output = clone.dvc("exp", "run", "--name", "restored", *setting)
+    assert "Stage 'train_baseline' is cached - skipping run" in output
+    assert "Running stage" not in output
+    assert "2 runs restored" in sync(clone)
+    assert sync(clone) == "MLflow is up to date.\n"
+    runs = clone.runs()
+    (restored,) = parents(runs, ["restored"])
+    again = {run["name"]: run for run in children(runs, restored)}
+    assert set(again) == {"baseline", "evaluate"}  # the baseline commit has the same search already
+    for name, run in again.items():
+        (original,) = [each for each in family if each["name"] == name]
+        assert_restored(clone, run, original)
+        assert run["tags"]["dvc_commit"] == run["tags"]["git_commit"] == commit_of(clone, "restored")
+    assert read_run(clone, restored)["curves"] == read_run(clone, executed)["curves"]
+
+    known = {run["id"] for run in runs}
+    back_to_the_commit(clone)
+    clone.dvc("exp", "apply", "executed")
+    assert sync(clone) == "MLflow is up to date.\n"
+    back_to_the_commit(clone)
+    clone.dvc("exp", "branch", "executed", "kept")
+    clone.run("git", "checkout", "--quiet", "kept")
+    clone.dvc("checkout")
+    assert sync(clone) == "MLflow is up to date.\n"
+    assert {run["id"] for run in clone.runs()} == known
+
+
+def assert_restored(clone: Clone, run: dict[str, Any], original: dict[str, Any]) -> None:
+    """All that an executed run has, but for what only an execution can tell."""
+    assert (run["status"], run["params"]) == ("FINISHED", original["params"])
+    tags, before = run["tags"], original["tags"]
+    assert (tags["restored"], tags["restored_from"]) == ("true", original["id"])
+    same = (
+        "stage",
+        "kind",
+        "dvc_hash",
+        "params_digest",
+        "data_digest",
+        "inputs",
+        "data_source",
+        "dvc_baseline",
+    )
+    assert [tags[name] for name in same] == [before[name] for name in same]
+    assert tags.get("model_digest") == before.get("model_digest")
+    found, expected = read_run(clone, run), read_run(clone, original)
+    assert set(expected["curves"]) - set(found["curves"]) <= {"duration_seconds", "images_per_second"}
+    for name, points in found["curves"].items():
+        assert points == [pytest.approx(point) for point in expected["curves"][name]], name
+    assert found["models"] == expected["models"]
+    assert found["files"] == [file for file in expected["files"] if file != "system.json"]
+
+
+def test_every_experiment_of_a_sweep_has_its_runs_under_its_own_name(clone: Clone) -> None:
+    sweep = ("--set-param", "lr=1e-2,1e-3", "train_baseline")
+    clone.dvc("exp", "run", "--queue", *sweep)
+    clone.dvc("queue", "start", "--jobs", "2")
+    clone.dvc("exp", "run", "--temp", "--name", "aside", "--set-param", "lr=1e-4", "train_baseline")
+    assert wait_for_queue(clone).count("Success") == 2
+
+    runs, names = clone.runs(), experiments(clone)
+    assert len(names) == 3
+    found = parents(runs, names)
+    assert sorted(float(run["params"]["lr"]) for run in found) == [1e-4, 1e-3, 1e-2]
+    for parent in found:
+        (training,) = children(runs, parent)
+        assert training["params"]["lr"] == parent["params"]["lr"]
+        assert training["status"] == parent["status"] == "FINISHED"
+        assert training["tags"]["dvc_commit"] == names[parent["name"]]
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_a_name_that_is_used_again_does_not_mislead(clone: Clone) -> None:
+    for lr in ("0.01", "0.02"):
+        clone.dvc("exp", "run", "--temp", "--name", "again", "--set-param", f"lr={lr}", "train_baseline")
+        commit = commit_of(clone, "again")
+        if lr == "0.01":
+            clone.dvc("exp", "remove", "again")
+    commits = {run["params"]["lr"]: run["tags"].get("dvc_commit") for run in parents(clone.runs(), ["again"])}
+    assert commits == {"0.01": None, "0.02": commit}
+
+
+def test_code_that_is_edited_while_a_training_runs_fails_it(clone: Clone) -> None:
+    script = clone.folder / "pipeline" / "training" / "schedules.py"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "exp", "run", "--name", "edited", "-S", "seed=1", "train_baseline"],
+        cwd=clone.folder,
+        env=clone.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 1/6" in line:
+            break
+    with script.open("a", encoding="utf-8") as file:
+        file.write("# an afterthought\n")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "Inputs have changed while the stage ran: pipeline/training/schedules.py." in output
+    assert "Traceback" not in output
+
+    runs = clone.runs()
+    (parent,) = parents(runs, ["edited"])
+    (training,) = children(runs, parent)
+    assert (training["status"], parent["status"]) == ("FAILED", "FAILED")
+    assert "schedules.py" in training["tags"]["failure"]
+    assert experiments(clone) == {}
+
+
+def sync(clone: Clone) -> str:
+    return clone.run(sys.executable, "-m", "pipeline", "sync")
+
+
+def read_run(clone: Clone, run: dict[str, Any]) -> dict[str, Any]:
+    """A run's curves, the paths of its artifacts, and the digests of its models."""
+    address = f"sqlite:///{clone.folder / 'mlflow.db'}"
+    found: dict[str, Any] = json.loads(clone.run(sys.executable, "-c", READ_RUN, address, run["id"]))
+    return found
+
+
+def of_kind(runs: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [run for run in runs if run["tags"].get("kind") == kind]
+
+
+def parents(runs: list[dict[str, Any]], names: Iterable[str]) -> list[dict[str, Any]]:
+    return [run for run in of_kind(runs, "experiment") if run["name"] in names]
+
+
+def children(runs: list[dict[str, Any]], parent: dict[str, Any]) -> list[dict[str, Any]]:
+    return [run for run in runs if run["tags"].get("mlflow.parentRunId") == parent["id"]]
+
+
+def experiments(clone: Clone) -> dict[str, str]:
+    """Commit by name of the experiments that DVC keeps."""
+    listed = clone.run("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps")
+    references = [line.split() for line in listed.splitlines()]
+    return {
+        reference.rpartition("/")[2]: commit
+        for reference, commit in references
+        if re.match(r"refs/exps/[0-9a-f]{2}/", reference)
+    }
+
+
+def commit_of(clone: Clone, experiment: str) -> str:
+    return experiments(clone)[experiment]
+
+
+def back_to_the_commit(clone: Clone) -> None:
+    clone.run("git", "checkout", "--quiet", ".")
+    clone.dvc("checkout")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.delivery import deliver
 from pipeline.tracking.journal import Journal, pending_journals
 from pipeline.tracking.recording import JournalTracker
 from pipeline.tracking.store import Store
@@ -42,6 +43,17 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., JournalTracker]:
         return JournalTracker(workspace, stage, EXPERIMENT, params)
 
     return make
+
+
+@pytest.fixture
+def ship(shared_workspace: Workspace, store: Store) -> Callable[[], None]:
+    """Delivers everything that is there, oldest first."""
+
+    def ship_all() -> None:
+        for journal in pending_journals(shared_workspace.journal):
+            deliver(journal, store)
+
+    return ship_all
 
 
 @pytest.fixture
@@ -91,3 +103,18 @@ def run_script(start_script: Callable[..., subprocess.Popen]) -> Callable[..., t
         return output, errors, process.returncode
 
     return run
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """A trained-model folder whose network nobody opens here."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.keras").write_bytes(b"weights")
+    card = {
+        "candidate": "baseline",
+        "network": "fast_cnn",
+        "preprocessing": {"image_size": 8, "resize": "pad", "color": "rgb", "classes": ["cat", "dog"]},
+    }
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder

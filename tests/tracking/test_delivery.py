@@ -35,21 +35,6 @@ def ship(shared_workspace: Workspace, store: Store) -> Callable[[], None]:
     return ship_all
 
 
-@pytest.fixture
-def model_folder(tmp_path: Path) -> Path:
-    """A trained-model folder whose network nobody opens here."""
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "model.keras").write_bytes(b"weights")
-    card = {
-        "candidate": "baseline",
-        "network": "fast_cnn",
-        "preprocessing": {"image_size": 8, "resize": "pad", "color": "rgb", "classes": ["cat", "dog"]},
-    }
-    (folder / "card.json").write_text(json.dumps(card))
-    return folder
-
-
 def only_run(store: Store, key: str):
     (run,) = store.find_runs(EXPERIMENT, {"run_key": key})
     return run

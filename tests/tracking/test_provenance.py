@@ -1,5 +1,6 @@
 """Tags that say where a run comes from."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -48,6 +49,48 @@ def test_changed_params_and_code_do(repository, name):
     assert run_tags(repository, "tune", {})["git_dirty"] == "true"
 
 
+def test_what_was_changed_is_named(repository):
+    assert "git_changes" not in run_tags(repository, "tune", {})
+    (repository.root / "params.yaml").write_text("lr: 0.2\n")
+    assert json.loads(run_tags(repository, "tune", {})["git_changes"]) == ["params.yaml"]
+
+
+def test_inputs_are_what_other_stages_have_written_last(workspace):
+    workspace.stages.write_text(
+        "stages:\n  split: {cmd: x, outs: [data/split]}\n"
+        "  tune: {cmd: y, deps: [pipeline/tune.py, data/split/split.csv], outs: [models/tuned]}\n"
+    )
+    workspace.lock.write_text(
+        "schema: '2.0'\nstages:\n"
+        "  split:\n    cmd: x\n    outs:\n    - path: data/split\n      hash: md5\n      md5: now.dir\n"
+        "  tune:\n    cmd: y\n    deps:\n    - path: data/split/split.csv\n      md5: before\n"
+        "    outs:\n    - path: models/tuned\n      hash: md5\n      md5: before.dir\n"
+    )
+    assert json.loads(run_tags(workspace, "tune", {})["inputs"]) == {"data/split": "now.dir"}
+    assert "inputs" not in run_tags(workspace, "split", {})
+
+
+def test_the_source_of_the_images_without_credentials(workspace):
+    workspace.raw.mkdir(parents=True)
+    source = {
+        "dataset": "cifar10",
+        "location": "https://me:secret@host/data",
+        "fingerprint": "f",
+        "images": 7,
+    }
+    (workspace.raw / "source.json").write_text(json.dumps(source))
+    tag = run_tags(workspace, "tune", {})["data_source"]
+    assert tag == '{"dataset":"cifar10","fingerprint":"f","location":"https://host/data"}'
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_files_that_are_being_written_fail_no_run(workspace, text):
+    workspace.raw.mkdir(parents=True)
+    for path in (workspace.raw / "source.json", workspace.stages, workspace.lock):
+        path.write_text(text)
+    assert not {"inputs", "data_source"} & set(run_tags(workspace, "tune", {}))
+
+
 def test_outside_of_git_there_is_no_commit(workspace):
     assert "git_commit" not in run_tags(workspace, "tune", {})
 
@@ -73,3 +116,17 @@ def test_the_machine_is_described():
     assert information["memory_bytes"] > 2**28
     assert information["logical_cores"] >= information["cores"] >= 1
     assert information["libraries"]["numpy"] == __import__("numpy").__version__
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux tells instruction sets")
+def test_instruction_sets_that_decide_rounding_are_named(workspace, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    information = system_information()
+    assert "TF_ENABLE_ONEDNN_OPTS=0" in information["numeric_settings"]
+    assert information["threads"] == 2
+    described = Path("/proc/cpuinfo").read_text().split("\n\n")[0].split()
+    assert set(information["cpu_flags"]) == set(described) & {
+        flag for flag in described if flag.startswith(("sse4", "avx", "fma", "amx"))
+    }
+    assert run_tags(workspace, "tune", {}).get("cpu_flags", "") == " ".join(information["cpu_flags"])

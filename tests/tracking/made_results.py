@@ -1,0 +1,158 @@
+"""Results of stages, as an experiment's commit or the working tree holds them, made by hand."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from pipeline.foundation.digests import digest_bytes
+from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.scoring.predictions import Predictions, save_predictions
+from pipeline.tracking.dvc_hash import dvc_hash
+from pipeline.tracking.repository import Lock, StageLock
+from pipeline.tracking.results import TRAININGS, Results
+
+BASELINE, COMMIT = "b" * 40, "c" * 40
+CLASSES = ["cat", "dog"]
+PARAMS: dict[str, Any] = {"seed": 0, "lr": 0.1, "evaluate": {"top_k": 1}, "tracking": {"experiment": "tests"}}
+HISTORY = """phase,epoch,loss,accuracy,val_loss,val_accuracy,learning_rate
+train,1,1.5,0.25,1.25,0.5,0.01
+train,2,0.75,0.5,0.625,0.75,0.02
+"""
+SCORES = {"validation": {"accuracy": 0.75, "images": 4}, "test": {"accuracy": 0.5, "ece": 0.125, "images": 4}}
+TEST_PROBABILITIES = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]]
+TEST_LABELS = [0, 1, 1, 0]
+"""Right, right, a dog taken for a cat, a cat taken for a dog."""
+
+
+def model_digest(candidate: str, generation: int = 0) -> str:
+    """Of the network that `files_of` makes for a candidate."""
+    return digest_bytes(network_of(candidate, generation))
+
+
+def network_of(candidate: str, generation: int) -> bytes:
+    return f"weights of {candidate}, {generation}".encode()
+
+
+def hyperparameters_of(candidate: str, params: Mapping[str, Any] = PARAMS) -> dict[str, Any]:
+    """What a candidate's card and run say it was trained with."""
+    return {"seed": params["seed"], "lr": params["lr"], "network": {"of": candidate}}
+
+
+def files_of(generation: int = 0, params: Mapping[str, Any] = PARAMS) -> dict[str, bytes]:
+    """All that the recorded stages have written, by path; another generation has other models."""
+    files = {
+        "metrics/split.json": b'{"train": 8, "validation": 4, "test": 4}',
+        "metrics/evaluate.json": json.dumps(dict.fromkeys(CANDIDATES, SCORES)).encode(),
+        "metrics/per_class.csv": b"candidate,subset\n",
+        "metrics/comparisons.json": b"[]",
+        "metrics/references.json": json.dumps({"generation": generation}).encode(),
+        "models/best.json": b'{"candidate": "transfer"}',
+        "data/raw/source.json": b'{"dataset": "digits", "location": null, "fingerprint": "f1", "images": 9}',
+    }
+    for candidate in CANDIDATES:
+        card = {
+            "candidate": candidate,
+            "network": "fast_cnn",
+            "model_digest": model_digest(candidate, generation),
+            "data_digest": "d" * 64,
+            "preprocessing": {"image_size": 8, "resize": "pad", "color": "rgb", "classes": CLASSES},
+            "hyperparameters": hyperparameters_of(candidate, params),
+            "parameters": {"total": 1000, "trainable": 1000, "frozen": 0},
+            "forward_macs": 5000,
+        }
+        files[f"models/{candidate}/model.keras"] = network_of(candidate, generation)
+        files[f"models/{candidate}/history.csv"] = HISTORY.encode()
+        files[f"models/{candidate}/card.json"] = json.dumps(card).encode()
+        files[f"metrics/predictions/{candidate}.npz"] = _predictions()
+    files["models/tuned/trials.csv"] = b"trial,status\n0,completed\n"
+    return files
+
+
+def _predictions() -> bytes:
+    probabilities = np.array(TEST_PROBABILITIES, dtype=np.float32)
+    subset = Predictions(probabilities, np.array(TEST_LABELS), np.arange(4))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.npz"
+        save_predictions(path, {"validation": subset, "test": subset})
+        return path.read_bytes()
+
+
+def lock_of(generation: int = 0, params: Mapping[str, Any] = PARAMS) -> Lock:
+    """A dvc.lock in which every recorded stage has made the outputs of a generation."""
+    models = {f"models/{candidate}": f"{candidate}-{generation}.dir" for candidate in CANDIDATES}
+    stages = {
+        stage: StageLock(
+            inputs={"data/arrays/train": "arrays.dir"},
+            params={"seed": params["seed"], "lr": params["lr"]},
+            outputs={f"models/{candidate}": models[f"models/{candidate}"]},
+            sizes={},
+        )
+        for stage, candidate in TRAININGS.items()
+    }
+    stages["evaluate"] = StageLock(
+        inputs=models,
+        params={"seed": params["seed"], "evaluate": params["evaluate"]},
+        outputs={"metrics/predictions": f"predictions-{generation}.dir"},
+        sizes={},
+    )
+    return Lock("", stages)
+
+
+def write_project(folder: Path, params: Mapping[str, Any], generation: int) -> None:
+    """Write what the stages have made of params, with a params.yaml and a dvc.lock that fit.
+
+    Predictions are left out, so that nobody draws pictures of them.
+    """
+    YAML().dump(dict(params), folder / "params.yaml")
+    for path, content in files_of(generation, params).items():
+        if path.endswith(".npz"):
+            continue
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    stages = {
+        stage: {
+            "cmd": f"python -m pipeline.{stage}",
+            "deps": [{"path": path, "md5": _hash_in(folder, path)} for path in entry.inputs],
+            "params": {"params.yaml": dict(entry.params)},
+            "outs": [{"path": path, "md5": _hash_in(folder, path)} for path in entry.outputs],
+        }
+        for stage, entry in lock_of(generation, params).stages.items()
+    }
+    stages["evaluate"]["outs"] += [
+        {"path": path, "md5": _hash_in(folder, path)}
+        for path in ("metrics/evaluate.json", "metrics/references.json", "models/best.json")
+    ]
+    YAML().dump({"schema": "2.0", "stages": stages}, folder / "dvc.lock")
+
+
+def _hash_in(folder: Path, path: str) -> str:
+    return dvc_hash(folder / path) if (folder / path).exists() else "0" * 32
+
+
+def results_of(
+    workspace: Workspace,
+    *,
+    experiment: str = "muddy-ant",
+    generation: int = 1,
+    base: int = 0,
+    params: Mapping[str, Any] = PARAMS,
+    files: Mapping[str, bytes] | None = None,
+) -> Results:
+    """What an experiment holds; without a name, the working tree. `base` is the baseline's generation."""
+    found = files_of(generation, params) if files is None else files
+    return Results(
+        workspace=workspace,
+        experiment=experiment,
+        baseline=BASELINE,
+        commit=COMMIT if experiment else BASELINE,
+        time=1_700_000_000_000,
+        params=params,
+        lock=lock_of(generation, params),
+        base=lock_of(base),
+        read=lambda path: found.get(path),
+    )
