@@ -15,6 +15,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.redaction import without_credentials
 from pipeline.tracking.store import Store, StoreUnavailableError, is_server
+from pipeline.tracking.views import page_with_runs
 
 _HOST = "127.0.0.1"
 _PORTS_TO_TRY = 50
@@ -36,31 +37,26 @@ def serve_ui(workspace: Workspace, experiment: str, port: int, say: Callable[[st
     """
     try:
         store = Store(workspace)
-        identifier = store.experiment_id(experiment)
+        if is_server(store.address):
+            say(page_with_runs(store, without_credentials(store.address).rstrip("/"), experiment))
+            return
+        free = _free_port(port)
+        address = f"http://{_HOST}:{free}"
+        page = page_with_runs(store, address, experiment)
     except StoreUnavailableError as error:
         raise PipelineError(f"MLflow could not be reached: {error}") from error
-    if is_server(store.address):
-        say(_page(without_credentials(store.address).rstrip("/"), identifier))
-        return
-    free = _free_port(port)
     if free != port:
         say(f"Port {port} is taken; using {free}.")
-    address = f"http://{_HOST}:{free}"
     with tempfile.TemporaryFile() as log:
         server = _start(workspace, store.address, free, log)
         try:
             _wait_until_ready(server, address, log)
-            say(_page(address, identifier))
+            say(page)
             say("Ctrl-C ends it.")
             if server.wait() != 0:
                 raise PipelineError("The MLflow server has ended.", found=_tail(log))
         finally:
             _stop(server)
-
-
-def _page(address: str, identifier: str) -> str:
-    # Without the last part MLflow opens its page for language models.
-    return f"{address}/#/experiments/{identifier}?workflowType=machine_learning"
 
 
 def _start(workspace: Workspace, store: str, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -115,7 +115,9 @@ def test_the_ui_starts_on_a_free_port_and_ends_with_ctrl_c(project, folder):
         lines = [process.stdout.readline() for _ in range(4)]
         assert lines[1].startswith(f"Port {port} is taken; using ")
         page = re.fullmatch(
-            r"(http://127\.0\.0\.1:\d+)/#/experiments/(\d+)\?workflowType=machine_learning\n", lines[2]
+            r"(http://127\.0\.0\.1:\d+)/#/experiments/\d+/runs"
+            r"\?workflowType=machine_learning&viewStateShareKey=trainings\n",
+            lines[2],
         )
         with urllib.request.urlopen(page[1], timeout=10) as answer:
             assert b"MLflow" in answer.read()
