@@ -36,7 +36,8 @@ def lock(*hashes: str) -> str:
         f"      md5: {dvc_hash}\n      size: 1\n"
         for candidate, dvc_hash in zip(("baseline", "transfer"), hashes, strict=False)
     )
-    return f"schema: '2.0'\nstages:\n{stages}"
+    scores = "    outs:\n    - path: metrics/predictions\n      hash: md5\n      md5: scores\n"
+    return f"schema: '2.0'\nstages:\n{stages}  evaluate:\n    cmd: x\n{scores}"
 
 
 class Made:
@@ -50,7 +51,9 @@ class Made:
         self.code = commit(workspace.root, "code")
         workspace.lock.write_text(lock("committed.dir", "transferred.dir"))
         self.results = commit(workspace.root, "results")
-        self.experiment = make_experiment(Repository(workspace.root), "muddy-ant", lock("tried.dir"))
+        self.experiment = make_experiment(
+            Repository(workspace.root), "muddy-ant", lock("tried.dir").replace("scores", "other")
+        )
         self._make_runs()
 
     def _make_runs(self) -> None:
@@ -103,7 +106,8 @@ class Made:
             more_tags={
                 tags.KIND: tags.KIND_EVALUATION,
                 f"{tags.MODEL_DIGEST}.baseline": digest_bytes(COMMITTED),
-                tags.GIT_COMMIT: self.results,
+                tags.GIT_COMMIT: self.code,
+                tags.DVC_HASH: "scores",
             },
         )
         client = self.store.client
@@ -235,6 +239,7 @@ def test_a_commit_leads_to_the_runs_of_its_models_its_code_and_its_experiments(m
     assert run_ids(lineage) == {made.maker, made.restored, made.evaluation, made.tried, made.parent}
     assert reasons(lineage, made.maker) == ("models/baseline in this commit's dvc.lock is its model",)
     assert reasons(lineage, made.restored) == ("it ran on this commit",)
+    assert reasons(lineage, made.evaluation) == ("its predictions are those in this commit's dvc.lock",)
     assert reasons(lineage, made.tried) == ("its experiment muddy-ant started from this commit",)
     assert lineage.trials == 1
     assert [(each.version.version, each.reason) for each in lineage.registered] == [

@@ -28,6 +28,7 @@ def lineage_of_commit(index: Index, commit: str) -> RevisionLineage:
     for path, value in models.items():
         made = index.makers_of(commit, path, value)
         found.add(made, f"{path} in this commit's dvc.lock is its model")
+    found.add(index.evaluations_of(commit), "its predictions are those in this commit's dvc.lock")
     for run in index.with_tags({tags.GIT_COMMIT: commit}):
         if not run.data.tags.get(tags.DVC_EXPERIMENT):
             found.add([run], _ran_on(run))

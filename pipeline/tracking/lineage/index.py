@@ -85,6 +85,12 @@ class Index:
         paths = [self.model_path(candidate) for candidate in CANDIDATES]
         return {path: outputs[path] for path in paths if path in outputs}
 
+    def evaluations_of(self, commit: str) -> "list[Run]":
+        """The runs of evaluate whose predictions are those in a commit's dvc.lock."""
+        path = self._workspace.predictions.relative_to(self._workspace.root).as_posix()
+        dvc_hash = self.repository.lock(commit).outputs.get(path)
+        return self.with_tags({tags.DVC_HASH: dvc_hash}) if dvc_hash else []
+
     def makers_of(self, commit: str, path: str, dvc_hash: str) -> "list[Run]":
         """The runs of a model in a commit's dvc.lock, by DVC's hash.
 
