@@ -31,6 +31,7 @@ _MODEL_FILES = ("model.keras", "card.json", "history.csv")
 _SEARCH_FILES = ("trials.csv", "best_params.json")
 _CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 _FIGURES = "evaluation"
+_MOST_CHANGES = 50
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def _project_tags(results: Results, repository: Repository) -> dict[str, str]:
         tags.ORIGIN: provenance.origin(results.workspace.home),
         tags.GIT_COMMIT: results.commit,
         tags.GIT_DIRTY: "unknown" if changes is None else str(bool(changes)).lower(),
+        tags.GIT_CHANGES: json.dumps(changes[:_MOST_CHANGES]) if changes else "",
         tags.DVC_EXPERIMENT: results.experiment,
         tags.DVC_BASELINE: results.baseline if results.experiment else "",
         tags.DVC_COMMIT: results.commit if results.experiment else "",
@@ -104,7 +106,7 @@ def _project_tags(results: Results, repository: Repository) -> dict[str, str]:
 def _stage_tags(results: Results, restored: Unrecorded, dependencies: Iterable[str]) -> dict[str, str]:
     stage = restored.stage
     inputs = results.lock.data_inputs(stage, dependencies)
-    source = results.json(results.path(results.workspace.raw / "source.json")) or {}
+    source = results.read_json(results.path(results.workspace.raw / "source.json")) or {}
     known_source = {name: source[name] for name in ("dataset", "location", "fingerprint") if name in source}
     values = {
         tags.STAGE: stage,
@@ -183,7 +185,7 @@ class _Training:
             card=json.loads(card.read_text(encoding="utf-8")),
             folder=card.parent,
             history=list(csv.DictReader(io.StringIO(history.read_text(encoding="utf-8")))),
-            scores=results.scores(),
+            scores=results.scores,
         )
 
     def record(self, run: Run) -> None:
@@ -191,7 +193,7 @@ class _Training:
         run.set_tags({tags.NETWORK: self.card["network"], tags.CANDIDATE: candidate})
         run.log_params(self.card["hyperparameters"])
         results = self.files.results
-        split = results.json(results.path(results.workspace.split_metrics)) or {}
+        split = results.read_json(results.path(results.workspace.split_metrics)) or {}
         sizes = {subset: split[subset] for subset in ("train", "validation") if subset in split}
         run.log_dataset("arrays", self.card["data_digest"], sizes)
         for row in self.history:
@@ -239,7 +241,7 @@ class _Evaluation:
     def read(cls, files: _Files, restored: Unrecorded) -> "_Evaluation":
         """Raises _GoneError."""
         results = files.results
-        scores, best = results.scores(), results.json(results.path(results.workspace.best))
+        scores, best = results.scores, results.read_json(results.path(results.workspace.best))
         cards = {candidate: results.card(candidate) for candidate in CANDIDATES}
         known_cards = {candidate: card for candidate, card in cards.items() if card is not None}
         if scores is None or best is None or len(known_cards) < len(CANDIDATES):

@@ -7,6 +7,7 @@ recorded as what the result was made from, and the next `dvc repro` would take i
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -140,6 +141,8 @@ def unchanged(inputs: StageInputs, stage: str, fail_runs: Callable[[str], None])
     finally:
         end.set()
         watcher.join()
+    if inputs.changes():
+        time.sleep(_POLL_SECONDS)  # see _watch
     if changed := inputs.changes():
         names = _named(changed)
         fail_runs(f"changed while the stage ran: {names}")

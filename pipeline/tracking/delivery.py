@@ -41,7 +41,7 @@ _NICENESS = 10
 _DEFECTS = (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError)
 """What an event itself can be the cause of; tried again, it would fail for ever."""
 
-_TAGS_OF_EXPERIMENT = (tag_names.DVC_EXPERIMENT, tag_names.DVC_BASELINE)
+_TAGS_OF_EXPERIMENT = (tag_names.EXPERIMENT, tag_names.DVC_EXPERIMENT, tag_names.DVC_BASELINE)
 """What a run changes when it goes on in another experiment."""
 
 REJECTED = "rejected.log"
@@ -199,31 +199,28 @@ class _Delivery:
         """Create a run, or continue the one with the same key that has not finished."""
         (event,) = events
         number, key = event["run"], event["key"]
-        identity = {
-            tag_names.RUN_KEY: key,
-            tag_names.START_EVENT: f"{self._journal.name}/{number}",
-        }
-        run = self._store.find_run(self._experiment, identity)
-        if run is None and event.get("restored") and self._was_restored(key):
+        identity = {tag_names.RUN_KEY: key, tag_names.START_EVENT: f"{self._journal.name}/{number}"}
+        tags = {**event["tags"], **identity}
+        known = self._store.find_run(self._experiment, identity)
+        if known is None and event.get("restored") and self._was_restored(key):
             self._progress.runs[number] = None
             return
-        tags = {**event["tags"], **identity}
         if above := self._run_above(event):
             tags[tag_names.NESTED_IN] = above
-        spent = 0.0
-        if run is None:
-            run = self._unfinished_run(key)
-            if run is not None:
-                tags[tag_names.RESUMED] = str(int(run.data.tags.get(tag_names.RESUMED, "0")) + 1)
-        if run is None:
+        if self._parent is not None:
+            tags[tag_names.EXPERIMENT] = self._parent.name
+        if known is None and (known := self._unfinished_run(key)):
+            tags[tag_names.RESUMED] = str(int(known.data.tags.get(tag_names.RESUMED, "0")) + 1)
+        if known is None:
             experiment_id = self._store.experiment_id(self._experiment)
             run = self._store.client.create_run(experiment_id, event["time"], tags, event["name"])
         else:
-            spent = run.data.metrics.get("duration_seconds", 0.0)
+            run = known
             self._go_on(run, tags)
         self._progress.runs[number] = run.info.run_id
         self._progress.recorded = sorted({*self._progress.recorded, number}, key=int)
         if not event.get("restored"):
+            spent = run.data.metrics.get("duration_seconds", 0.0)
             self._progress.started[number] = event["time"] - round(1000 * spent)
         self._settle_parent()
 
@@ -243,18 +240,20 @@ class _Delivery:
     def _go_on(self, run: "Run", tags: dict[str, str]) -> None:
         """Let a run that was killed go on, maybe in another experiment than it began in."""
         run_id, former = run.info.run_id, run.data.tags
-        self._store.set_tags(run_id, tags)
+        moved = former.get(tag_names.NESTED_IN) != tags.get(tag_names.NESTED_IN)
+        for trial in self._store.children_of(self._experiment, run_id) if moved else []:
+            self._replace_tags(trial, {name: tags[name] for name in _TAGS_OF_EXPERIMENT if name in tags})
+        self._replace_tags(run, tags)
         self._store.client.update_run(run_id, status="RUNNING")
-        if former.get(tag_names.NESTED_IN) == tags.get(tag_names.NESTED_IN):
-            return
-        for family in (run, *self._store.children_of(self._experiment, run_id)):
-            for name in _TAGS_OF_EXPERIMENT:
-                if name in tags:
-                    self._store.client.set_tag(family.info.run_id, name, tags[name])
-                elif name in family.data.tags:
-                    self._store.client.delete_tag(family.info.run_id, name)
-        if tag_names.NESTED_IN in former:
+        if moved and tag_names.NESTED_IN in former:
             self._parents.settle(former[tag_names.NESTED_IN])
+
+    def _replace_tags(self, run: "Run", tags: dict[str, str]) -> None:
+        """Set tags, and remove those of the former experiment or failure that are not among them."""
+        for name in (*_TAGS_OF_EXPERIMENT, tag_names.FAILURE):
+            if name in run.data.tags and name not in tags:
+                self._store.client.delete_tag(run.info.run_id, name)
+        self._store.set_tags(run.info.run_id, tags)
 
     def _settle_parent(self) -> None:
         if self._progress.parent:

@@ -8,14 +8,7 @@ from pipeline.foundation.workspace import CANDIDATES
 from pipeline.tracking import tags
 from pipeline.tracking.parents import experiment_key
 from pipeline.tracking.repository import Lock, Repository
-from pipeline.tracking.results import (
-    EVALUATION,
-    TRAININGS,
-    Card,
-    Results,
-    flat_scores,
-    outputs_of,
-)
+from pipeline.tracking.results import TRAININGS, Card, Results, flat_scores, outputs_of
 from pipeline.tracking.run_params import as_text
 from pipeline.tracking.store import Store, stored_params
 
@@ -100,19 +93,22 @@ class Resolver:
 
     def _parents(self, results: Results) -> "list[Run]":
         """The parent runs of an experiment with these params, of any project folder, deleted ones too."""
-        wanted = {
-            tags.KIND: tags.KIND_EXPERIMENT,
-            tags.DVC_EXPERIMENT: results.experiment,
-            tags.DVC_BASELINE: results.baseline,
-        }
-        return [
+        of_the_name = {tags.DVC_EXPERIMENT: results.experiment, tags.DVC_BASELINE: results.baseline}
+        named = [
             run
-            for run in self._store.find_runs(self._experiment, wanted, deleted_too=True)
+            for run in self._all_parents(of_the_name)
             if run.data.tags.get(tags.EXPERIMENT_KEY)
             == experiment_key(
                 run.data.tags.get(tags.ORIGIN, ""), results.experiment, results.baseline, results.params
             )
         ]
+        # `dvc exp rename` keeps the commit.
+        return named or self._all_parents({tags.DVC_COMMIT: results.commit})
+
+    def _all_parents(self, wanted: Mapping[str, str]) -> "list[Run]":
+        return self._store.find_runs(
+            self._experiment, {tags.KIND: tags.KIND_EXPERIMENT, **wanted}, deleted_too=True
+        )
 
     def _runs_of(self, results: Results, stage: str) -> "list[Run]":
         """Runs of any experiment that have used or made these models, deleted ones too."""
@@ -173,13 +169,10 @@ def _is_run_of(results: Results, stage: str, run: "Run") -> bool:
     if stage in TRAININGS:
         card = results.card(TRAININGS[stage])
         return card is not None and _trained(run, card)
-    scores = results.scores()
-    if stage != EVALUATION or scores is None:
-        return False
     expected = {
         f"{candidate}/{name}": value
-        for candidate in scores
-        for name, value in flat_scores(scores, candidate).items()
+        for candidate in results.scores or ()
+        for name, value in flat_scores(results.scores or {}, candidate).items()
     }
     return bool(expected) and expected.items() <= run.data.metrics.items()
 
@@ -195,7 +188,7 @@ def _trained(run: "Run", card: Card) -> bool:
 def _readable(results: Results, stage: str) -> bool:
     if stage in TRAININGS:
         return results.card(TRAININGS[stage]) is not None
-    return results.scores() is not None
+    return results.scores is not None
 
 
 def _is_active(run: "Run") -> bool:

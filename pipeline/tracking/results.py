@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,13 @@ class Results:
             return None
         # Most experiments share most models; reading one out of DVC's cache takes a tenth of a second.
         if known_as not in self.cards:
-            self.cards[known_as] = self.json(f"{output}/card.json")
+            self.cards[known_as] = self.read_json(f"{output}/card.json")
         return self.cards[known_as]
 
+    @cached_property
     def scores(self) -> Scores | None:
         """The scores of the candidates; None where they are missing, or of other models than these."""
-        return self.json(self.path(self.workspace.scores)) if self._models_are_evaluated() else None
+        return self.read_json(self.path(self.workspace.scores)) if self._models_are_evaluated() else None
 
     def _models_are_evaluated(self) -> bool:
         """Not so, for one, after `dvc repro train_baseline`: the scores are those of the former model."""
@@ -103,7 +105,7 @@ class Results:
         models = [self.path(self.workspace.model(candidate)) for candidate in CANDIDATES]
         return all(evaluated.get(model) == self.lock.outputs.get(model) for model in models)
 
-    def json(self, path: str) -> Any:
+    def read_json(self, path: str) -> Any:
         """The value in a JSON file; None where there is none."""
         try:
             return json.loads(self.read(path) or b"null")

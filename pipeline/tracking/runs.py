@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.tracking import tags
 from pipeline.tracking.redaction import without_credentials
 from pipeline.tracking.stage_graph import Decisive
-from pipeline.tracking.store import Store, StoreUnavailableError, is_server
+from pipeline.tracking.store import Store, is_server
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -118,17 +118,13 @@ def read_trainings(store: Store, experiment: str, graph: Mapping[str, Decisive])
     Raises:
       StoreUnavailableError: MLflow could not be reached.
     """
-    try:
+    with store.failures_as_unavailable():
         identifier = store.experiment_id(experiment)
         parents = {run.info.run_id: run for run in _search(store, identifier, tags.KIND_EXPERIMENT)}
         return [
             _training(run, parents.get(run.data.tags.get(tags.NESTED_IN, "")), graph, store)
             for run in _search(store, identifier, tags.KIND_TRAINING)
         ]
-    except StoreUnavailableError:
-        raise
-    except Exception as error:
-        raise StoreUnavailableError(store.why(error)) from error
 
 
 def _search(store: Store, experiment_id: str, kind: str) -> "Iterator[Run]":

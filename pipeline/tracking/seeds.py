@@ -14,7 +14,7 @@ from pipeline.tracking import tags
 from pipeline.tracking.repository import Repository
 from pipeline.tracking.runs import FINISHED, TrainingRun
 from pipeline.tracking.stage_graph import Decisive
-from pipeline.tracking.store import Store, StoreUnavailableError
+from pipeline.tracking.store import Store
 
 SEED = "seed"
 """The param that may differ; split.seed decides the data and may not."""
@@ -160,17 +160,13 @@ def record_seeds(store: Store, experiment: str, groups: Iterable[SeedGroup]) -> 
     Raises:
       StoreUnavailableError: MLflow could not be reached.
     """
-    try:
+    with store.failures_as_unavailable():
         for group in groups:
             _record(store, experiment, group)
-    except StoreUnavailableError:
-        raise
-    except Exception as error:
-        raise StoreUnavailableError(store.why(error)) from error
 
 
 def _record(store: Store, experiment: str, group: SeedGroup) -> None:
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Metric
 
     found = store.find_run(experiment, {tags.KIND: tags.KIND_SEEDS, tags.RUN_KEY: group.key})
     run = found or store.client.create_run(
@@ -181,14 +177,13 @@ def _record(store: Store, experiment: str, group: SeedGroup) -> None:
     described, metrics = _tags(group), _metrics(group)
     if run.data.metrics == metrics and described.items() <= run.data.tags.items():
         return
-    now, step = time.time_ns() // 1_000_000, len(group.runs)
-    store.client.log_batch(
-        run.info.run_id,
-        metrics=[Metric(name, value, now, step) for name, value in metrics.items()],
-        params=[Param(name, value) for name, value in group.params.items()] if found is None else [],
-        tags=[RunTag(name, value) for name, value in described.items()],
-    )
-    store.client.set_terminated(run.info.run_id, FINISHED)
+    run_id, now = run.info.run_id, time.time_ns() // 1_000_000
+    if found is None:
+        store.log_params(run_id, group.params)
+    values = [Metric(name, value, now, len(group.runs)) for name, value in metrics.items()]
+    store.client.log_batch(run_id, metrics=values)
+    store.set_tags(run_id, described)
+    store.client.set_terminated(run_id, FINISHED)
 
 
 def _tags(group: SeedGroup) -> dict[str, str]:

@@ -132,15 +132,17 @@ def test_a_new_store_gets_the_runs_of_the_working_tree(module_project, store):
     assert module_project.sync() == UP_TO_DATE
 
 
-def test_a_deleted_store_is_filled_again(synced, tmp_path):
+def test_a_deleted_store_is_noticed(synced, opened, tmp_path):
     folder = tmp_path / "clone"
     shutil.copytree(synced.folder, folder)
     copy = Project(folder, synced.params)
+    copy.sync()
+    opened.clear()
     assert copy.sync() == UP_TO_DATE
+    assert opened == []
     copy.workspace.tracking_database.unlink()
-    shutil.rmtree(copy.workspace.tracking_artifacts)
-    assert "4 runs restored: DVC had the results, and nothing was executed." in copy.sync()
-    assert copy.sync() == UP_TO_DATE
+    copy.sync()
+    assert opened
 
 
 def test_an_experiment_that_executed_nothing_gets_its_runs(synced, store, opened):

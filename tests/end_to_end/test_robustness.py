@@ -1,7 +1,6 @@
 """What must hold when much happens at once, or nothing goes on: many first starts, a queue that is shot."""
 
 import json
-import os
 import re
 import sqlite3
 import subprocess
@@ -9,17 +8,17 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags
 from pipeline.tracking.journal import pending_journals
 from tests.end_to_end.clones import READ_RUNS, Clone
+from tests.end_to_end.processes import kill_processes_below
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -103,7 +102,7 @@ def outputs_of_simultaneous(count: int, source: str, home: Clone) -> list[str]:
 def queue_clone(clone: Clone) -> Iterator[Clone]:
     """A clone in which no process outlives the test."""
     yield clone
-    kill_processes_in(clone.folder)
+    kill_processes_below(clone.folder)
 
 
 def test_a_queue_whose_worker_was_killed_is_taken_up_again(queue_clone: Clone) -> None:
@@ -113,7 +112,7 @@ def test_a_queue_whose_worker_was_killed_is_taken_up_again(queue_clone: Clone) -
     clone.dvc("exp", "run", "--queue", "--name", "short", "--set-param", "seed=1", "train_baseline")
     start_queue(clone)
     wait_until(lambda: query(clone, EPOCHS_OF_RUNNING)[0][0] > 5)
-    kill_processes_in(clone.folder)
+    kill_processes_below(clone.folder)
 
     # Nobody is left who could say that the run has ended, and DVC does not look whether the process lives.
     assert "RUNNING" in statuses(clone)
@@ -153,24 +152,6 @@ def start_queue(clone: Clone) -> None:
     command = [sys.executable, "-m", "dvc", "queue", "start"]
     with (clone.folder.parent / "queue.log").open("ab") as log:
         subprocess.run(command, cwd=clone.folder, env=clone.environment, stdout=log, stderr=log, check=True)
-
-
-def kill_processes_in(folder: Path) -> None:
-    """SIGKILL for all processes that work below a folder, at one moment, as when a machine goes down."""
-    found = [process for process in psutil.process_iter() if works_below(process, folder)]
-    # Halted first: the one that delivers to MLflow would else see the stage die and record that.
-    for send in (psutil.Process.suspend, psutil.Process.kill):
-        for process in found:
-            with suppress(psutil.NoSuchProcess):
-                send(process)
-    psutil.wait_procs(found, timeout=30)
-
-
-def works_below(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return process.pid != os.getpid() and Path(process.cwd()).is_relative_to(folder)
-    except psutil.Error:
-        return False
 
 
 def queue(clone: Clone) -> dict[str, str]:

@@ -30,6 +30,13 @@ PARAMS = "lr: 0.1  # peak\nnetwork: {widths: [1, 2]}\nreport: {title: x}\n"
 LARGE = b"x" * (inputs._LARGE_BYTES + 1)
 
 
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Seconds after which the watcher has looked more than twice."""
+    monkeypatch.setattr(inputs, "_POLL_SECONDS", 0.05)
+    return 0.5
+
+
 @pytest.fixture
 def folder(workspace: Workspace) -> Path:
     """A project with one stage that reads code, data and params."""
@@ -165,13 +172,6 @@ def test_the_stages_own_failure_is_not_hidden(folder, workspace):
         raise ValueError("own")
 
 
-@pytest.fixture
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Seconds after which the watcher has looked more than twice."""
-    monkeypatch.setattr(inputs, "_POLL_SECONDS", 0.05)
-    return 0.5
-
-
 def test_it_warns_at_once_and_says_when_all_is_well_again(folder, workspace, quick_looks, capsys):
     script, params = folder / "code" / "train.py", folder / "params.yaml"
     with unchanged(StageInputs(workspace, "train"), "train", print):
@@ -187,6 +187,13 @@ def test_it_warns_at_once_and_says_when_all_is_well_again(folder, workspace, qui
         "its end unless the old content is put back before\n"
     )
     assert capsys.readouterr().err == "train: all inputs are as they were again\n"
+
+
+def test_a_change_for_a_moment_is_no_reason_to_fail(folder, workspace, monkeypatch):
+    params = folder / "params.yaml"
+    monkeypatch.setattr(inputs.time, "sleep", lambda seconds: params.write_text(PARAMS))
+    with unchanged(StageInputs(workspace, "train"), "train", print):
+        params.write_text(PARAMS.replace("0.1", "0.2"))
 
 
 def test_a_change_for_a_moment_is_no_reason_to_warn(folder, workspace, quick_looks, monkeypatch, capsys):

@@ -270,6 +270,12 @@ def test_a_stage_whose_inputs_have_changed_leaves_failed_runs_and_no_scores(
     assert training.info.status == "FINISHED"
     assert "test_accuracy" not in training.data.metrics
 
+    evaluated(experiment("spoilt"), "2" * 64)  # and once more, with what was put back
+    ship()
+    run = child(store, f"evaluate {'2' * 64}")
+    assert (run.info.status, tags.FAILURE in run.data.tags) == ("FINISHED", False)
+    assert only_parent(store, "spoilt").data.metrics["test_accuracy"] == 0.75
+
 
 def test_an_evaluation_is_added_to_the_training_of_its_own_experiment(
     tracker, experiment, store, ship, model_folder

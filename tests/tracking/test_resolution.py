@@ -154,6 +154,12 @@ def test_a_run_that_made_something_else_is_left_alone_although_name_and_params_a
     assert tags.DVC_COMMIT not in tags_of(store, former["train_baseline"])
 
 
+def test_an_experiment_that_was_renamed_has_its_runs_already(resolve, record, workspace):
+    record(*ALL)
+    resolve(results_of(workspace))
+    assert resolve(results_of(workspace, experiment="better-name")) == Resolution(tagged=0, unrecorded=())
+
+
 def test_what_has_no_run_in_the_experiment_is_found_with_its_original(resolve, record, workspace):
     original = record(*ALL, name="the-first")
     record("evaluate")
