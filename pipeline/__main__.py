@@ -8,11 +8,12 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from pipeline.commands.serve import add_options as add_serve_options
 from pipeline.execution.failures import failures_explained
 from pipeline.execution.process import quiet_libraries, stop_in_good_order
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import load_params
 from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.inference.exported_model import FORMATS
 
 Command = Callable[[Workspace, argparse.Namespace], int | None]
 
@@ -106,6 +107,38 @@ def _parser() -> argparse.ArgumentParser:
     rollback = add("rollback", _rollback, "return to the previous champion")
     rollback.add_argument("--reason", metavar="TEXT", default="", help="kept in the history")
     _add_name(rollback)
+
+    export = add("export", _export, "turn a model into files for phones, servers and other runtimes")
+    export.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="best, a candidate, a model file or its folder, models:/NAME@ALIAS or models:/NAME/VERSION "
+        "(default: the champion, or best where there is none)",
+    )
+    export.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        choices=FORMATS,
+        dest="formats",
+        help="only this format; may be repeated",
+    )
+
+    predict = add("predict", _predict, "say what an exported model sees in images")
+    predict.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a file, a folder, or - for standard input"
+    )
+    predict.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="folder of an export, or NAME[/VERSION] (default: published last)",
+    )
+    predict.add_argument("--top", type=int, default=3, metavar="K", help="classes to show (%(default)s)")
+    predict.add_argument("--format", metavar="FORMAT", help="format to run (default: an exact one)")
+    predict.add_argument("--json", action="store_true", help="a line of JSON for each image")
+
+    add_serve_options(add("serve", _serve, "serve an exported model to browsers and programs"))
     return parser
 
 
@@ -150,6 +183,7 @@ def _sync(workspace: Workspace, options: argparse.Namespace) -> None:
 
 def _ui(workspace: Workspace, options: argparse.Namespace) -> None:
     """Serve the MLflow UI on this machine until Ctrl-C, after bringing MLflow up to date."""
+    from pipeline.foundation.params import load_params
     from pipeline.tracking.ui import serve_ui
 
     _synchronize(workspace)
@@ -246,6 +280,31 @@ def _rollback(workspace: Workspace, options: argparse.Namespace) -> None:
 
     _synchronize(workspace)
     rollback(workspace, options.name, options.reason, _say)
+
+
+def _export(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Export a model as SavedModel, LiteRT and ONNX files, each compared with the original.
+
+    Exit code 3, and nothing is kept, where a file does not give the original's answers.
+    """
+    from pipeline.commands.export import export
+
+    _synchronize(workspace)
+    return export(workspace, options.model, options.formats, _say)
+
+
+def _predict(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Predict images with an exported model; an image that cannot be read costs its own line only."""
+    from pipeline.commands.predict import predict
+
+    return predict(workspace, options.images, options.model, options.top, options.json, options.format)
+
+
+def _serve(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Serve an exported model until Ctrl-C: a web page, a REST API and TensorFlow Serving's protocol."""
+    from pipeline.commands.serve import serve
+
+    return serve(workspace, options, _say)
 
 
 def _synchronize(workspace: Workspace, quietly: bool = False) -> str:

@@ -2,6 +2,7 @@
 
     <folder>/export.json
     <folder>/litert_fp32.tflite, litert_fp16.tflite, litert_dynamic_int8.tflite, litert_int8.tflite
+    <folder>/litert_pruned_fp32.tflite, litert_pruned_dynamic_int8.tflite
     <folder>/onnx.onnx
 
 Predicting needs this folder and nothing else of the project's data. The SavedModel lies apart, in a folder as
@@ -14,15 +15,19 @@ from typing import Any
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import read_json, require, write_json
+from pipeline.foundation.files import read_json, write_json
 from pipeline.inference.preprocessing import PreprocessingSpec
 
 EXPORT_FILE = "export.json"
-_POINTER = "published.json"
-LITERT_FORMATS = ("litert_fp32", "litert_fp16", "litert_dynamic_int8", "litert_int8")
+POINTER_FILE = "published.json"
+"""In the folder of all exports; its content names the one that was published last."""
+PRUNED_FORMATS = ("litert_pruned_fp32", "litert_pruned_dynamic_int8")
+LITERT_FORMATS = ("litert_fp32", "litert_fp16", "litert_dynamic_int8", "litert_int8", *PRUNED_FORMATS)
 ONNX_FORMAT = "onnx"
 SAVED_MODEL_FORMAT = "saved_model"
-FORMATS = (*LITERT_FORMATS, ONNX_FORMAT, SAVED_MODEL_FORMAT)
+EXACT_FORMATS = (SAVED_MODEL_FORMAT, "litert_fp32", ONNX_FORMAT)
+"""They compute in float32, as the original does."""
+FORMATS = (SAVED_MODEL_FORMAT, ONNX_FORMAT, *LITERT_FORMATS)
 
 
 @dataclass(frozen=True)
@@ -33,19 +38,23 @@ class ExportedFile:
       path: relative to the folder of export.json.
       digest: SHA-256 of the file; of a SavedModel, over the digests of its files.
       size_bytes: of the file, or of all files.
+      compressed_bytes: of a ZIP archive of it.
       accuracy: on the test subset, share of images.
       largest_difference: of any probability on the test subset, to the float32 Keras model.
       latency_ms: one image: "median" and "p99", milliseconds, one thread.
       images_per_second: in batches, one thread.
+      cold_start_seconds: of a new process, until it has its first prediction.
     """
 
     path: str
     digest: str
     size_bytes: int
+    compressed_bytes: int
     accuracy: float
     largest_difference: float
     latency_ms: dict[str, float]
     images_per_second: float
+    cold_start_seconds: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class ExportedModel:
 
     Attributes:
       name: of the registered model, or of the candidate.
-      version: its version in the registry, or counted up for each export of a candidate; above 0.
+      version: its version in the registry, or counted up for each new model of a candidate; above 0.
       candidate: baseline, transfer or tuned.
       network: name of the network or of the backbone.
       model_digest: SHA-256 of the model.keras that was exported.
@@ -84,7 +93,7 @@ class ExportedModel:
     @classmethod
     def load(cls, folder: Path) -> "ExportedModel":
         """Raises PipelineError where export.json is missing or no export.json."""
-        values: dict[str, Any] = read_json(require(folder / EXPORT_FILE))
+        values: dict[str, Any] = read_json(_require(folder / EXPORT_FILE))
         try:
             values["preprocessing"] = PreprocessingSpec.from_json(values["preprocessing"])
             values["files"] = {name: ExportedFile(**file) for name, file in values["files"].items()}
@@ -105,7 +114,7 @@ class ExportedModel:
                 found=", ".join(self.files) or "no format",
                 remedy=f"python -m pipeline export --format {format_name}",
             )
-        path = require(folder / self.files[format_name].path)
+        path = _require(folder / self.files[format_name].path)
         if path.is_file() and digest_file(path) != self.files[format_name].digest:
             raise PipelineError(
                 f"{path} is not the file that was exported.",
@@ -116,17 +125,33 @@ class ExportedModel:
         return path
 
 
+def serving_folder(exports: Path, name: str, version: int) -> Path:
+    """Where the SavedModel lies: `exports/tensorflow_serving/` is what TensorFlow Serving is given."""
+    return exports / "tensorflow_serving" / name / str(version)
+
+
 def publish(exports: Path, folder: Path) -> None:
     """Make `folder`, below `exports`, the one that `predict` and `serve` start from."""
-    write_json(exports / _POINTER, {"folder": folder.relative_to(exports).as_posix()})
+    write_json(exports / POINTER_FILE, {"folder": folder.relative_to(exports).as_posix()})
 
 
 def published(exports: Path) -> Path:
     """The folder that was published last. Raises PipelineError where there is none."""
-    if not (exports / _POINTER).exists():
+    if not (exports / POINTER_FILE).exists():
         raise PipelineError(
             "No model has been published here yet.",
-            expected=f"{exports / _POINTER}, which an export writes",
+            expected=f"{exports / POINTER_FILE}, which an export writes",
             remedy="python -m pipeline export",
         )
-    return exports / str(read_json(exports / _POINTER)["folder"])
+    return exports / str(read_json(exports / POINTER_FILE)["folder"])
+
+
+def _require(path: Path) -> Path:
+    """`path` itself; raises PipelineError where it is missing."""
+    if not path.exists():
+        raise PipelineError(
+            f"{path} is missing.",
+            expected="a folder that 'python -m pipeline export' has written",
+            remedy="export the model again: python -m pipeline export",
+        )
+    return path

@@ -1,13 +1,16 @@
 """Predicting with an exported model through LiteRT or ONNX Runtime: no TensorFlow, ready at once."""
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.inference.exported_model import LITERT_FORMATS, ONNX_FORMAT, ExportedModel
+from pipeline.inference.exported_model import LITERT_FORMATS, ONNX_FORMAT, PRUNED_FORMATS, ExportedModel
 
 
 class Predictor(Protocol):
@@ -27,6 +30,8 @@ class LiteRtPredictor:
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
         self._shape: tuple[int, ...] = ()
+        with _native_stderr_silenced():  # it announces its CPU kernels, the first time in a process
+            self._interpreter.allocate_tensors()
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         if images.shape != self._shape:
@@ -42,6 +47,8 @@ class OnnxPredictor:
     """An .onnx file in ONNX Runtime."""
 
     def __init__(self, file: Path, threads: int) -> None:
+        # Read once, at the import; without it, ONNX Runtime reports to its maker (since its version 1.29).
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -60,7 +67,11 @@ def load_predictor(model: ExportedModel, folder: Path, format_name: str, threads
     Raises:
       PipelineError: the format was not exported, its file is damaged, or it has no runtime here.
     """
-    file = model.file(folder, format_name)
+    return open_predictor(model.file(folder, format_name), format_name, threads)
+
+
+def open_predictor(file: Path, format_name: str, threads: int = 1) -> Predictor:
+    """The predictor for a file in one of the formats. Raises PipelineError where that has no runtime here."""
     if format_name in LITERT_FORMATS:
         return LiteRtPredictor(file, threads)
     if format_name == ONNX_FORMAT:
@@ -77,7 +88,8 @@ def preferred_format(formats: Sequence[str]) -> str:
 
     Quantised formats are quicker, but their probabilities differ in the second or third digit.
     """
-    for name in ("litert_fp32", ONNX_FORMAT, "litert_fp16", "litert_dynamic_int8", "litert_int8"):
+    quantised = ("litert_fp16", "litert_dynamic_int8", "litert_int8")
+    for name in ("litert_fp32", ONNX_FORMAT, *quantised, *PRUNED_FORMATS):
         if name in formats:
             return name
     raise PipelineError(
@@ -86,3 +98,17 @@ def preferred_format(formats: Sequence[str]) -> str:
         found=", ".join(formats) or "no format",
         remedy="python -m pipeline export",
     )
+
+
+@contextmanager
+def _native_stderr_silenced() -> Iterator[None]:
+    """Keep what compiled code writes to file descriptor 2 off the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -239,7 +239,8 @@ def test_what_is_recorded(workspace: Workspace) -> None:
 
     comparison = tracker.runs["evaluate"]
     assert comparison.datasets == [{"validation": 42, "test": 45}]
-    assert comparison.tags == {"best_candidate": "transfer"}
+    digests = {f"model_digest.{name}": f"digest-{name}" for name in CANDIDATES}
+    assert comparison.tags == {"best_candidate": "transfer", **digests}
     assert comparison.params["evaluate"]["bootstrap_samples"] == 200
     assert comparison.files["/comparisons.json"] == workspace.comparisons.read_bytes()
 

@@ -1,0 +1,90 @@
+"""A network as TensorFlow Serving serves it, with the preparation of encoded images inside.
+
+Two signatures, both answering `probabilities`, float32 (N, K), and `classes`, string (N, K), the names in
+the order of the probabilities:
+
+    serving_default   image: uint8 (N, height, width, channels), of the network's own size
+    serve_bytes       image_bytes: string (N,), JPEG or PNG files of any size
+
+Which files `serve_bytes` reads differently from the rest of the project is listed in `graph_images`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.deployment import graph_images
+from pipeline.inference.preprocessing import PreprocessingSpec
+
+PIXELS_SIGNATURE, BYTES_SIGNATURE = "serving_default", "serve_bytes"
+PIXELS_INPUT, _BYTES_INPUT = "image", "image_bytes"
+
+
+def write_saved_model(network: keras.Model, spec: PreprocessingSpec, folder: Path) -> None:
+    """Write what TensorFlow Serving wants in `<name>/<version>/`.
+
+    Args:
+      network: uint8 images (N, *spec.shape) to probabilities (N, K).
+      spec: how encoded images are prepared, and the names of the classes.
+      folder: new, or empty.
+    """
+
+    def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        classes = tf.tile([list(spec.classes)], [tf.shape(pixels)[0], 1])
+        return {"probabilities": network(pixels, training=False), "classes": classes}
+
+    def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixels = tf.map_fn(
+            lambda data: graph_images.decode_to_square(data, spec),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8),
+        )
+        return answer(pixels)
+
+    encoded = tf.TensorSpec((None,), tf.string, _BYTES_INPUT)
+    signatures = {
+        PIXELS_SIGNATURE: tf.function(answer, [_pixels(spec)], autograph=False),
+        BYTES_SIGNATURE: tf.function(serve_bytes, [encoded], autograph=False),
+    }
+    _save(network, signatures, folder)
+
+
+def write_bare_saved_model(network: keras.Model, spec: PreprocessingSpec, folder: Path) -> None:
+    """Write only pixels to probabilities: what the converters to other formats understand."""
+
+    def probabilities(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": network(pixels, training=False)}
+
+    _save(network, {PIXELS_SIGNATURE: tf.function(probabilities, [_pixels(spec)], autograph=False)}, folder)
+
+
+def _save(network: keras.Model, signatures: dict[str, Any], folder: Path) -> None:
+    # keras.export.ExportArchive would store every weight twice.
+    module = tf.Module()
+    module.weights = [variable.value for variable in network.variables]
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+
+
+def _pixels(spec: PreprocessingSpec) -> tf.TensorSpec:
+    return tf.TensorSpec((None, *spec.shape), tf.uint8, PIXELS_INPUT)
+
+
+class SavedModelPredictor:
+    """A SavedModel of ours, through its two signatures."""
+
+    def __init__(self, folder: Path) -> None:
+        self._loaded = tf.saved_model.load(str(folder))  # keeps the variables alive
+        self._pixels = self._loaded.signatures[PIXELS_SIGNATURE]
+        self._bytes = self._loaded.signatures[BYTES_SIGNATURE]
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities, float32 (N, K), of uint8 images (N, height, width, channels)."""
+        return np.asarray(self._pixels(**{PIXELS_INPUT: tf.constant(images)})["probabilities"])
+
+    def predict_encoded(self, files: Sequence[bytes]) -> np.ndarray:
+        """Class probabilities, float32 (N, K), of encoded images."""
+        return np.asarray(self._bytes(**{_BYTES_INPUT: tf.constant(list(files))})["probabilities"])

@@ -1,0 +1,74 @@
+"""Connections that are opened and not used, or used slowly.
+
+uvicorn limits neither how many there are nor how long or large the head of a request may be.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from pipeline.serving.limits import MEGABYTE, Limits
+
+HEAD_SECONDS = 10.0
+"""For the head of a request to arrive, from the opening of the connection or its first byte on."""
+HEAD_BYTES = 64 * 1024
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 39\r\n\r\n"
+    b'{"error": "too many open connections"}\n'
+)
+
+
+def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """uvicorn's protocol for HTTP, with bounds on what comes before a request is complete."""
+
+    class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+        # Of uvicorn's protocols: `connections` are all that are open, `cycle` is the latest request with
+        # its answer, `transport` and `loop` are asyncio's.
+        _request: Any = None
+        _received = 0
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                transport.write(_BUSY)
+                transport.close()
+            else:
+                self._expect_head()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.transport.is_closing():
+                return
+            # The request that is being answered; None while the head of the next one is on its way.
+            request = self.cycle if self.cycle is not None and not self.cycle.response_complete else None
+            if request is not self._request:
+                self._request, self._received = request, 0
+            self._received += len(data)
+            # More than the application reads of a body is the rest of one that it has refused.
+            allowed = HEAD_BYTES if request is None else 2 * limits.body_bytes + MEGABYTE
+            if self._received > allowed:
+                self.transport.abort()
+            elif request is not None:
+                self._cancel_deadline()
+            elif self._deadline is None:
+                self._expect_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._cancel_deadline()
+            super().connection_lost(exc)
+
+        def _expect_head(self) -> None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+
+        def _head_is_late(self) -> None:
+            self.transport.abort()
+
+        def _cancel_deadline(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    return BoundedProtocol

@@ -1,0 +1,116 @@
+"""The outermost layer: an id, a line in the log and a count for every request, headers for every answer."""
+
+import asyncio
+import secrets
+import time
+import traceback
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.serving.limits import Limits
+from pipeline.serving.observation import EventLog, Metrics
+from pipeline.serving.protection import SECURITY_HEADERS
+
+_LINGER_SECONDS = 2.0
+_CLIENT_GONE = 499
+"""The status that logs and metrics give a request whose client did not wait for the answer."""
+
+
+@dataclass
+class _Exchange:
+    """One request and its answer, as far as they have got; `client_gone` before there was an answer."""
+
+    request_complete: bool
+    status: int = 0
+    client_gone: bool = False
+
+
+class Observed:
+    """ASGI middleware around everything else."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, log: EventLog) -> None:
+        self._app = app
+        self._limits = limits
+        self._metrics = metrics
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, identifier = time.perf_counter(), secrets.token_hex(8)
+        exchange = _Exchange(request_complete=not _has_body(Headers(scope=scope)))
+
+        async def observed_receive() -> Message:
+            message = await receive()
+            disconnected = message["type"] == "http.disconnect"
+            exchange.client_gone |= disconnected and not exchange.status
+            exchange.request_complete |= disconnected or not message.get("more_body", False)
+            return message
+
+        async def observed_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                _complete_headers(MutableHeaders(scope=message), identifier, exchange)
+                await send(message)
+                return
+            last = not message.get("more_body", False)
+            # A client that does not read its answer shall not keep it in memory for ever.
+            async with asyncio.timeout(self._limits.receive_seconds):
+                await send({**message, "more_body": not last or not exchange.request_complete})
+            if last and not exchange.request_complete:
+                await self._linger(observed_receive, exchange)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        try:
+            await self._app(scope, observed_receive, observed_send)
+        except Exception as error:  # the answer says nothing of it, the log where it was
+            self._log("defect", id=identifier, what=_describe(error))
+            if not exchange.status:
+                await JSONResponse({"error": "internal error"}, 500)(scope, observed_receive, observed_send)
+        finally:
+            self._record(scope, identifier, exchange, time.perf_counter() - began)
+
+    async def _linger(self, receive: Receive, exchange: _Exchange) -> None:
+        """Read on for a moment after a refusal.
+
+        Were the connection closed while the client still sends, the refusal would be lost to it.
+        """
+        remaining = self._limits.body_bytes
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while not exchange.request_complete and remaining > 0:
+                    remaining -= len((await receive()).get("body", b""))
+        except TimeoutError:
+            return
+
+    def _record(self, scope: Scope, identifier: str, exchange: _Exchange, seconds: float) -> None:
+        status = _CLIENT_GONE if exchange.client_gone else exchange.status
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if route != "other" else "any"
+        self._metrics.requests.labels(route, method, str(status)).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        milliseconds = round(1000 * seconds, 2)
+        self._log("request", id=identifier, method=method, route=route, status=status, ms=milliseconds)
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+def _complete_headers(headers: MutableHeaders, identifier: str, exchange: _Exchange) -> None:
+    headers.update(SECURITY_HEADERS)
+    headers["X-Request-ID"] = identifier
+    # What has an ETag may be kept and asked for again; everything else is nobody else's business.
+    headers.setdefault("Cache-Control", "no-cache" if "etag" in headers else "no-store")
+    if not exchange.request_complete:
+        headers["Connection"] = "close"
+
+
+def _describe(error: BaseException) -> str:
+    """Kind and places of a defect; its message might quote what somebody has sent."""
+    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
+    return f"{type(error).__name__} at {', '.join(places)}"

@@ -1,0 +1,108 @@
+"""What every request passes before a route sees it: its host, its origin, its token."""
+
+import hmac
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pipeline.serving.messages import Refused
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_PROTECTED = ("/api/", "/v1/")
+
+SECURITY_HEADERS = {
+    # Everything the page needs comes from this server; a picture that was just chosen is a blob.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may use the server.
+
+    Attributes:
+      hosts: names that requests may address it by, besides those of this machine; None: any name.
+      origins: other web sites (https://example.org) whose scripts may use it.
+      token: secret that /api and /v1 ask for as a bearer token; None: they ask for none.
+    """
+
+    hosts: frozenset[str] | None = frozenset()
+    origins: frozenset[str] = frozenset()
+    token: str | None = field(default=None, repr=False)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that is bound to `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Gate:
+    """ASGI middleware that turns away who may not use the server."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+        self._hosts = None if access.hosts is None else {*_LOOPBACK_NAMES, *access.hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                self._check(scope, Headers(scope=scope))
+            except Refused as refusal:
+                await refusal_response(refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        self._check_host(headers)
+        if scope["method"] not in _SAFE_METHODS:
+            self._check_origin(headers)
+        if scope["method"] != "OPTIONS" and scope["path"].startswith(_PROTECTED):
+            self._check_token(headers)
+
+    def _check_host(self, headers: Headers) -> None:
+        """Another web site can point its own name at this machine, and its scripts here (DNS rebinding)."""
+        if self._hosts is not None and _host_name(headers) not in self._hosts:
+            raise Refused(403, "this server does not answer to that host name (see --allow-host)")
+
+    def _check_origin(self, headers: Headers) -> None:
+        """Browsers send a script's own site along with every POST."""
+        origin = headers.get("origin")
+        if origin is None or origin in self._access.origins:
+            return
+        if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+            raise Refused(403, "requests from other web sites are not accepted (see --allow-origin)")
+
+    def _check_token(self, headers: Headers) -> None:
+        if self._access.token is None:
+            return
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        same = hmac.compare_digest(token.strip().encode(), self._access.token.encode())
+        if scheme.lower() != "bearer" or not same:
+            raise Refused(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
+
+
+def _host_name(headers: Headers) -> str:
+    try:
+        return urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def refusal_response(refusal: Refused) -> JSONResponse:
+    """Every error of this server looks like this, and like TensorFlow Serving's."""
+    return JSONResponse({"error": refusal.reason}, refusal.status, refusal.headers)

@@ -1,0 +1,106 @@
+"""The server as a process: its socket, its signals, its log."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from pipeline.foundation.errors import PipelineError
+from pipeline.serving.application import Settings, create_application
+from pipeline.serving.connections import bounded_protocol
+from pipeline.serving.limits import Limits
+from pipeline.serving.observation import EventLog, LibraryLog
+
+_KEEP_ALIVE_SECONDS = 15
+
+
+class _Server(uvicorn.Server):
+    """Ends in good order on SIGTERM and Ctrl-C, and counts that as success.
+
+    uvicorn's own would finish what is in flight and then die of the signal all the same.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run_server(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish what is in flight.
+
+    Args:
+      settings: what is served, and to whom.
+      host: name or address to bind.
+      port: 0 takes a free one.
+      say: is told the address, for people; events go to standard error as JSON.
+
+    Raises:
+      PipelineError: the address is taken or is none of this machine's, or the model cannot be loaded.
+    """
+    log = EventLog(sys.stderr)
+    _log_libraries(log)
+    application = create_application(settings, log)
+    config = http_config(application.asgi, settings.limits)
+
+    async def serve(listening: socket.socket) -> None:
+        async with application.running():
+            bound_host, bound_port = listening.getsockname()[:2]
+            shown = f"[{bound_host}]" if ":" in bound_host else bound_host
+            say(f"Listening at http://{shown}:{bound_port}. Ctrl-C ends it.")
+            log("listening", host=bound_host, port=bound_port)
+            await _Server(config).serve(sockets=[listening])
+
+    with _bound(host, port) as listening, asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(serve(listening))
+    log("ended")
+
+
+def http_config(application: ASGIApp, limits: Limits) -> uvicorn.Config:
+    """How HTTP is spoken; whoever serves enters the application's `running` by himself."""
+    return uvicorn.Config(
+        application,
+        http=bounded_protocol(limits),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=round(limits.receive_seconds + 2 * limits.work_seconds),
+    )
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise PipelineError(
+            f"The server cannot listen at {host}, port {port}.",
+            found=error.strerror or str(error),
+            remedy="name another port: --port 8001; or an address of this machine: --host 127.0.0.1",
+        ) from error
+    return listening
+
+
+def _log_libraries(log: EventLog) -> None:
+    """Warnings and errors of the libraries become events too, whatever was silenced before."""
+    logging.disable(logging.NOTSET)
+    logging.basicConfig(level=logging.WARNING, handlers=[LibraryLog(log)], force=True)

@@ -1,0 +1,23 @@
+"""What all routes share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.serving.admission import Admission
+from pipeline.serving.following import FollowingState
+from pipeline.serving.limits import Limits
+from pipeline.serving.observation import Metrics
+from pipeline.serving.served_model import ModelSwitch
+
+
+@dataclass
+class Services:
+    """The server's parts as routes see them; `samples` are image files by name."""
+
+    limits: Limits
+    switch: ModelSwitch
+    admission: Admission
+    metrics: Metrics
+    following: FollowingState
+    samples: Mapping[str, Path]

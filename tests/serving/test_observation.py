@@ -1,0 +1,96 @@
+"""What the server tells of itself: enough to run it, nothing of what was uploaded."""
+
+import json
+import re
+
+import pytest
+
+from pipeline.serving import rest
+from pipeline.serving.schemas import Readiness
+from tests.serving.conftest import StartServer
+from tests.serving.live_server import LiveServer, encoded, until
+
+
+def metric(server: LiveServer, name: str) -> float:
+    """The value of a line of /metrics, given with its labels."""
+    text = server.get("/metrics").text
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_metrics(start: StartServer) -> None:
+    server = start()
+    assert server.get("/metrics").headers["content-type"].startswith("text/plain; version=")
+    server.upload(encoded(255), encoded(26), b"x")  # bright for sure, dark at 0.9, no image
+    server.upload(b"x")
+    server.post("/v1/models/light:predict", json={"instances": []})
+    server.get("/somewhere/else")
+    until(lambda: server.log.count('"event": "request"') == 5)
+    requests = 'pipeline_requests_total{method="POST",route="/api/predict",status='
+    assert metric(server, requests + '"200"}') == 1
+    assert metric(server, requests + '"415"}') == 1
+    assert (
+        metric(
+            server, 'pipeline_requests_total{method="POST",route="/v1/models/{name}:predict",status="400"}'
+        )
+        == 1
+    )
+    assert metric(server, 'pipeline_requests_total{method="any",route="other",status="404"}') == 1
+    assert metric(server, 'pipeline_request_seconds_count{route="/api/predict"}') == 2
+    assert metric(server, 'pipeline_predictions_total{predicted="bright"}') == 1
+    assert metric(server, 'pipeline_predictions_total{predicted="dark"}') == 1
+    assert metric(server, 'pipeline_refused_images_total{status="415"}') == 2
+    assert metric(server, 'pipeline_confidence_bucket{le="0.8"}') == 0
+    assert metric(server, 'pipeline_confidence_bucket{le="0.9"}') == 1
+    assert metric(server, 'pipeline_confidence_bucket{le="1.0"}') == 2
+    model = 'pipeline_model{candidate="baseline",digest="%s",format="onnx",name="light",network="brightness"'
+    assert metric(server, model % f"{1:064d}" + ',version="1"}') == 1
+    assert metric(server, "process_resident_memory_bytes") > 1e6
+
+
+def test_readiness(server: LiveServer) -> None:
+    assert server.get("/healthz").json() == {"status": "ok"}
+    ready = server.get("/readyz").json()
+    Readiness.model_validate(ready)
+    assert ready["model"] == {"name": "light", "version": 1}
+    assert ready["workers"] == 2
+
+
+def test_the_log_is_json_and_says_nothing_of_content(start: StartServer) -> None:
+    server = start()
+    secret = "passport-of-somebody"
+    response = server.post(f"/api/predict?{secret}", files={"files": (f"{secret}.png", encoded(0))})
+    server.get(f"/{secret}")
+    server.post("/v1/models/light:predict", data=secret)
+    until(lambda: server.log.count('"event": "request"') == 3)
+    events = [json.loads(line) for line in server.log.splitlines()]
+    asked = [event for event in events if event["event"] == "request"]
+    assert [(event["route"], event["status"]) for event in asked] == [
+        ("/api/predict", 200),
+        ("other", 404),
+        ("/v1/models/{name}:predict", 400),
+    ]
+    assert set(asked[0]) == {"time", "event", "id", "method", "route", "status", "ms"}
+    assert asked[0]["id"] == response.headers["X-Request-ID"]
+    assert asked[0]["ms"] > 0
+    assert secret not in server.log
+
+
+def test_a_defect_is_logged_with_its_place_and_answered_without(
+    start: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ValueError("what somebody has uploaded")
+
+    monkeypatch.setattr(rest, "_by_probability", broken)
+    server = start()
+    response = server.upload(encoded(0))
+    assert (response.status_code, response.json()) == (500, {"error": "internal error"})
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    until(lambda: '"event": "defect"' in server.log)
+    defect = next(event for event in map(json.loads, server.log.splitlines()) if event["event"] == "defect")
+    assert defect["id"] == response.headers["X-Request-ID"]
+    assert defect["what"].startswith("ValueError at ")
+    assert "test_observation.py" in defect["what"]
+    assert "uploaded" not in server.log
+    assert "Traceback" not in response.text + server.log

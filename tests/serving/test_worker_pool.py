@@ -1,0 +1,165 @@
+"""Workers that hang, die or cannot start cost their own job and nothing else."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline.foundation.errors import PipelineError
+from pipeline.serving.limits import Limits
+from pipeline.serving.messages import Frame, Refused
+from pipeline.serving.worker_pool import WorkerPool
+
+STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
+
+
+@pytest.fixture(autouse=True)
+def _find_the_pipeline(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(project))
+
+
+@asynccontextmanager
+async def running(workers: int = 1, work_seconds: float = 20.0) -> AsyncIterator[tuple[WorkerPool, list]]:
+    """A pool of stubs, and the events that it reports."""
+    events: list[str] = []
+
+    def report(event: str, **fields: Any) -> None:
+        events.append(f"{event}: {fields.get('why', '')}")
+
+    pool = WorkerPool(STUB, Limits(workers=workers, work_seconds=work_seconds), report)
+    await pool.start()
+    try:
+        yield pool, events
+    finally:
+        await pool.close()
+
+
+def job(order: str) -> Frame:
+    return Frame({"kind": "order"}, order.encode())
+
+
+def test_jobs_go_to_several_workers_and_each_gets_its_own_answer() -> None:
+    async def scenario() -> None:
+        async with running(workers=3) as (pool, _):
+            orders = [f"sleep 0.0{number % 7} {number}" for number in range(60)]
+            answers = await asyncio.gather(*(pool.run(job(order)) for order in orders))
+        assert [bytes(answer.data).decode() for answer in answers] == orders
+        assert len({answer.header["pid"] for answer in answers}) == 3
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("order", "work_seconds", "happened", "reason"),
+    [
+        ("hang", 0.5, ["worker replaced: took too long"], "gave up on it after 0.5 s"),
+        ("die", 20, ["worker replaced: died"] * 2, "brought the decoder down"),
+    ],
+)
+def test_a_job_that_ends_workers_is_refused_and_another_takes_over(
+    order: str, work_seconds: float, happened: list[str], reason: str
+) -> None:
+    async def scenario() -> None:
+        async with running(work_seconds=work_seconds) as (pool, events):
+            first = (await pool.run(job("x"))).header["pid"]
+            with pytest.raises(Refused, match=reason) as refused:
+                await pool.run(job(order))
+            assert refused.value.status == 422
+            while pool.alive == 0:
+                await asyncio.sleep(0.01)
+            assert (await pool.run(job("x"))).header["pid"] != first
+            assert events == happened
+            assert not psutil.pid_exists(first)
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_that_died_while_idle_costs_no_job() -> None:
+    async def scenario() -> None:
+        async with running(workers=2) as (pool, events):
+            pid = (await pool.run(job("x"))).header["pid"]
+            os.kill(pid, signal.SIGKILL)
+            assert [(await pool.run(job("x"))).data for _ in range(3)] == [b"x"] * 3
+            assert events == ["worker replaced: died"]
+
+    asyncio.run(scenario())
+
+
+def test_what_a_worker_refuses_is_refused_and_the_worker_stays() -> None:
+    async def scenario() -> None:
+        async with running() as (pool, events):
+            pid = (await pool.run(job("x"))).header["pid"]
+            with pytest.raises(Refused, match="no image") as refused:
+                await pool.run(job("refuse"))
+            assert refused.value.status == 415
+            assert (await pool.run(job("x"))).header["pid"] == pid
+            assert events == []
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_too_long_for_a_worker_may_come_again() -> None:
+    async def scenario() -> None:
+        pool = WorkerPool(STUB, Limits(work_seconds=0.1), print)  # not started, so nobody is free
+        with pytest.raises(Refused, match="too much to do") as refused:
+            await pool.run(job("x"))
+        assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
+
+    asyncio.run(scenario())
+
+
+def test_the_answer_to_a_cancelled_job_is_not_given_to_the_next() -> None:
+    async def scenario() -> None:
+        async with running() as (pool, _):
+            task = asyncio.create_task(pool.run(job("sleep 0.3 first")))
+            await asyncio.sleep(0.1)
+            task.cancel()
+            assert (await pool.run(job("second"))).data == b"second"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"), [("broken", "the model is broken"), ("silent", "does not start")]
+)
+def test_a_pool_that_cannot_start_leaves_no_process(argument: str, message: str) -> None:
+    async def scenario() -> None:
+        pool = WorkerPool((*STUB, argument), Limits(workers=2), print)
+        with pytest.raises(PipelineError, match=message):
+            await pool.start()
+
+    before = set(psutil.Process().children(recursive=True))
+    asyncio.run(scenario())
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_workers_end_with_their_server(tmp_path: Path) -> None:
+    """Also when it is killed and can tell nobody."""
+    program = f"""
+import asyncio
+from pipeline.serving.limits import Limits
+from pipeline.serving.worker_pool import WorkerPool
+
+async def main():
+    pool = WorkerPool({STUB!r}, Limits(workers=2), print)
+    await pool.start()
+    print("started", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+    process = psutil.Popen([sys.executable, "-c", program], stdout=-1)
+    assert process.stdout.readline() == b"started\n"
+    workers = process.children()
+    assert len(workers) == 2
+    process.kill()
+    process.communicate()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert (len(gone), alive) == (2, [])
