@@ -13,7 +13,6 @@ from pipeline.execution.failures import failures_explained
 from pipeline.execution.process import quiet_libraries, stop_in_good_order
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
-from pipeline.inference.exported_model import FORMATS
 
 Command = Callable[[Workspace, argparse.Namespace], int | None]
 
@@ -120,9 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         "--format",
         action="append",
         default=[],
-        choices=FORMATS,
+        metavar="FORMAT",
         dest="formats",
-        help="only this format; may be repeated",
+        help="only this format, such as litert_fp32 or onnx; may be repeated",
     )
 
     predict = add("predict", _predict, "say what an exported model sees in images")
