@@ -28,6 +28,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 TOKEN = "0123456789abcdef"
 BODY_BYTES = 2_000_000
 SETTLED = "() => !document.querySelector('[aria-busy=true]')"
+# A dialog tells that it was closed a moment after it is hidden.
+CAMERA_IS_OFF = "() => document.getElementById('camera-video').srcObject === null"
 EXPECTED = re.compile(
     r"Failed to load resource: (the server responded with a status of 4(01|15|22|29) |net::ERR_BLOCKED)"
 )
@@ -283,12 +285,12 @@ def test_the_camera(server, open_page) -> None:
     page.wait_for_selector(".verdict .share")
     assert page.locator(".name").inner_text() == "camera-1.jpg"
     assert page.locator("#camera").is_hidden()
-    assert page.evaluate("document.getElementById('camera-video').srcObject") is None
+    page.wait_for_function(CAMERA_IS_OFF)
     page.get_by_role("button", name="Use the camera").click()
     page.wait_for_selector("#camera-take:enabled")
     page.keyboard.press("Escape")
     assert page.locator("#camera").is_hidden()
-    assert page.evaluate("document.getElementById('camera-video').srcObject") is None
+    page.wait_for_function(CAMERA_IS_OFF)
 
 
 def test_results_as_files(server, project, open_page) -> None:
