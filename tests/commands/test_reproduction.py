@@ -1,8 +1,6 @@
 """Which DVC commands a reproduction consists of."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,13 +41,13 @@ def dvc(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     commands: list[str] = []
     state = {"code": 0, "then": None}
 
-    def run(workspace: Workspace, arguments: list[str], say: Callable[[str], None]) -> int:
+    def run(folder: Path, arguments: list[str], environment: object, say: Callable[[str], None]) -> int:
         commands.append(" ".join(arguments))
         if state["then"]:
             state["then"](commands[-1])
         return state["code"]
 
-    monkeypatch.setattr(reproduction, "_run_dvc", run)
+    monkeypatch.setattr(reproduction, "run_dvc", run)
 
     def control(**changes: object) -> list[str]:
         state.update(changes)
@@ -143,22 +141,11 @@ def test_a_failure_of_dvc_ends_it(workspace, images, dvc):
     assert reproduce(workspace, ["lr=0.1"], print) == 255
 
 
-def test_the_stages_get_this_python(project, tmp_path):
-    """DVC runs whatever `python` is first on the PATH."""
-    (tmp_path / "dvc.yaml").write_text(
-        "stages:\n  which:\n    cmd: python -c 'import sys; print(sys.prefix)'\n"
-    )
-    source = (
-        "import sys; from pathlib import Path; from pipeline.foundation.workspace import Workspace;"
-        "from pipeline.commands.reproduction import _run_dvc;"
-        "sys.exit(_run_dvc(Workspace(Path.cwd(), Path.cwd()), ['repro', '--quiet'], print))"
-    )
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
-    done = subprocess.run(
-        [sys.executable, "-c", source],
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(project), "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert sorted(done.stdout.splitlines()) == ["$ dvc repro --quiet", sys.prefix], done.stderr
+def test_settings_that_stay_behind_are_named_after_ctrl_c_too(workspace, images, dvc, capsys):
+    def interrupt(command: str) -> None:
+        raise KeyboardInterrupt
+
+    dvc(then=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(workspace, ["lr=0.1"], print)
+    assert "params.yaml keeps these settings" in capsys.readouterr().out
