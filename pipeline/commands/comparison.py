@@ -43,6 +43,7 @@ class StageCheck:
       params: keys whose value in params.yaml is not that in dvc.lock.
       code: dependencies on code with another hash.
       inputs: dependencies on other stages' outputs with another hash.
+      outdated: those of them that were others in dvc.lock already when the stage was run.
     """
 
     name: str
@@ -50,6 +51,7 @@ class StageCheck:
     params: tuple[str, ...]
     code: tuple[str, ...]
     inputs: tuple[str, ...]
+    outdated: tuple[str, ...]
 
     @property
     def agrees(self) -> bool:
@@ -57,8 +59,8 @@ class StageCheck:
 
     @property
     def stale(self) -> bool:
-        """Whether dvc.lock was made with other params or code than the revision has."""
-        return bool(self.params or self.code)
+        """Whether dvc.lock was made with other params, code or inputs than the revision has."""
+        return bool(self.params or self.code or self.outdated)
 
     @property
     def unexplained(self) -> bool:
@@ -109,7 +111,9 @@ def compare_stage(
         for path in sorted({*old.outputs, *new.outputs})
     ]
     code = tuple(path for path in dependencies if path not in inputs)
-    return StageCheck(name, tuple(outputs), tuple(params), code, tuple(inputs))
+    made = recorded.outputs
+    outdated = tuple(path for path in inputs if path in made and old.inputs.get(path) != made[path])
+    return StageCheck(name, tuple(outputs), tuple(params), code, tuple(inputs), outdated)
 
 
 def _compare_output(

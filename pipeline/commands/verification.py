@@ -235,8 +235,12 @@ def _explanation(
             yield f"{check.name}: params.yaml has not the values of dvc.lock in {_few(check.params)}"
         if check.code:
             yield f"{check.name}: the code is not that of dvc.lock in {_few(check.code)}"
+        if check.outdated:
+            yield f"{check.name}: was not run again after a change of {_few(check.outdated)}"
     if stale:
         yield "So dvc.lock was not made by this revision: run 'dvc repro' there, and commit dvc.lock."
+        if all(check.agrees for check in checks if not check.stale and not check.inputs):
+            yield "All stages that it did make agree; --stage verifies one of them alone."
     moved = [
         check
         for check in checks

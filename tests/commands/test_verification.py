@@ -261,9 +261,24 @@ def test_a_lock_that_was_not_made_by_the_committed_params_is_refused(toy, run):
     }
     assert "train: params.yaml has not the values of dvc.lock in lr" in output
     assert "run 'dvc repro' there, and commit dvc.lock" in output
+    assert "was not run again" not in output
     assert "have given other bytes" not in output
     assert "baseline test          0.9000 [0.8500, 0.9500]  0.5000  outside" in output
     assert "1 of 1 accuracies lie outside" in output
+
+
+@slow
+def test_a_lock_of_which_only_one_stage_was_run_again_is_refused_and_says_so(toy, run):
+    toy.params.write_text(toy.params.read_text().replace("\nlr: 0.2", "\nlr: 0.3"))
+    dvc(toy.root, "repro", "train")
+    commit(toy.root, "evaluate left out")
+    code, output = run(toy)
+    assert code == EXIT_REFUSED
+    assert rows(output)["models/baseline"] == "agrees"
+    assert "evaluate: was not run again after a change of models/baseline" in output
+    assert "All stages that it did make agree; --stage verifies one of them alone." in output
+    assert "have given other bytes" not in output
+    assert run(toy, stage="train")[0] == 0
 
 
 @slow
