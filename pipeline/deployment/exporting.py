@@ -2,7 +2,7 @@
 
     python -m pipeline.deployment.exporting JOB.json RESULT.json
 
-Standard output carries lines for people, and only those: whatever the libraries print goes to standard
+Standard output carries lines for people, and only those: what compiled libraries print goes to standard
 error. What a person can mend is written to RESULT.json as {"error": {...}} in place of a result.
 """
 
@@ -35,6 +35,7 @@ from pipeline.deployment.saved_model import SavedModelPredictor, write_bare_save
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.images.arrays import ImageArrays
+from pipeline.images.parallel import with_progress
 from pipeline.inference.exported_model import (
     EXACT_FORMATS,
     ONNX_FORMAT,
@@ -47,25 +48,23 @@ from pipeline.scoring.scores import rounded, score
 from pipeline.training.source import TrainingSource
 from pipeline.training.trained_model import TrainedModel, predict
 
-Say = Callable[[str], None]
-
 _BATCH_SIZE = 32
 """Images that a format predicts at once while it is compared: small, for networks with large images."""
 _SPEED_IMAGES = 200
 
 
-def export(job: ExportJob, say: Say) -> ExportResult:
+def export(job: ExportJob) -> ExportResult:
     """Write and compare every format of `job`.
 
     Raises PipelineError where the model, or a file made of it, cannot be used.
     """
-    say("loading the network")
+    _say("loading the network")
     model = TrainedModel.load(job.model)
     test = ImageArrays.load(job.arrays / "test")
-    say(f"predicting {len(test):,} test images with the original")
+    _say(f"predicting {len(test):,} test images with the original")
     original = require_finite(model.predict(test.images, job.evaluate.batch_size), str(job.model))
     with tempfile.TemporaryDirectory() as scratch:
-        writer = _Writer(job, model, Path(scratch), say)
+        writer = _Writer(job, model, Path(scratch))
         comparison = _Comparison(job, model, test, original, Path(scratch))
         formats = {}
         for name in job.formats:
@@ -74,7 +73,7 @@ def export(job: ExportJob, say: Say) -> ExportResult:
             written = time.monotonic()
             formats[name] = comparison.result(name, file)
             verdict = "failed" if formats[name].failed else "passed"
-            say(
+            _say(
                 f"{name}: written in {written - began:.1f} s, "
                 f"compared and timed in {time.monotonic() - written:.1f} s: {verdict}"
             )
@@ -95,12 +94,11 @@ def _scores(test: ImageArrays, original: np.ndarray, job: ExportJob) -> dict[str
 class _Writer:
     """Writes the formats; what several of them are made from is made once."""
 
-    def __init__(self, job: ExportJob, model: TrainedModel, scratch: Path, say: Say) -> None:
+    def __init__(self, job: ExportJob, model: TrainedModel, scratch: Path) -> None:
         self._job = job
         self._model = model
         self._spec = model.card.preprocessing
         self._scratch = scratch
-        self._say = say
 
     def write(self, format_name: str) -> Path:
         """The file of a format, or the folder of the SavedModel. Raises PipelineError."""
@@ -148,19 +146,8 @@ class _Writer:
     def _pruned(self) -> Path:
         folder = self._scratch / "pruned"
         network = TrainedModel.load(self._job.model).network
-        params = self._job.export
-        self._say(f"pruning {params.sparsity:.0%} of the weights")
-        epochs = iter(range(1, params.pruning_epochs + 1))
-        prune(
-            network,
-            self._model.card,
-            self._source,
-            params,
-            lambda result: self._say(
-                f"  fine-tuning, epoch {next(epochs)}/{params.pruning_epochs}: "
-                f"validation accuracy {result.val_accuracy:.4f}"
-            ),
-        )
+        _say(f"pruning {self._job.export.sparsity:.0%} of the weights, then fine-tuning the others")
+        prune(network, self._model.card, self._source, self._job.export)
         write_bare_saved_model(network, self._spec, folder)
         return folder
 
@@ -212,13 +199,14 @@ class _Comparison:
     def _answers(self, format_name: str, file: Path) -> tuple[Answers, Answers]:
         """About the test subset, and about encoded images by the format's own way to pixels."""
         predictor: Predictor
+        doing = f"  {format_name}: comparing, batches of {_BATCH_SIZE} images"
         if format_name == SAVED_MODEL_FORMAT:
             predictor = saved_model = SavedModelPredictor(file)
-            of_encoded = _in_batches(saved_model.predict_encoded, self._encoded)
+            of_encoded = _in_batches(saved_model.predict_encoded, self._encoded, doing)
         else:
             predictor = open_predictor(file, format_name, self._job.threads)
-            of_encoded = _in_batches(predictor.predict, self._prepared)
-        of_pixels = _in_batches(predictor.predict, self._test.images)
+            of_encoded = _in_batches(predictor.predict, self._prepared, doing)
+        of_pixels = _in_batches(predictor.predict, self._test.images, doing)
         return (
             Answers(self._test.labels, self._original, of_pixels),
             Answers(self._encoded_labels, self._original_of_encoded, of_encoded),
@@ -234,11 +222,13 @@ class _Comparison:
 
 
 def _in_batches(
-    predicting: Callable[[np.ndarray], np.ndarray] | Callable[[Sequence[bytes]], np.ndarray], images: Any
+    predicting: Callable[[np.ndarray], np.ndarray] | Callable[[Sequence[bytes]], np.ndarray],
+    images: Any,
+    doing: str,
 ) -> np.ndarray:
     """What a format says about all images, float32 (N, K)."""
-    starts = range(0, len(images), _BATCH_SIZE)
-    return np.concatenate([predicting(images[start : start + _BATCH_SIZE]) for start in starts])
+    batches = [images[start : start + _BATCH_SIZE] for start in range(0, len(images), _BATCH_SIZE)]
+    return np.concatenate([predicting(batch) for batch in with_progress(batches, len(batches), doing)])
 
 
 def _files(path: Path) -> list[Path]:
@@ -256,21 +246,24 @@ def _digest(path: Path) -> str:
     return digest_json({file.relative_to(path).as_posix(): digest_file(file) for file in _files(path)})
 
 
-def _say_on_standard_output() -> Say:
-    """Keep standard output for our lines: from here on everything else lands on standard error."""
-    lines = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+def _keep_standard_output() -> None:
+    """Keep it for what Python prints: what compiled libraries write there lands on standard error."""
+    sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
-    return lambda line: print(line, file=lines, flush=True)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def main(job_file: Path, result_file: Path) -> int:
-    say = _say_on_standard_output()
+    _keep_standard_output()
     job = ExportJob.load(job_file)
     # Before its first operation, when TensorFlow makes its pools.
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
     try:
-        export(job, say).save(result_file)
+        export(job).save(result_file)
     except PipelineError as error:
         save_error(result_file, error)
         return EXIT_FAILURE

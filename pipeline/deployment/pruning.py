@@ -6,7 +6,6 @@ pruned network is smaller to send and not faster.
 """
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from keras import ops
 from pipeline.foundation.params import AugmentationParams, ExportParams
 from pipeline.inference.model_card import ModelCard
 from pipeline.networks.transfer import unfreeze
-from pipeline.training.fitting import EpochResult, FitPlan, fit
+from pipeline.training.fitting import FitPlan, fit
 from pipeline.training.source import TrainingSource
 
 _PROBABILITIES_LAYER = "probabilities"
@@ -28,7 +27,6 @@ def prune(
     card: ModelCard,
     source: TrainingSource,
     params: ExportParams,
-    on_epoch: Callable[[EpochResult], None],
 ) -> None:
     """Prune `network` in place and fine-tune what is left of it, on the data and settings of its training.
 
@@ -37,7 +35,6 @@ def prune(
       card: of that training: batch size, augmentation, label smoothing and class weights are its.
       source: training and validation images.
       params: sparsity, and epochs and learning rate (SGD with momentum) of the fine-tuning.
-      on_epoch: called after every epoch.
 
     Raises:
       DivergedError: the loss is not finite any more.
@@ -56,7 +53,7 @@ def prune(
             source.training_data,
             _plan(card, params),
             Path(checkpoints),
-            lambda result, images_per_second: on_epoch(result),
+            lambda result, images_per_second: None,
         )
 
 

@@ -55,10 +55,10 @@ def failures(result: ExportResult) -> dict[str, list[str]]:
 
 
 def test_all_formats_of_a_trained_network_agree_with_it(
-    make_job: MakeJob, model: TrainedModel, tmp_path: Path
+    make_job: MakeJob, model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines: list[str] = []
-    result = export(make_job(*FORMATS), lines.append)
+    result = export(make_job(*FORMATS))
+    lines = capsys.readouterr().out.splitlines()
 
     assert failures(result) == {name: [] for name in FORMATS}
     assert list(result.formats) == list(FORMATS)
@@ -83,7 +83,7 @@ def test_the_original_has_the_scores_that_evaluate_gives_it(make_job: MakeJob, m
     test = job.arrays / "test"
     labels = np.load(test / "labels.npy")
     right = model.predict(np.load(test / "images.npy"), 64).argmax(axis=1) == labels
-    scores = export(job, lambda line: None).scores
+    scores = export(job).scores
     assert scores["accuracy"] == pytest.approx(right.mean(), abs=1e-6)
     assert scores["accuracy_low"] <= scores["accuracy"] <= scores["accuracy_high"]
     assert (scores["images"], scores["confidence"]) == (48, 0.95)
@@ -101,7 +101,7 @@ def test_weights_that_changed_after_the_conversion_are_found(
         return content.replace(kernel.tobytes(), (kernel * np.float32(1.01)).tobytes())
 
     monkeypatch.setattr(litert, "convert_to_float32", damaged)
-    result = export(make_job("litert_fp32", "litert_dynamic_int8"), lambda line: None)
+    result = export(make_job("litert_fp32", "litert_dynamic_int8"))
     found = failures(result)
     assert found["litert_dynamic_int8"] == []
     assert {"largest difference, test subset", "largest difference, encoded images"} <= set(
@@ -114,7 +114,7 @@ def test_a_quantised_model_that_loses_images_is_found(
 ) -> None:
     black = np.zeros((1, 16, 16, 1), dtype=np.uint8)  # ranges taken from it are far too small
     monkeypatch.setattr(litert, "calibration_images", lambda *arguments: black)
-    result = export(make_job("litert_int8"), lambda line: None)
+    result = export(make_job("litert_int8"))
     assert "images lost, test subset" in failures(result)["litert_int8"]
 
 
@@ -128,7 +128,7 @@ def test_a_saved_model_that_prepares_images_in_another_way_is_found(
         write(network, replace(spec, resize="stretch"), folder)
 
     monkeypatch.setattr(exporting, "write_saved_model", stretching)
-    found = failures(export(make_job("saved_model"), lambda line: None))["saved_model"]
+    found = failures(export(make_job("saved_model")))["saved_model"]
     assert "largest difference, encoded images" in found
     assert not any("test subset" in name for name in found)
 
@@ -141,7 +141,7 @@ def test_what_a_converter_refuses_is_an_error_that_names_the_format(
 
     monkeypatch.setattr(exporting, "convert_to_onnx", refuse)
     with pytest.raises(PipelineError, match=r"cannot be converted to onnx") as caught:
-        export(make_job("onnx"), lambda line: None)
+        export(make_job("onnx"))
     assert caught.value.found == "no such operator"
 
 

@@ -1,5 +1,6 @@
 """Which weights become zero, and that they stay so while the others learn."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +10,6 @@ import tensorflow as tf
 from pipeline.deployment.pruning import kept, kernels, prune
 from pipeline.foundation.params import ExportParams
 from pipeline.foundation.workspace import Workspace
-from pipeline.training.fitting import EpochResult
 from pipeline.training.source import TrainingSource
 from pipeline.training.trained_model import TrainedModel
 
@@ -47,13 +47,14 @@ def test_the_smallest_magnitudes_go(
     np.testing.assert_array_equal(kept(np.array(kernel), sparsity), expected)
 
 
-def test_zeros_stay_zero_while_the_rest_is_fitted(network: TrainedModel, trained_project: Workspace) -> None:
+def test_zeros_stay_zero_while_the_rest_is_fitted(
+    network: TrainedModel, trained_project: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {kernel.path: kernel.numpy() for kernel in kernels(network.network)}
-    results: list[EpochResult] = []
     source = TrainingSource.load(trained_project.arrays)
-    prune(network.network, network.card, source, params(0.6), results.append)
+    prune(network.network, network.card, source, params(0.6))
 
-    assert [result.epoch for result in results] == [1, 2]
+    assert re.findall(r"pruning epoch (./.)", capsys.readouterr().out) == ["1/2", "2/2"]
     assert len(before) == 5  # two convolutions in each of two blocks, and the classifier
     for kernel in kernels(network.network):
         now, largest = kernel.numpy(), np.abs(before[kernel.path])
@@ -73,12 +74,12 @@ def test_fine_tuning_makes_up_for_what_is_lost(network: TrainedModel, trained_pr
     for kernel in kernels(network.network):
         kernel.assign(kernel.numpy() * kept(kernel.numpy(), 0.8))
     only_cut = loss()
-    prune(network.network, network.card, source, params(0.8), lambda result: None)
+    prune(network.network, network.card, source, params(0.8))
     assert loss() < only_cut
 
 
 def test_what_does_not_learn_is_left_alone(network: TrainedModel, trained_project: Workspace) -> None:
     whitening = network.network.get_layer("whitening").get_weights()[0]
     source = TrainingSource.load(trained_project.arrays)
-    prune(network.network, network.card, source, params(0.5), lambda result: None)
+    prune(network.network, network.card, source, params(0.5))
     np.testing.assert_array_equal(network.network.get_layer("whitening").get_weights()[0], whitening)
