@@ -29,8 +29,12 @@ FOLDER := batch_size=32 lr=0.05 preprocess.image_size=64 train_baseline.widths=[
 LOCATION ?=
 LIMIT ?=
 SET ?=
+# Not taken from the environment, where these names stand for other things.
+HOST =
+PORT =
+MODEL =
 
-.PHONY: help repro test check ui cifar10 mnist fashion_mnist folder lock format setup location
+.PHONY: help repro test check ui serve cifar10 mnist fashion_mnist folder lock format setup location
 
 help: ## list the commands
 	@echo "usage: make COMMAND [OPTION=value ...]"
@@ -69,6 +73,9 @@ location:
 ui: setup ## look at the runs in the MLflow UI, on this machine only
 	@$(PY) -m pipeline ui
 
+serve: setup ## serve the exported model to browsers and programs [PORT=8000] [HOST=127.0.0.1] [MODEL=...]
+	@$(PY) -m pipeline serve $(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)') $(if $(MODEL),--model '$(MODEL)')
+
 official_cifar10 = $(or $(findstring ://,$(LOCATION)),$(filter %cifar-10-binary.tar.gz,$(LOCATION)),\
                         $(wildcard $(LOCATION)/cifar-10-binary.tar.gz))
 cifar10_dataset = $(if $(LOCATION),$(if $(official_cifar10),cifar10,folder),cifar10)
@@ -93,11 +100,13 @@ format: setup ## format the code and mend what ruff can mend
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-lock: setup ## work out requirements.lock anew after a change in pyproject.toml
+lock: setup ## work out requirements.lock and requirements-serve.lock anew after a change in pyproject.toml
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	$(PY) -m venv "$$folder" && "$$folder/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
-	"$$folder/bin/uv" pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--no-header --no-emit-index-url --group dev --quiet pyproject.toml -o requirements.lock
+	compile() { "$$folder/bin/uv" pip compile --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --quiet "$$@"; } && \
+	compile --group dev --output-file requirements.lock && \
+	compile --group serve --constraints requirements.lock --output-file requirements-serve.lock
 
 # --- set-up -----------------------------------------------------------------------------------------
 

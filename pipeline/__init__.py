@@ -12,8 +12,12 @@ import sys
 
 # Python calls itself "-m" while it looks for `python -m pipeline.<stage>`: the moment before all imports.
 if sys.argv[:1] == ["-m"]:
+    module, command = sys.orig_argv[-len(sys.argv)], sys.argv[1:2]
+    # These do with requirements-serve.lock, which has neither.
+    serving = module == "pipeline.serving.worker" or command in (["serve"], ["predict"])
+    needed = ("ai_edge_litert", "fastapi") if serving else ("keras", "mlflow", "pydantic")
     # DVC runs whatever `python` comes first on the PATH.
-    if not all(map(importlib.util.find_spec, ("keras", "mlflow", "pydantic"))):
+    if not all(map(importlib.util.find_spec, needed)):
         sys.exit(
             f"The pipeline's packages are not installed for {sys.executable}.\n"
             "  to mend:  activate its environment ('. .venv/bin/activate'), or 'make repro', which makes it"

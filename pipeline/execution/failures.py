@@ -37,6 +37,12 @@ def explained(error: Exception) -> str | None:
     """The message for a failure that a person can mend; None for a defect."""
     if isinstance(error, PipelineError):
         return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("pipeline"):
+        package = error.name.partition(".")[0]
+        return (
+            f"The package {package} is not installed for {sys.executable}.\n"
+            "  to mend:  install it in the version that requirements.lock has"
+        )
     # TensorFlow's own out-of-memory error, known by name: importing it here would cost every stage 9 s.
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return f"The memory of this machine is not enough.\n  to mend:  {_MEMORY_REMEDY}"

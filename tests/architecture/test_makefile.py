@@ -104,7 +104,24 @@ def test_a_folder_needs_a_location(project: Path) -> None:
     assert "make folder needs LOCATION=..." in result.stderr
 
 
+def serve_options(project: Path, *arguments: str) -> list[str]:
+    """What `make serve` adds to `python -m pipeline serve`."""
+    return shlex.split(make(project, "-n", "serve", *arguments).partition("-m pipeline serve")[2])
+
+
+def test_serve_hands_its_options_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOST", "workstation")  # as some shells have it, for something else
+    assert serve_options(project) == []
+    given = serve_options(project, "PORT=9000", "HOST=::1", "MODEL=my exports/light/1")
+    assert sorted(zip(given[::2], given[1::2], strict=True)) == [
+        ("--host", "::1"),
+        ("--model", "my exports/light/1"),
+        ("--port", "9000"),
+    ]
+
+
 def test_help_lists_every_command(project: Path) -> None:
     text = make(project)
-    for target in ("repro", "test", "check", "ui", "cifar10", "mnist", "fashion_mnist", "folder", "lock"):
+    targets = "repro test check ui serve cifar10 mnist fashion_mnist folder lock"
+    for target in targets.split():
         assert f"\n  {target} " in text

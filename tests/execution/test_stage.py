@@ -192,6 +192,36 @@ def test_a_python_without_the_packages_says_what_to_do(project):
     assert ". .venv/bin/activate" in done.stderr
 
 
+def test_the_server_does_with_the_packages_of_its_own_list(project, tmp_path):
+    """requirements-serve.lock has neither Keras nor MLflow; what needs them says so there."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name in ('keras', 'mlflow') else find(name, *rest)\n"
+    )
+
+    def started(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{project}"},
+            capture_output=True,
+            text=True,
+        )
+
+    assert started("serve").stderr.startswith("serve: No model has been published here yet.")
+    assert started("predict", "a.png").stderr.startswith("predict: No model has been published here yet.")
+    assert started("export", "serve").stderr.startswith("The pipeline's packages are not installed for ")
+
+
+def test_a_package_that_is_missing_is_named(finish):
+    _, errors, code = finish("import onnxruntime_of_nobody.session")
+    assert errors.startswith(
+        f"toy: The package onnxruntime_of_nobody is not installed for {sys.executable}.\n"
+    )
+    assert ("Traceback" in errors, code) == (False, 1)
+
+
 @pytest.mark.slow
 def test_tensorflow_obeys_the_threads_although_it_is_imported_before(project):
     source = """
