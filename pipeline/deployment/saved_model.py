@@ -1,14 +1,17 @@
 """A network as TensorFlow Serving serves it, with the preparation of encoded images inside.
 
-Two signatures, both answering `probabilities`, float32 (N, K), and `classes`, string (N, K), the names in
-the order of the probabilities:
+Two signatures, both answering `probabilities`, float32 (N, K), and nothing else: with a second output,
+TensorFlow Serving's rows would be objects instead of lists of probabilities.
 
     serving_default   image: uint8 (N, height, width, channels), of the network's own size
     serve_bytes       image_bytes: string (N,), JPEG or PNG files of any size
 
+The names of the classes, in the order of the probabilities, are in `assets/classes.json`.
+
 Which files `serve_bytes` reads differently from the rest of the project is listed in `graph_images`.
 """
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.deployment import graph_images
+from pipeline.foundation.files import write_json
 from pipeline.inference.preprocessing import PreprocessingSpec
 
 PIXELS_SIGNATURE, BYTES_SIGNATURE = "serving_default", "serve_bytes"
@@ -34,8 +38,7 @@ def write_saved_model(network: keras.Model, spec: PreprocessingSpec, folder: Pat
     """
 
     def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        classes = tf.tile([list(spec.classes)], [tf.shape(pixels)[0], 1])
-        return {"probabilities": network(pixels, training=False), "classes": classes}
+        return {"probabilities": network(pixels, training=False)}
 
     def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = tf.map_fn(
@@ -50,7 +53,10 @@ def write_saved_model(network: keras.Model, spec: PreprocessingSpec, folder: Pat
         PIXELS_SIGNATURE: tf.function(answer, [_pixels(spec)], autograph=False),
         BYTES_SIGNATURE: tf.function(serve_bytes, [encoded], autograph=False),
     }
-    _save(network, signatures, folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        classes = Path(scratch) / "classes.json"
+        write_json(classes, list(spec.classes))
+        _save(network, signatures, folder, tf.saved_model.Asset(str(classes)))
 
 
 def write_bare_saved_model(network: keras.Model, spec: PreprocessingSpec, folder: Path) -> None:
@@ -62,9 +68,15 @@ def write_bare_saved_model(network: keras.Model, spec: PreprocessingSpec, folder
     _save(network, {PIXELS_SIGNATURE: tf.function(probabilities, [_pixels(spec)], autograph=False)}, folder)
 
 
-def _save(network: keras.Model, signatures: dict[str, Any], folder: Path) -> None:
+def _save(
+    network: keras.Model,
+    signatures: dict[str, Any],
+    folder: Path,
+    classes: tf.saved_model.Asset | None = None,
+) -> None:
     # keras.export.ExportArchive would store every weight twice.
     module = tf.Module()
+    module.classes = classes
     module.weights = [variable.value for variable in network.variables]
     tf.saved_model.save(module, str(folder), signatures=signatures)
 

@@ -47,10 +47,16 @@ class OnnxPredictor:
     """An .onnx file in ONNX Runtime."""
 
     def __init__(self, file: Path, threads: int) -> None:
+        """Raises PipelineError where ONNX Runtime is not installed: serving needs it for ONNX alone."""
         # Read once, at the import; without it, ONNX Runtime reports to its maker (since its version 1.29).
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise PipelineError(
+                f"{file.name} needs ONNX Runtime, which is not installed here.",
+                remedy="install onnxruntime in the version of requirements.lock, or export litert_fp32",
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

@@ -75,6 +75,15 @@ def test_the_format_decides_on_the_runtime(tflite: Path) -> None:
     assert isinstance(predictor, LiteRtPredictor)
 
 
+def test_without_onnx_runtime_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
+    with pytest.raises(PipelineError, match="needs ONNX Runtime, which is not installed") as refused:
+        open_predictor(tmp_path / "onnx.onnx", "onnx")
+    assert "install onnxruntime" in str(refused.value)
+
+
 def test_a_format_without_a_runtime_says_where_it_runs() -> None:
     with pytest.raises(PipelineError, match="start TensorFlow Serving"):
         open_predictor(Path("folder"), "saved_model")
