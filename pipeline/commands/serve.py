@@ -16,6 +16,8 @@ TOKEN_VARIABLE = "PIPELINE_SERVE_TOKEN"
 """Environment variable of the bearer token: a command line can be read by everybody on the machine."""
 
 _SHORTEST_TOKEN = 16
+_ENDLESS = 10**9
+"""No limit is; and the system's own clocks and sizes end somewhere."""
 _WATCHER = (sys.executable, "-m", "pipeline.tracking.watching")
 
 
@@ -28,7 +30,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--format", metavar="FORMAT", help="format to run (default: LiteRT in float32, else the next best)"
     )
     command.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
-    command.add_argument("--port", type=int, default=8000, help="0 takes a free one (%(default)s)")
+    command.add_argument("--port", type=_port, default=8000, help="0 takes a free one (%(default)s)")
     command.add_argument(
         "--follow",
         action=argparse.BooleanOptionalAction,
@@ -51,7 +53,8 @@ def _add_access(group: argparse._ArgumentGroup) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help=f"file with a token that /api and /v1 then ask for; ${TOKEN_VARIABLE} may hold it instead",
+        help="file with a token that /api, /v1 and /metrics then ask for; "
+        f"${TOKEN_VARIABLE} may hold it instead",
     )
     group.add_argument(
         "--allow-host",
@@ -79,7 +82,11 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     add("max-body-mb", Limits.body_bytes // MEGABYTE, "megabytes of one request (%(default)s)")
     add("max-images", Limits.images, "images in one request (%(default)s)")
     add("max-pixels", Limits.pixels, "pixels of one image (%(default)s)")
-    add("receive-seconds", Limits.receive_seconds, "for a request to arrive (%(default)s)")
+    add(
+        "receive-seconds",
+        Limits.receive_seconds,
+        "for a request to arrive, an answer to be taken (%(default)s)",
+    )
     add("work-seconds", Limits.work_seconds, "for an image, and to wait for a worker (%(default)s)")
     add("max-requests", Limits.requests, "requests at once (%(default)s)")
     add(
@@ -188,11 +195,17 @@ def _origin(text: str) -> str:
     return text
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+    return int(text)
+
+
 def _positive(kind: type[float]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = kind(text)
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        if not 0 < value < _ENDLESS:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0, or too much")
         return value
 
     parse.__name__ = kind.__name__  # argparse shows it: "invalid int value"

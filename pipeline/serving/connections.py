@@ -1,6 +1,7 @@
 """Connections that are opened and not used, or used slowly.
 
-uvicorn limits neither how many there are nor how long or large the head of a request may be.
+uvicorn limits neither how many there are, nor how long or large the head of a request may be, nor how long a
+client may take to read its answer.
 """
 
 import asyncio
@@ -21,17 +22,20 @@ _BUSY = (
 
 
 def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """uvicorn's protocol for HTTP, with bounds on what comes before a request is complete."""
+    """uvicorn's protocol for HTTP, with bounds on all that happens outside of the application."""
 
     class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         # Of uvicorn's protocols: `connections` are all that are open, `cycle` is the latest request with
         # its answer, `transport` and `loop` are asyncio's.
         _request: Any = None
         _received = 0
-        _deadline: asyncio.TimerHandle | None = None
+        _head_deadline: asyncio.TimerHandle | None = None
+        _read_deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            # From the first byte on that the system does not take, somebody waits for the client.
+            transport.set_write_buffer_limits(high=0)
             if len(self.connections) > limits.connections:
                 transport.write(_BUSY)
                 transport.close()
@@ -52,23 +56,38 @@ def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             if self._received > allowed:
                 self.transport.abort()
             elif request is not None:
-                self._cancel_deadline()
-            elif self._deadline is None:
+                self._cancel_head_deadline()
+            elif self._head_deadline is None:
                 self._expect_head()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._read_deadline = self.loop.call_later(limits.receive_seconds, self._give_up)
+
+        def resume_writing(self) -> None:
+            self._cancel_read_deadline()
+            super().resume_writing()
+
         def connection_lost(self, exc: Exception | None) -> None:
-            self._cancel_deadline()
+            self._cancel_head_deadline()
+            self._cancel_read_deadline()
             super().connection_lost(exc)
 
         def _expect_head(self) -> None:
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+            self._head_deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
-        def _head_is_late(self) -> None:
+        def _give_up(self) -> None:
+            # Not `close`, which would wait for the client to take what is still to be sent.
             self.transport.abort()
 
-        def _cancel_deadline(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
+        def _cancel_head_deadline(self) -> None:
+            if self._head_deadline is not None:
+                self._head_deadline.cancel()
+                self._head_deadline = None
+
+        def _cancel_read_deadline(self) -> None:
+            if self._read_deadline is not None:
+                self._read_deadline.cancel()
+                self._read_deadline = None
 
     return BoundedProtocol

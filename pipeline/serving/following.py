@@ -7,12 +7,13 @@ Where the two disagree, the latest event wins.
 
 import asyncio
 import json
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES
@@ -21,8 +22,9 @@ from pipeline.serving.served_model import ModelSwitch
 from pipeline.serving.worker_pool import Report
 
 POLL_SECONDS = 1.0
-"""How often the server looks for something published."""
-_RESTART_SECONDS = 30.0
+"""How often the server looks for something new."""
+RETRY_SECONDS = 30.0
+"""After an export that could not be served, and after a watcher that has ended."""
 
 
 @dataclass
@@ -33,21 +35,31 @@ class FollowingState:
       pointer: whether the server looks for another published export.
       registry: whether it watches the registry.
       champion_version: the version that the registry calls champion, where that is known.
-      problem: why the model that should answer does not; empty when it does.
+      model_problem: why the model that should answer does not; empty when it does.
+      registry_problem: why it is not known which one should; empty when it is.
     """
 
     pointer: bool = False
     registry: bool = False
     champion_version: int | None = None
-    problem: str = ""
+    model_problem: str = ""
+    registry_problem: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "published": self.pointer,
             "registry": self.registry,
             "champion_version": self.champion_version,
-            "problem": self.problem or None,
+            "problem": self.model_problem or self.registry_problem or None,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """The export that should answer, and since which event."""
+
+    folder: Path
+    why: Literal["published", "champion"]
 
 
 class Follower:
@@ -71,27 +83,30 @@ class Follower:
         self._watcher = watcher
         self._report = report
         self._last_published = self._published()
-        self._awaited: Path | None = None  # an export that does not exist yet, of the champion
-        self._one_at_a_time = asyncio.Lock()
+        self._wanted: _Wanted | None = None
+        self._not_before = 0.0  # time.monotonic() of the next attempt
 
     async def run(self) -> None:
         """Follow until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow_pointer())
+                tasks.create_task(self._follow())
                 if self._watcher is not None:
                     tasks.create_task(self._follow_registry(self._watcher))
         except* Exception as errors:  # the model goes on answering, and people can see why it stays
             self.state.pointer = self.state.registry = False
-            self._tell(f"following has ended: {', '.join(type(each).__name__ for each in errors.exceptions)}")
+            kinds = ", ".join(type(each).__name__ for each in errors.exceptions)
+            self._tell_of_model(f"following has ended: {kinds}")
 
-    async def _follow_pointer(self) -> None:
+    async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             event = self._published()
             if event is not None and event != self._last_published:
                 self._last_published = event
-                await self._switch_to(event[1], "published")
+                self._want(_Wanted(event[1], "published"))
+            if self._wanted is not None and time.monotonic() >= self._not_before:
+                await self._reach(self._wanted)
 
     def _published(self) -> tuple[int, Path] | None:
         """When something was published last, in nanoseconds, and its folder."""
@@ -101,78 +116,90 @@ class Follower:
         except (PipelineError, OSError, KeyError, TypeError):
             return None  # gone or damaged: the model that answers stays
 
+    def _want(self, wanted: _Wanted | None) -> None:
+        self._wanted, self._not_before = wanted, 0.0
+        if wanted is None:
+            self._tell_of_model("")
+
+    async def _reach(self, wanted: _Wanted) -> None:
+        """Let the wanted export answer if it can; it stays wanted if it cannot."""
+        name, version = wanted.folder.parts[-2:]
+        if wanted.why == "champion" and not (wanted.folder / EXPORT_FILE).exists():
+            self._tell_of_model(
+                f"the champion of {name} is version {version}, of which there is no export here; "
+                f"python -m pipeline export models:/{name}@champion makes it"
+            )
+            return
+        try:
+            # An export that becomes champion and is published is wanted twice.
+            if ExportedModel.load(wanted.folder) != self._switch.current.exported:
+                self._report("switching", why=wanted.why, to=f"{name}/{version}")
+                await self._switch.switch(wanted.folder)
+        except (PipelineError, OSError, ValueError) as error:
+            reason = error.what if isinstance(error, PipelineError) else str(error)
+            self._tell_of_model(f"{name}/{version} cannot be served: {reason}")
+            self._not_before = time.monotonic() + RETRY_SECONDS  # memory may have been short
+            return
+        if self._wanted is wanted:  # and no later event has come meanwhile
+            self._want(None)
+
     async def _follow_registry(self, watcher: Sequence[str]) -> None:
         """Keep a watcher running for the model that answers, as long as it is one of the registry."""
         while True:
             name = self._switch.current.exported.name
             if is_registered(name):
-                await self._watch(watcher, name)
+                try:
+                    await self._watch(watcher, name)
+                except OSError as error:
+                    self._tell_of_registry(f"the registry cannot be watched: {error.strerror}")
             unchanged = self._switch.current.exported.name == name
-            await asyncio.sleep(_RESTART_SECONDS if is_registered(name) and unchanged else POLL_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS if is_registered(name) and unchanged else POLL_SECONDS)
 
     async def _watch(self, watcher: Sequence[str], name: str) -> None:
-        """Follow what a watcher reports, until it ends or a model of another name answers."""
+        """Take in what a watcher says, until it ends or a model of another name answers."""
         process = await asyncio.create_subprocess_exec(
             *watcher, name, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
         )
         self.state.registry = True
+        self._tell_of_registry("")
         try:
             while self._switch.current.exported.name == name:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         line = await _line(process)
                     if not line:
-                        self._report("watcher ended", name=name)
+                        command = " ".join((*watcher, name))
+                        self._tell_of_registry(f"the watcher of the registry has ended; see {command}")
                         return
                     self._heard(name, json.loads(line))
-                await self._follow_champion()
         finally:
             self.state.registry = False
+            self.state.champion_version = None
             await _end(process)
 
     def _heard(self, name: str, said: dict[str, Any]) -> None:
         """Take in what the watcher says: a new champion, none any more, or why it cannot tell."""
         if "problem" in said:
-            self._tell(f"the registry cannot be read: {said['problem']}")
+            self._tell_of_registry(f"the registry cannot be read: {said['problem']}")
             return
+        self._tell_of_registry("")
         version: int | None = said["version"]
         self.state.champion_version = version
         current = self._switch.current.exported
-        if version is None or (current.name, current.version) == (name, version):
-            self._awaited = None
-            self._tell("")
-        else:
-            self._awaited = self._exports / name / str(version)
+        if version is not None and (current.name, current.version) != (name, version):
+            self._want(_Wanted(self._exports / name / str(version), "champion"))
+        elif self._wanted is not None and self._wanted.why == "champion":
+            self._want(None)  # rolled back before it could answer
 
-    async def _follow_champion(self) -> None:
-        if self._awaited is None:
-            return
-        if (self._awaited / EXPORT_FILE).exists():
-            await self._switch_to(self._awaited, "champion")
-        else:
-            name, version = self._awaited.parts[-2:]
-            self._tell(
-                f"the champion of {name} is version {version}, of which there is no export here; "
-                f"python -m pipeline export models:/{name}@champion makes it"
-            )
-
-    async def _switch_to(self, folder: Path, why: str) -> None:
-        async with self._one_at_a_time:
-            self._awaited = None
-            shown = folder.relative_to(self._exports).as_posix()
-            try:
-                # An export that becomes champion and is published comes here twice.
-                if ExportedModel.load(folder) != self._switch.current.exported:
-                    self._report("switching", why=why, to=shown)
-                    await self._switch.switch(folder)
-                self._tell("")
-            except PipelineError as error:
-                self._tell(f"{shown} cannot be served: {error.what}")
-
-    def _tell(self, problem: str) -> None:
-        if problem and problem != self.state.problem:
+    def _tell_of_model(self, problem: str) -> None:
+        if problem and problem != self.state.model_problem:
             self._report("not followed", problem=problem)
-        self.state.problem = problem
+        self.state.model_problem = problem
+
+    def _tell_of_registry(self, problem: str) -> None:
+        if problem and problem != self.state.registry_problem:
+            self._report("not followed", problem=problem)
+        self.state.registry_problem = problem
 
 
 def is_registered(name: str) -> bool:

@@ -9,7 +9,7 @@ from pipeline.serving.services import Services
 
 
 def router(services: Services) -> APIRouter:
-    """The routes for those who run the server; no token is asked for."""
+    """The routes for those who run the server; of them, only /metrics asks for the token."""
     routes = APIRouter(tags=["Operation"])
 
     @routes.get("/healthz", response_model=Health, openapi_extra=example("curl SERVER/healthz"))

@@ -15,7 +15,8 @@ class Limits:
       body_bytes: of one request (413).
       images: in one request (413).
       pixels: of one image, as its header states them (422).
-      receive_seconds: for a request to arrive once it has begun (408).
+      receive_seconds: for a request to arrive once it has begun (408), and for a client to take its answer
+        (the connection is cut).
       work_seconds: for a worker to answer (422, and the worker is replaced), and as long again for a
         request to wait for a worker (503).
       requests: at once, from all clients (503).

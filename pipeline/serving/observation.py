@@ -30,14 +30,20 @@ class EventLog:
 
 
 class LibraryLog(logging.Handler):
-    """What the HTTP server itself logs, as events: kind and place, but no request's content."""
+    """What the HTTP server itself logs, as events without any request's content.
+
+    That would be in the arguments of a message, in the lines after the first, or with the parser of forms,
+    whose complaints the client is told.
+    """
 
     def __init__(self, log: EventLog) -> None:
         super().__init__(logging.WARNING)
+        self.addFilter(lambda record: not record.name.startswith("python_multipart"))
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log("library", logger=record.name, level=record.levelname.lower(), message=str(record.msg))
+        first_line = str(record.msg).partition("\n")[0]
+        self._log("library", logger=record.name, level=record.levelname.lower(), message=first_line)
 
 
 class Metrics:

@@ -15,6 +15,8 @@ from pipeline.serving.observation import EventLog, Metrics
 from pipeline.serving.protection import SECURITY_HEADERS
 
 _LINGER_SECONDS = 2.0
+_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
+"""A client may invent others without end, and each would become a metric of its own."""
 _CLIENT_GONE = 499
 """The status that logs and metrics give a request whose client did not wait for the answer."""
 
@@ -58,9 +60,7 @@ class Observed:
                 await send(message)
                 return
             last = not message.get("more_body", False)
-            # A client that does not read its answer shall not keep it in memory for ever.
-            async with asyncio.timeout(self._limits.receive_seconds):
-                await send({**message, "more_body": not last or not exchange.request_complete})
+            await send({**message, "more_body": not last or not exchange.request_complete})
             if last and not exchange.request_complete:
                 await self._linger(observed_receive, exchange)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -90,7 +90,7 @@ class Observed:
     def _record(self, scope: Scope, identifier: str, exchange: _Exchange, seconds: float) -> None:
         status = _CLIENT_GONE if exchange.client_gone else exchange.status
         route = getattr(scope.get("route"), "path", "other")
-        method = scope["method"] if route != "other" else "any"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         milliseconds = round(1000 * seconds, 2)

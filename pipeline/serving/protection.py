@@ -13,13 +13,14 @@ from pipeline.serving.messages import Refused
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_PROTECTED = ("/api/", "/v1/")
+_PROTECTED = ("/api/", "/v1/", "/metrics")
 
 SECURITY_HEADERS = {
     # Everything the page needs comes from this server; a picture that was just chosen is a blob.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -34,7 +35,7 @@ class Access:
     Attributes:
       hosts: names that requests may address it by, besides those of this machine; None: any name.
       origins: other web sites (https://example.org) whose scripts may use it.
-      token: secret that /api and /v1 ask for as a bearer token; None: they ask for none.
+      token: secret that /api, /v1 and /metrics ask for as a bearer token; None: they ask for none.
     """
 
     hosts: frozenset[str] | None = frozenset()

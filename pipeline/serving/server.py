@@ -91,10 +91,10 @@ def _bound(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter from a name that can be none
         raise PipelineError(
             f"The server cannot listen at {host}, port {port}.",
-            found=error.strerror or str(error),
+            found=getattr(error, "strerror", None) or str(error),
             remedy="name another port: --port 8001; or an address of this machine: --host 127.0.0.1",
         ) from error
     return listening

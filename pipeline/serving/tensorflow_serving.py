@@ -5,6 +5,7 @@ Not offered, with the error that TensorFlow Serving itself gives a model without
 classify and regress.
 """
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -43,6 +44,7 @@ _BODY: Values = {
     ),
 }
 _ANY_BATCH = -1
+_VERSION = re.compile(r"[0-9]{1,18}")
 _Answer = RowPredictions | ColumnOutputs
 
 
@@ -53,8 +55,8 @@ def router(services: Services) -> APIRouter:
     @asynccontextmanager
     async def served(name: str, version: str | None, missing: str) -> AsyncIterator[ServedModel]:
         """The model for one request, if it is the one that was asked for."""
-        if version is not None and not version.isdecimal():
-            raise Refused(400, "the version is not a number")
+        if version is not None and not _VERSION.fullmatch(version):
+            raise Refused(400, "the version is not a number of 64 bits")
         async with services.switch.using() as model:
             same_version = version is None or int(version) == model.exported.version
             if name != model.exported.name or not same_version:

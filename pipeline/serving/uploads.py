@@ -39,9 +39,7 @@ async def read_uploads(request: Request, limits: Limits, buffered: Buffered) -> 
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Refused(415, f"expected multipart/form-data with images in the field '{FIELD}'")
-    parser = _Parser(request.headers, _bounded(request, limits, buffered), max_files=limits.images)
-    # Larger files would be written to the disk, which nothing uploaded ever is.
-    parser.spool_max_size = limits.body_bytes
+    parser = _Parser(request, limits, buffered)
     try:
         async with _in_time(limits):
             form = await parser.parse()
@@ -56,9 +54,25 @@ async def read_uploads(request: Request, limits: Limits, buffered: Buffered) -> 
 
 
 class _Parser(MultiPartParser):
-    """Gives up at the first part too many instead of collecting them all."""
+    """Gives up at the first part too many, and on a form that was cut off: its last file would be missing."""
 
     _parts = 0
+    _ended = False
+
+    def __init__(self, request: Request, limits: Limits, buffered: Buffered) -> None:
+        chunks = self._to_the_end(_bounded(request, limits, buffered))
+        super().__init__(request.headers, chunks, max_files=limits.images)
+        # Larger files would be written to the disk, which nothing uploaded ever is.
+        self.spool_max_size = limits.body_bytes
+
+    async def _to_the_end(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for chunk in chunks:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("it ends without its last boundary")
+
+    def on_end(self) -> None:
+        self._ended = True
 
     def on_part_begin(self) -> None:
         self._parts += 1

@@ -8,7 +8,9 @@ so with the process that has started it.
 """
 
 import json
+import os
 import select
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -44,6 +46,11 @@ def watch(
 
 
 def main(name: str) -> None:
+    # Ctrl-C in a terminal reaches every process of it; the server decides when this one ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whatever a library prints would be taken for news.
+    news = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     registry: Registry | None = None
 
     def champion() -> int | None:
@@ -55,7 +62,7 @@ def main(name: str) -> None:
         readable, _, _ = select.select([sys.stdin], [], [], _EVERY_SECONDS)
         return not readable  # nothing is ever written to it, so it has been closed
 
-    watch(champion, lambda news: print(json.dumps(news), flush=True), wait)
+    watch(champion, lambda said: print(json.dumps(said), file=news, flush=True), wait)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,18 @@ def test_limits_are_options(serve, folder) -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [("--workers", "0"), ("--max-pixels", "x"), ("--work-seconds", "-1")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--workers", "0"),
+        ("--max-pixels", "x"),
+        ("--work-seconds", "-1"),
+        ("--work-seconds", "inf"),
+        ("--receive-seconds", "nan"),
+        ("--port", "65536"),  # the system would take it for 0
+        ("--port", "-1"),
+    ],
+)
 def test_limits_that_make_no_sense(serve, arguments, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         serve(*arguments)

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import requests
 
 from pipeline.serving import rest
 from pipeline.serving.schemas import Readiness
@@ -26,16 +27,16 @@ def test_metrics(start: StartServer) -> None:
     server.post("/v1/models/light:predict", json={"instances": []})
     server.get("/somewhere/else")
     until(lambda: server.log.count('"event": "request"') == 5)
-    requests = 'pipeline_requests_total{method="POST",route="/api/predict",status='
-    assert metric(server, requests + '"200"}') == 1
-    assert metric(server, requests + '"415"}') == 1
+    counted = 'pipeline_requests_total{method="POST",route="/api/predict",status='
+    assert metric(server, counted + '"200"}') == 1
+    assert metric(server, counted + '"415"}') == 1
     assert (
         metric(
             server, 'pipeline_requests_total{method="POST",route="/v1/models/{name}:predict",status="400"}'
         )
         == 1
     )
-    assert metric(server, 'pipeline_requests_total{method="any",route="other",status="404"}') == 1
+    assert metric(server, 'pipeline_requests_total{method="GET",route="other",status="404"}') == 1
     assert metric(server, 'pipeline_request_seconds_count{route="/api/predict"}') == 2
     assert metric(server, 'pipeline_predictions_total{predicted="bright"}') == 1
     assert metric(server, 'pipeline_predictions_total{predicted="dark"}') == 1
@@ -46,6 +47,23 @@ def test_metrics(start: StartServer) -> None:
     model = 'pipeline_model{candidate="baseline",digest="%s",format="onnx",name="light",network="brightness"'
     assert metric(server, model % f"{1:064d}" + ',version="1"}') == 1
     assert metric(server, "process_resident_memory_bytes") > 1e6
+
+
+def test_clients_cannot_invent_metrics(start: StartServer) -> None:
+    """Each would stay in memory for as long as the server runs."""
+    server = start()
+    for number in range(3):
+        assert requests.request(f"M{number}", server.url + "/api/predict", timeout=10).status_code == 405
+        server.get(f"/nothing/{number}")
+        server.get(f"/v1/models/{number}")
+    until(lambda: server.log.count('"event": "request"') == 9)
+    text = server.get("/metrics").text
+    assert re.findall(r"^pipeline_requests_total(.*) ", text, re.MULTILINE) == [
+        '{method="other",route="/api/predict",status="405"}',
+        '{method="GET",route="other",status="404"}',
+        '{method="GET",route="/v1/models/{name}",status="404"}',
+    ]
+    assert "M1" not in server.log
 
 
 def test_readiness(server: LiveServer) -> None:

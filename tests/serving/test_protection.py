@@ -91,7 +91,7 @@ def test_another_web_site_when_it_is_allowed(start: StartServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/model", "/api/predict", "/v1/models/light", "/v1/models/light:predict"]
+    "path", ["/api/model", "/api/predict", "/v1/models/light", "/v1/models/light:predict", "/metrics"]
 )
 @pytest.mark.parametrize(
     "authorization", [None, "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer é"]
@@ -108,9 +108,10 @@ def test_without_the_token_nothing_is_answered(
 
 def test_with_the_token(guarded: LiveServer) -> None:
     headers = {"Authorization": f"bearer {TOKEN}"}
-    assert guarded.get("/api/model", headers=headers).status_code == 200
+    for path in ("/api/model", "/metrics"):
+        assert guarded.get(path, headers=headers).status_code == 200
     assert guarded.upload(encoded(0), headers=headers).status_code == 200
-    for path in ("/", "/static/main.js", "/healthz", "/readyz", "/metrics"):
+    for path in ("/", "/static/main.js", "/healthz", "/readyz"):
         assert guarded.get(path).status_code == 200
     assert TOKEN not in guarded.log
     assert TOKEN not in repr(Access(token=TOKEN))

@@ -138,6 +138,7 @@ def test_it_is_ready_soon(project: Path, tmp_path: Path, exported: Path) -> None
         (["--model", "nothing"], "nothing/export.json"),
         (["--model", "EXPORTED", "--format", "litert_fp32"], "was not exported as litert_fp32"),
         (["--model", "EXPORTED", "--host", "203.0.113.1"], "The server cannot listen at 203.0.113.1, port"),
+        (["--model", "EXPORTED", "--host", "a..b"], "The server cannot listen at a..b, port"),
         ([], "No model has been published here yet."),
     ],
 )

@@ -26,6 +26,7 @@ BRIGHT = encoded(204)
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -202,6 +203,48 @@ def test_a_champion_without_export_is_waited_for(watched: LiveServer, said: Path
     shutil.copytree(export(exports / "elsewhere", version=5), exports / "light" / "5")
     until(lambda: version(watched) == 5)
     assert state(watched)["problem"] is None
+
+
+def test_a_champion_that_is_rolled_back_before_it_has_an_export(watched: LiveServer, said: Path) -> None:
+    say(said, '{"version": 5}')
+    until(lambda: state(watched)["problem"])
+    say(said, '{"version": 1}')
+    until(lambda: state(watched)["problem"] is None)
+    assert state(watched)["champion_version"] == 1
+    assert version(watched) == 1
+
+
+def test_an_export_that_could_not_be_served_is_tried_again(
+    exports: Path, start: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two models at once need memory, which may have been short for a moment."""
+    server = start(folder=exports / "light" / "1", exports=exports)
+    good = exports / "light" / "2" / "onnx.onnx"
+    data = good.read_bytes()
+    good.write_bytes(b"")
+    publish(exports, exports / "light" / "2")
+    until(lambda: state(server)["problem"])
+    good.write_bytes(data)
+    until(lambda: version(server) == 2)
+    assert state(server)["problem"] is None
+
+
+def test_a_watcher_that_ends_is_started_again(exports: Path, said: Path, start: StartServer) -> None:
+    once = "import sys; print(open(sys.argv[1]).read().splitlines()[-1])"
+    watcher = (sys.executable, "-c", once, str(said))
+    server = start(folder=exports / "light" / "1", exports=exports, watcher=watcher)
+    until(lambda: state(server)["problem"])
+    assert state(server)["problem"].startswith("the watcher of the registry has ended; see ")
+    say(said, '{"version": 2}')
+    until(lambda: version(server) == 2)
+
+
+def test_a_watcher_that_cannot_be_started(exports: Path, start: StartServer) -> None:
+    server = start(folder=exports / "light" / "1", exports=exports, watcher=("/nowhere/python",))
+    until(lambda: state(server)["problem"])
+    assert state(server)["problem"] == "the registry cannot be watched: No such file or directory"
+    publish(exports, exports / "light" / "2")  # which is followed all the same
+    until(lambda: version(server) == 2)
 
 
 def test_a_registry_that_does_not_answer(watched: LiveServer, said: Path) -> None:

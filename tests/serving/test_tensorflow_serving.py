@@ -119,7 +119,10 @@ def test_metadata(server: LiveServer, path: str) -> None:
             404,
             "Servable not found for request: Specific(light, 7)",
         ),
-        ("GET", "/v1/models/light/versions/x", 400, "the version is not a number"),
+        ("GET", "/v1/models/light/versions/x", 400, "the version is not a number of 64 bits"),
+        # Python converts neither so many digits, nor digits of other scripts as a client means them.
+        ("GET", f"/v1/models/light/versions/{'9' * 5000}", 400, "the version is not a number of 64 bits"),
+        ("GET", "/v1/models/light/versions/\u0661", 400, "the version is not a number of 64 bits"),
         (
             "POST",
             "/v1/models/light:classify",

@@ -44,7 +44,7 @@ function showModel() {
   byId("limits").textContent =
     `Up to ${size(limits.body_bytes)} and ${Math.floor(limits.pixels / 1e6)} megapixels each.`;
   byId("notice").hidden = !following.problem;
-  byId("notice").textContent = following.problem ? `Another model should answer: ${following.problem}.` : "";
+  byId("notice").textContent = following.problem ? `Another model may have to answer by now: ${following.problem}.` : "";
   showSamples(model.samples);
 }
 
