@@ -3,9 +3,9 @@
 Answers are built as plain values, which is quicker; a test holds them to these.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Schema(BaseModel):
@@ -120,13 +120,23 @@ class Readiness(Schema):
 
 
 class PredictBody(Schema):
-    """Either instances (rows) or inputs (columns), as TensorFlow Serving's REST API describes them."""
+    """As TensorFlow Serving's REST API describes it."""
 
     model_config = ConfigDict(extra="allow")
 
     signature_name: Literal["serving_default", "serve_bytes"] = "serving_default"
-    instances: list[Any] | None = None
-    inputs: list[Any] | dict[str, list[Any]] | None = None
+
+
+class RowsBody(PredictBody):
+    """A value for each image."""
+
+    instances: Annotated[list[Any], Field(min_length=1)]
+
+
+class ColumnsBody(PredictBody):
+    """All values of the only input, with or without its name."""
+
+    inputs: Annotated[list[Any], Field(min_length=1)] | dict[str, list[Any]]
 
 
 class RowPredictions(Schema):

@@ -8,20 +8,21 @@ classify and regress.
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from starlette.responses import JSONResponse
 
 from pipeline.serving.messages import PREDICT_REQUEST, Frame, Refused
 from pipeline.serving.predict_request import ARRAY_SIGNATURE, BYTES_SIGNATURE, INPUT_NAMES, OUTPUT_NAME
 from pipeline.serving.schemas import (
     ColumnOutputs,
+    ColumnsBody,
     Metadata,
     ModelStatus,
-    PredictBody,
     RowPredictions,
+    RowsBody,
     errors,
     example,
 )
@@ -36,7 +37,11 @@ _ERRORS = errors(400, 401, 403, 404, 408, 413, 422, 429, 500, 503)
 _BODY: Values = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": PredictBody.model_json_schema()}},
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [RowsBody.model_json_schema(), ColumnsBody.model_json_schema()]}
+            }
+        },
     },
     **example(
         'curl -d \'{"signature_name": "serve_bytes", "instances": [{"b64": "\'$(base64 -w0 one.png)\'"}]}\' '
@@ -44,7 +49,8 @@ _BODY: Values = {
     ),
 }
 _ANY_BATCH = -1
-_VERSION = re.compile(r"[0-9]{1,18}")
+_VERSION = "^[0-9]{1,18}$"
+_Version = Annotated[str, Path(json_schema_extra={"pattern": _VERSION})]
 _Answer = RowPredictions | ColumnOutputs
 
 
@@ -55,7 +61,7 @@ def router(services: Services) -> APIRouter:
     @asynccontextmanager
     async def served(name: str, version: str | None, missing: str) -> AsyncIterator[ServedModel]:
         """The model for one request, if it is the one that was asked for."""
-        if version is not None and not _VERSION.fullmatch(version):
+        if version is not None and not re.search(_VERSION, version):
             raise Refused(400, "the version is not a number of 64 bits")
         async with services.switch.using() as model:
             same_version = version is None or int(version) == model.exported.version
@@ -84,13 +90,30 @@ def router(services: Services) -> APIRouter:
             services.metrics.count_prediction(classes[row.argmax()], float(row.max()))
         return JSONResponse({answer.header["answer_key"]: probabilities.tolist()})
 
+    # Before the others, whose names would take the verb for a part of the name.
+    @routes.post("/{name}:predict", response_model=_Answer, responses=_ERRORS, openapi_extra=_BODY)
+    async def model_predict(request: Request, name: str) -> JSONResponse:
+        """Class probabilities of images, given as arrays of pixels or as encoded files."""
+        return await predict(request, name, None)
+
+    @routes.post(
+        "/{name}/versions/{version}:predict", response_model=_Answer, responses=_ERRORS, openapi_extra=_BODY
+    )
+    async def version_predict(request: Request, name: str, version: _Version) -> JSONResponse:
+        """Class probabilities of images, by a certain version."""
+        return await predict(request, name, version)
+
+    for path in ("/{name}:{verb}", "/{name}/versions/{version}:{verb}"):
+        routes.add_api_route(path, _other_verb, methods=["POST"], include_in_schema=False)
+        routes.add_api_route(path, _only_post, methods=["GET"], include_in_schema=False)
+
     @routes.get("/{name}", response_model=ModelStatus, responses=_READ_ERRORS)
     async def model_status(name: str) -> JSONResponse:
         """The state of the model."""
         return await status(name, None)
 
     @routes.get("/{name}/versions/{version}", response_model=ModelStatus, responses=_READ_ERRORS)
-    async def version_status(name: str, version: str) -> JSONResponse:
+    async def version_status(name: str, version: _Version) -> JSONResponse:
         """The state of a version."""
         return await status(name, version)
 
@@ -100,24 +123,10 @@ def router(services: Services) -> APIRouter:
         return await metadata(name, None)
 
     @routes.get("/{name}/versions/{version}/metadata", response_model=Metadata, responses=_READ_ERRORS)
-    async def version_metadata(name: str, version: str) -> JSONResponse:
+    async def version_metadata(name: str, version: _Version) -> JSONResponse:
         """The signatures of a version."""
         return await metadata(name, version)
 
-    @routes.post("/{name}:predict", response_model=_Answer, responses=_ERRORS, openapi_extra=_BODY)
-    async def model_predict(request: Request, name: str) -> JSONResponse:
-        """Class probabilities of images, given as arrays of pixels or as encoded files."""
-        return await predict(request, name, None)
-
-    @routes.post(
-        "/{name}/versions/{version}:predict", response_model=_Answer, responses=_ERRORS, openapi_extra=_BODY
-    )
-    async def version_predict(request: Request, name: str, version: str) -> JSONResponse:
-        """Class probabilities of images, by a certain version."""
-        return await predict(request, name, version)
-
-    for path in ("/{name}:{verb}", "/{name}/versions/{version}:{verb}"):
-        routes.add_api_route(path, _other_verb, methods=["POST"], include_in_schema=False)
     return routes
 
 
@@ -126,6 +135,10 @@ async def _other_verb(verb: str) -> JSONResponse:
         raise Refused(400, "Malformed request: expected :predict")
     method = f"tensorflow/serving/{verb}"
     raise Refused(400, f"Expected {method} signature. Was: tensorflow/serving/predict")
+
+
+async def _only_post() -> JSONResponse:
+    raise Refused(405, "Method Not Allowed", {"Allow": "POST"})
 
 
 def _not_found(name: str, version: str | None) -> str:

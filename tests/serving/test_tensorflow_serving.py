@@ -130,6 +130,8 @@ def test_metadata(server: LiveServer, path: str) -> None:
             "Expected tensorflow/serving/classify signature. Was: tensorflow/serving/predict",
         ),
         ("POST", "/v1/models/light:train", 400, "Malformed request: expected :predict"),
+        ("GET", "/v1/models/light:predict", 405, "Method Not Allowed"),
+        ("GET", "/v1/models/light/versions/1:predict", 405, "Method Not Allowed"),
     ],
 )
 def test_what_is_not_served(server: LiveServer, method: str, path: str, status: int, error: str) -> None:

@@ -35,7 +35,7 @@ function showModel() {
   const interval = `${(100 * scores.accuracy_low).toFixed(1)} to ${(100 * scores.accuracy_high).toFixed(1)}`;
   byId("model").replaceChildren(
     element("strong", {}, `${name}, version ${version}`),
-    ` (${candidate}, ${network}): right on `,
+    ` (${name === candidate ? network : `${candidate}, ${network}`}): right on `,
     element("strong", {}, percent(scores.accuracy)),
     ` of ${plural(scores.images, "test image", "test images")} `,
     `(${Math.round(100 * scores.confidence)} % interval ${interval}). `,
@@ -71,9 +71,16 @@ function add(files) {
   cards.unshift(...added);
   byId("cards").prepend(...added.map((card) => card.node));
   byId("results").hidden = false;
+  showResults();
   waiting.push(...added);
   proceed();
   tell();
+}
+
+/** On a phone they begin below what can be seen. */
+function showResults() {
+  const results = byId("results");
+  if (results.getBoundingClientRect().top > 0.7 * innerHeight) results.scrollIntoView();
 }
 
 function proceed() {

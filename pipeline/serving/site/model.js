@@ -4,6 +4,8 @@ import { byId, element, percent, size } from "./elements.js";
 import { getJson } from "./server.js";
 import { askForToken, connectTokenForm } from "./token_form.js";
 
+const FEW_LINES = 6;
+
 function fact(value, label, note = "") {
   return element(
     "div",
@@ -12,6 +14,9 @@ function fact(value, label, note = "") {
     element("dd", {}, value),
   );
 }
+
+const RESIZED = { pad: "others are padded with black", crop: "of others the middle", stretch: "others are stretched" };
+const COLORED = { rgb: "in color", grayscale: "in shades of gray" };
 
 function facts(model) {
   const { scores, input } = model;
@@ -23,8 +28,8 @@ function facts(model) {
     { className: "facts" },
     fact(`${model.name} ${model.version}`, "name and version"),
     fact(percent(scores.accuracy), "test accuracy", note),
-    fact(model.network, "network", `candidate ${model.candidate}`),
-    fact(pixels, "pixels that it sees", `${input.color}; images that are not square: ${input.resize}`),
+    fact(model.network, "network", `of the candidate ${model.candidate}`),
+    fact(pixels, "pixels that it sees", `${COLORED[input.color]}, of square images; ${RESIZED[input.resize]}`),
   );
 }
 
@@ -43,12 +48,29 @@ function formats(model) {
     format.format === model.format ? `${format.format} (answers here)` : format.format,
     [size(format.size_bytes), number],
     [percent(format.accuracy), number],
-    [format.largest_difference.toExponential(0), number],
+    [format.largest_difference ? format.largest_difference.toExponential(0) : "none", number],
     [`${format.latency_ms.median.toFixed(2)} ms`, number],
     [Math.round(format.images_per_second).toLocaleString("en"), number],
   ]);
   const head = ["format", "size", "test accuracy", "largest difference", "one image", "images per second"];
   return table(head.map((name, place) => [name, place ? number : ""]), rows);
+}
+
+/** A value of the lineage as people read it; some are lists and objects in JSON. */
+function readable(text) {
+  let values;
+  try {
+    values = JSON.parse(text);
+  } catch {
+    return text;
+  }
+  if (typeof values !== "object") return text;
+  const lines = Array.isArray(values)
+    ? values
+    : Object.entries(values).filter(([, value]) => value !== null).map(([name, value]) => `${name}: ${value}`);
+  const list = element("ul", {}, ...lines.map((line) => element("li", {}, line)));
+  if (lines.length <= FEW_LINES) return list;
+  return element("details", {}, element("summary", {}, `${lines.length} of them`), list);
 }
 
 function heading(text) {
@@ -66,7 +88,7 @@ function show(model) {
       + "probability to the model as it was trained, times are for one thread."),
     formats(model),
     heading("Lineage"),
-    table([["what", ""], ["value", ""]], lineage.map(([name, value]) => [name.replaceAll("_", " "), [value, ""]])),
+    table([["what", ""], ["value", ""]], lineage.map(([name, value]) => [name.replaceAll("_", " "), [readable(value), ""]])),
     ...(model.commands.length
       ? [element("p", {}, "In the project, these commands tell more:"), element("pre", { tabIndex: 0 }, model.commands.join("\n"))]
       : []),
