@@ -1,12 +1,17 @@
-"""The server under load: as it is, with micro-batching, and against Keras behind FastAPI.
+"""The server under load: as it is, without bundles, and against Keras behind FastAPI.
 
     python -m benchmarks.serving exports/<name>/<version> [--keras models/baseline/model.keras]
+    python -m benchmarks.serving exports/<name>/<version> --requests 100000
+
+The second form does not compare: it shows the memory of the shipped server while so many requests come,
+each with an image and a file that is none.
 
 Every client sends one image of the network's size as PNG and waits for the answer, over and over. The
-variants are measured in turn, several times, on one machine in one run, so that their ratios mean something:
+variants are measured in turn, several times, on one machine in one run, so that their ratios mean something.
+Any answer but 200 ends the run, so there are no errors in the figures:
 
 - shipped: what `python -m pipeline serve` starts;
-- batching: the same, but a worker takes up to 8 of the images that wait and predicts them as one batch;
+- single: the same, but a worker is given one image at a time, even where others wait;
 - keras: a FastAPI route that calls `model.predict`, as tutorials have it.
 """
 
@@ -22,7 +27,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,16 +36,10 @@ import psutil
 from PIL import Image
 
 from pipeline.inference.exported_model import ExportedModel
-from pipeline.inference.predictor import load_predictor, preferred_format
-from pipeline.serving import served_model
+from pipeline.serving import worker_pool
 from pipeline.serving.application import Settings
-from pipeline.serving.limits import Limits
-from pipeline.serving.messages import Frame
 from pipeline.serving.server import run_server
-from pipeline.serving.worker import read_frame, write_frame
-from pipeline.serving.worker_pool import Report, WorkerPool
 
-BATCH = 8
 CLIENTS = (1, 64)
 
 
@@ -50,6 +49,9 @@ class Variant:
 
     Attributes:
       ready_seconds: from its start to its first answer.
+      first_megabytes: of memory, before the load.
+      cpu_seconds: of server and workers under the load of many clients; other processes of the machine
+        do not change it much.
       latencies: seconds of every request, by number of clients.
       rates: images per second of every round, by number of clients.
     """
@@ -58,58 +60,23 @@ class Variant:
     port: int
     process: psutil.Popen
     ready_seconds: float
+    first_megabytes: float = 0.0
+    cpu_seconds: float = 0.0
     latencies: dict[int, list[float]] = field(default_factory=lambda: {count: [] for count in CLIENTS})
     rates: dict[int, list[float]] = field(default_factory=lambda: {count: [] for count in CLIENTS})
 
     @property
+    def everybody(self) -> list[psutil.Process]:
+        """The server and its workers."""
+        return [self.process, *self.process.children(recursive=True)]
+
+    @property
     def megabytes(self) -> float:
-        """Resident memory of the server and its workers."""
-        everybody = [self.process, *self.process.children(recursive=True)]
-        return sum(each.memory_info().rss for each in everybody) / 1e6
+        """Their resident memory."""
+        return sum(each.memory_info().rss for each in self.everybody) / 1e6
 
-
-class BatchingPool(WorkerPool):
-    """What was tried and not kept: images that wait go to a worker together."""
-
-    def __init__(self, command: Sequence[str], limits: Limits, report: Report) -> None:
-        folder = command[3]  # python -m pipeline.serving.worker FOLDER ...
-        super().__init__((sys.executable, "-m", "benchmarks.serving", folder, "--worker"), limits, report)
-        self._waiting: asyncio.Queue[tuple[Frame, asyncio.Future[Frame]]] = asyncio.Queue()
-
-    async def start(self) -> None:
-        await super().start()
-        for _ in range(self._limits.workers):
-            task = asyncio.create_task(self._work())
-            self._tasks.add(task)
-
-    async def run(self, job: Frame) -> Frame:
-        answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((job, answer))
-        return await answer
-
-    async def _work(self) -> None:
-        while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < BATCH and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            data = b"".join(job.data for job, _ in batch)
-            sizes = [len(job.data) for job, _ in batch]
-            reply = await super().run(Frame({"sizes": sizes}, data))
-            length = len(reply.data) // len(batch)
-            for place, (_, answer) in enumerate(batch):
-                answer.set_result(Frame(reply.header, reply.data[place * length : (place + 1) * length]))
-
-
-def batching_worker(folder: Path) -> None:
-    """The worker of a BatchingPool."""
-    exported = ExportedModel.load(folder)
-    predictor = load_predictor(exported, folder, preferred_format(tuple(exported.files)))
-    write_frame(sys.stdout.buffer, Frame({"status": 200}))
-    while (job := read_frame(sys.stdin.buffer)) is not None:
-        stream = io.BytesIO(bytes(job.data))
-        images = [exported.preprocessing.apply(stream.read(size)) for size in job.header["sizes"]]
-        probabilities = predictor.predict(np.stack(images)).astype("<f4")
-        write_frame(sys.stdout.buffer, Frame({"status": 200}, probabilities.tobytes()))
+    def cpu_seconds_so_far(self) -> float:
+        return sum(sum(each.cpu_times()[:2]) for each in self.everybody)
 
 
 def serve_keras(model: Path, folder: Path, port: int) -> None:
@@ -182,29 +149,34 @@ async def load(variant: Variant, clients: int, seconds: float, body: bytes) -> N
             latencies.append(time.perf_counter() - began)
         writer.close()
 
+    cpu_seconds = variant.cpu_seconds_so_far()
     await asyncio.gather(*(client() for _ in range(clients)))
+    if clients == CLIENTS[-1]:
+        variant.cpu_seconds += variant.cpu_seconds_so_far() - cpu_seconds
     variant.latencies[clients] += latencies
     variant.rates[clients].append(len(latencies) / seconds)
 
 
-def form_with_image(size: int) -> bytes:
+def form_with_image(size: int, *others: bytes) -> bytes:
+    """A form with an image of random pixels, and other files."""
     pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-    return head + buffer.getvalue() + b"\r\n--b--\r\n"
+    return b"".join(head + file + b"\r\n" for file in (buffer.getvalue(), *others)) + b"--b--\r\n"
 
 
 def compare(options: argparse.Namespace) -> None:
     """Measure all variants in turn and print a table."""
     exported = ExportedModel.load(options.folder)
     body = form_with_image(exported.preprocessing.image_size)
-    names = ["shipped", "batching", *(["keras"] if options.keras else [])]
+    names = ["shipped", "single", *(["keras"] if options.keras else [])]
     with contextlib.ExitStack() as stack:
         variants = [stack.enter_context(running(name, options)) for name in names]
         for variant in variants:  # caches, and TensorFlow's traces
             asyncio.run(load(variant, CLIENTS[-1], 1, body))
             variant.latencies, variant.rates = ({count: [] for count in CLIENTS} for _ in range(2))
+            variant.first_megabytes, variant.cpu_seconds = variant.megabytes, 0.0
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
             for clients in CLIENTS:
@@ -213,19 +185,33 @@ def compare(options: argparse.Namespace) -> None:
         _print(exported, variants)
 
 
+def watch_memory(options: argparse.Namespace) -> None:
+    """Print the memory of the shipped server and its workers while requests come."""
+    exported = ExportedModel.load(options.folder)
+    body = form_with_image(exported.preprocessing.image_size, b"no image" * 1000)
+    with running("shipped", options) as variant:
+        latencies = variant.latencies[CLIENTS[-1]]
+        while len(latencies) < options.requests:
+            print(f"{len(latencies):9,} requests {variant.megabytes:7.1f} MB", flush=True)
+            asyncio.run(load(variant, CLIENTS[-1], options.seconds, body))
+        print(f"{len(latencies):9,} requests {variant.megabytes:7.1f} MB")
+
+
 def _print(exported: ExportedModel, variants: list[Variant]) -> None:
     size = exported.preprocessing.image_size
     print(f"{exported.network}, {size} pixels, {os.cpu_count()} cores shared with the clients")
-    print(f"{'':10} {'ready':>7} {'memory':>8} {'1 client: p50':>14} {'p99':>9}", end="")
-    print(f" {'64 clients: p50':>16} {'p99':>9} {'images/s':>9} {'ratio':>6}")
+    print(f"{'':10} {'ready':>7} {'memory, MB':>13} {'1 client: p50':>14} {'p99':>9}", end="")
+    print(f" {'64 clients: p50':>16} {'p99':>10} {'requests':>9} {'images/s':>9} {'ratio':>6} {'CPU, ms':>8}")
     first = statistics.median(variants[0].rates[CLIENTS[-1]])
     for variant in variants:
-        print(f"{variant.name:10} {variant.ready_seconds:5.1f} s {variant.megabytes:5.0f} MB", end="")
-        for clients, width in zip(CLIENTS, (11, 13), strict=True):
+        print(f"{variant.name:10} {variant.ready_seconds:5.1f} s", end="")
+        print(f" {variant.first_megabytes:5.0f} -> {variant.megabytes:4.0f}", end="")
+        for clients, widths in zip(CLIENTS, ((11, 6), (13, 7)), strict=True):
             median, high = np.percentile(variant.latencies[clients], [50, 99]) * 1000
-            print(f" {median:{width}.2f} ms {high:6.2f} ms", end="")
+            print(f" {median:{widths[0]}.2f} ms {high:{widths[1]}.2f} ms", end="")
         rate = statistics.median(variant.rates[CLIENTS[-1]])
-        print(f" {rate:9.0f} {rate / first:6.2f}")
+        requests = len(variant.latencies[CLIENTS[-1]])
+        print(f" {requests:9,} {rate:9.0f} {rate / first:6.2f} {1000 * variant.cpu_seconds / requests:8.2f}")
 
 
 def main() -> None:
@@ -236,18 +222,18 @@ def main() -> None:
     parser.add_argument("--keras", type=Path, help="the model.keras that was exported, to compare with")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--requests", type=int, help="show the memory over so many requests instead")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        batching_worker(options.folder)
-    elif options.serve == "keras":
+    if options.serve == "keras":
         serve_keras(options.keras, options.folder, options.port)
     elif options.serve:
-        if options.serve == "batching":
-            served_model.WorkerPool = BatchingPool  # type: ignore[misc]
+        if options.serve == "single":
+            worker_pool.BUNDLE_IMAGES = 1
         run_server(Settings(folder=options.folder), "127.0.0.1", options.port, print)
+    elif options.requests:
+        watch_memory(options)
     else:
         compare(options)
 

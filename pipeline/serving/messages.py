@@ -13,8 +13,9 @@ from typing import Any
 LENGTHS = struct.Struct("<II")
 """Bytes of the header and bytes of the data, before every frame."""
 
-ENCODED_IMAGE = "encoded_image"
-"""A job whose data is one image file."""
+ENCODED_IMAGES = "encoded_images"
+"""A job whose data are image files, one after the other, of the `sizes` in its header. Each has its own
+outcome in the `images` of the answer's header, and its probabilities in the data where its status is 200."""
 PREDICT_REQUEST = "predict_request"
 """A job whose data is the JSON body of a request in TensorFlow Serving's protocol."""
 

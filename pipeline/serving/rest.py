@@ -9,12 +9,13 @@ from starlette.responses import JSONResponse
 
 from pipeline.serving.following import is_registered
 from pipeline.serving.limits import Limits
-from pipeline.serving.messages import ENCODED_IMAGE, Frame, Refused
+from pipeline.serving.messages import Refused
 from pipeline.serving.pages import samples_of
 from pipeline.serving.schemas import Error, Model, Predictions, errors, example
 from pipeline.serving.served_model import ServedModel
 from pipeline.serving.services import Services
 from pipeline.serving.uploads import FIELD, Upload, read_uploads
+from pipeline.serving.worker_pool import BUNDLE_IMAGES
 
 Values = dict[str, Any]
 
@@ -77,8 +78,8 @@ def router(services: Services) -> APIRouter:
 async def _classify(
     services: Services, model: ServedModel, uploads: list[Upload], request: Request
 ) -> list[Values]:
-    """A result for each file, worked on by as many workers as there are."""
-    at_once, results = services.limits.workers, []
+    """A result for each file; as many at once as keep all workers busy, so that others get their turn."""
+    at_once, results = services.limits.workers * BUNDLE_IMAGES, []
     for start in range(0, len(uploads), at_once):
         if start and await request.is_disconnected():
             raise Refused(408, "the client has gone")
@@ -89,13 +90,13 @@ async def _classify(
 
 async def _classify_one(services: Services, model: ServedModel, upload: Upload) -> Values:
     try:
-        answer = await model.pool.run(Frame({"kind": ENCODED_IMAGE}, upload.data))
+        probabilities = await model.pool.classify(upload.data)
     except Refused as refusal:
         if refusal.status not in (415, 422):
             raise
         services.metrics.refused_images.labels(str(refusal.status)).inc()
         return {"file": upload.name, "status": refusal.status, "error": refusal.reason}
-    classes = _by_probability(model.exported.preprocessing.classes, answer.data)
+    classes = _by_probability(model.exported.preprocessing.classes, probabilities)
     services.metrics.count_prediction(classes[0]["name"], classes[0]["probability"])
     return {
         "file": upload.name,

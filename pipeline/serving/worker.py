@@ -6,13 +6,14 @@ Jobs come in on standard input and answers go out on standard output (`messages`
 is ready, or why it cannot be, and ends when its input does, so that none outlives its server.
 """
 
+import io
 import json
 import os
 import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from pipeline.inference.predictor import Predictor, load_predictor
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.serving.bounded_decoding import decode_bounded
 from pipeline.serving.limits import MEGABYTE
-from pipeline.serving.messages import ENCODED_IMAGE, LENGTHS, Frame, Refused
+from pipeline.serving.messages import ENCODED_IMAGES, LENGTHS, Frame, Refused
 from pipeline.serving.predict_request import read_predict_request
 
 _BATCH_SIZE = 16
@@ -66,27 +67,32 @@ class _Worker:
     max_images: int
 
     def answer(self, job: Frame) -> Frame:
+        if job.header["kind"] == ENCODED_IMAGES:
+            return self._answer_images(bytes(job.data), job.header["sizes"])
         try:
-            probabilities, header = self._work(job)
-        except Refused as refusal:
-            return Frame({"status": refusal.status, "reason": refusal.reason})
-        except MemoryError:
-            return Frame({"status": 422, "reason": "more memory is needed than one request may use"})
+            return self._answer_request(bytes(job.data))
         except Exception as error:
-            return Frame({"status": 500, "reason": "internal error", "defect": _describe(error)})
-        data = np.ascontiguousarray(probabilities, "<f4")
-        return Frame({"status": 200, **header}, data.tobytes())
+            return Frame(_refusal(error))
 
-    def _work(self, job: Frame) -> tuple[np.ndarray, dict[str, str]]:
-        data = bytes(job.data)
-        if job.header["kind"] == ENCODED_IMAGE:
-            return self.model.predict(self._decode(data)[np.newaxis]), {}
+    def _answer_images(self, data: bytes, sizes: list[int]) -> Frame:
+        outcomes: list[dict[str, Any]] = []
+        answers, stream = [], io.BytesIO(data)
+        for size in sizes:
+            try:
+                # One by one, so that an image has the same answer to the last bit in whatever company.
+                answers.append(_encoded(self.model.predict(self._decode(stream.read(size))[np.newaxis])))
+                outcomes.append({"status": 200})
+            except Exception as error:
+                outcomes.append(_refusal(error))
+        return Frame({"status": 200, "images": outcomes}, b"".join(answers))
+
+    def _answer_request(self, data: bytes) -> Frame:
         request = read_predict_request(data, self.model.preprocessing.shape, self.max_images)
         if isinstance(request.images, np.ndarray):
             images = request.images
         else:
             images = np.stack([self._decode_row(row, image) for row, image in enumerate(request.images)])
-        return self.model.predict(images), {"answer_key": request.answer_key}
+        return Frame({"status": 200, "answer_key": request.answer_key}, _encoded(self.model.predict(images)))
 
     def _decode(self, data: bytes) -> np.ndarray:
         return decode_bounded(data, self.model.preprocessing, self.max_pixels)
@@ -97,6 +103,19 @@ class _Worker:
         except Refused as refusal:
             # For TensorFlow Serving whatever is wrong with an input is an invalid argument.
             raise Refused(400, f"image {row}: {refusal.reason}") from None
+
+
+def _encoded(probabilities: np.ndarray) -> bytes:
+    return np.ascontiguousarray(probabilities, "<f4").tobytes()
+
+
+def _refusal(error: Exception) -> dict[str, Any]:
+    """What an answer's header says where there are no probabilities."""
+    if isinstance(error, Refused):
+        return {"status": error.status, "reason": error.reason}
+    if isinstance(error, MemoryError):
+        return {"status": 422, "reason": "more memory is needed than one request may use"}
+    return {"status": 500, "reason": "internal error", "defect": _describe(error)}
 
 
 def _describe(error: BaseException) -> str:

@@ -9,14 +9,20 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.serving.limits import Limits
-from pipeline.serving.messages import LENGTHS, Frame, Refused, refused_for_now
+from pipeline.serving.messages import ENCODED_IMAGES, LENGTHS, Frame, Refused, refused_for_now
 
+BUNDLE_IMAGES = 8
+"""Images that wait for a worker go to it together, up to so many, as waking it up costs as much as decoding
+one. More are not faster (`benchmarks/serving.py`), and the first of them waits for the last."""
+_BUNDLED_BYTES = 64_000
+"""Larger files go alone: others should not wait for them."""
 _START_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
 
@@ -38,8 +44,7 @@ class _Worker:
         """Raises EOFError or OSError where the worker has died."""
         stdin = self.process.stdin
         assert stdin is not None
-        stdin.write(job.encoded_head())
-        stdin.write(job.data)
+        stdin.write(b"".join((job.encoded_head(), job.data)))  # two writes would wake the worker twice
         await stdin.drain()
         return await self.read()
 
@@ -61,6 +66,28 @@ class _Worker:
             await self.process.communicate()
 
 
+@dataclass(frozen=True, eq=False)
+class _WaitingImage:
+    """Attributes:
+    data: of the file.
+    outcome: its probabilities, or why there are none.
+    expiry: refuses it when it has waited for too long.
+    """
+
+    data: bytes
+    outcome: asyncio.Future[bytes | memoryview]
+    expiry: asyncio.TimerHandle
+
+    # Its request may have been cancelled meanwhile.
+    def settle(self, probabilities: bytes | memoryview) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(probabilities)
+
+    def refuse(self, why: Exception) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(why)
+
+
 def worker_command(folder: Path, format_name: str, limits: Limits) -> tuple[str, ...]:
     """What starts a worker for one format of the export in `folder`."""
     arguments = (str(folder), format_name, str(limits.pixels), str(limits.images))
@@ -77,7 +104,10 @@ class WorkerPool:
         self._report = report
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         self._workers: set[_Worker] = set()
+        self._ending: set[_Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._images: asyncio.Queue[_WaitingImage] = asyncio.Queue()
+        self._bundlers: list[asyncio.Task[None]] = []
         self._closed = False
 
     @property
@@ -100,6 +130,7 @@ class WorkerPool:
         except BaseException:
             await self.close()
             raise
+        self._bundlers = [asyncio.create_task(self._classify_waiting()) for _ in starting]
 
     async def run(self, job: Frame) -> Frame:
         """Have a worker do a job.
@@ -108,21 +139,98 @@ class WorkerPool:
           Refused: as the worker says; 422 where it took too long, or two workers died of the job; 503
             where no worker became free in time.
         """
-        answer = await self._ask(job)
+        answer = await self._ask(await self._free_worker(), job)
         if answer is None:  # the worker may have died of something else, such as the system's lack of memory
-            answer = await self._ask(job)
+            answer = await self._ask(await self._free_worker(), job)
         if answer is None:
             raise Refused(422, "the server gave up on it: it brought the decoder down")
-        if answer.header["status"] != 200:
-            if "defect" in answer.header:
-                self._report("defect", what=answer.header["defect"])
-            raise Refused(answer.header["status"], answer.header["reason"])
+        self._require_success(answer.header)
         return answer
 
-    async def _ask(self, job: Frame) -> Frame | None:
-        """What a worker answers; None where it has died."""
+    async def classify(self, image: bytes) -> bytes | memoryview:
+        """Class probabilities of an image file, as little-endian float32. Raises Refused as `run` does."""
+        if len(image) > _BUNDLED_BYTES:
+            return await self._classify_alone(image)
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[bytes | memoryview] = loop.create_future()
+
+        def expire() -> None:
+            waiting.refuse(_too_much_to_do())
+
+        expiry = loop.call_later(self._limits.work_seconds, expire)
+        waiting = _WaitingImage(image, outcome, expiry)
+        self._images.put_nowait(waiting)
+        try:
+            return await outcome
+        finally:
+            expiry.cancel()
+
+    async def _classify_alone(self, image: bytes) -> bytes | memoryview:
+        answer = await self.run(_job([image]))
+        self._require_success(answer.header["images"][0])
+        return answer.data
+
+    async def _classify_waiting(self) -> None:
+        """Take images that wait to a worker that becomes free, for ever; there is one of these for each."""
+        while True:
+            first = await self._images.get()
+            worker = await self._idle.get()
+            bundle = self._bundle(first)
+            if not bundle:
+                self._idle.put_nowait(worker)
+                continue
+            try:
+                await self._classify_bundle(worker, bundle)
+            except Exception as error:  # a defect, which their requests report
+                for waiting in bundle:
+                    waiting.refuse(error)
+
+    def _bundle(self, first: _WaitingImage) -> list[_WaitingImage]:
+        """The images to be classified now; those that have expired meanwhile are left out."""
+        bundle = [first]
+        while len(bundle) < BUNDLE_IMAGES and not self._images.empty():
+            bundle.append(self._images.get_nowait())
+        bundle = [waiting for waiting in bundle if not waiting.outcome.done()]
+        for waiting in bundle:
+            waiting.expiry.cancel()
+        return bundle
+
+    async def _classify_bundle(self, worker: _Worker, bundle: list[_WaitingImage]) -> None:
+        try:
+            answer = await self._ask(worker, _job([waiting.data for waiting in bundle]))
+        except Refused as refusal:
+            if len(bundle) == 1:
+                bundle[0].refuse(refusal)
+                return
+            answer = None
+        if answer is None:  # one of them is to blame, and shall not be refused together with the others
+            for waiting in bundle:
+                try:
+                    waiting.settle(await self._classify_alone(waiting.data))
+                except Refused as refusal:
+                    waiting.refuse(refusal)
+            return
+        succeeded = sum(outcome["status"] == 200 for outcome in answer.header["images"])
+        data, length = answer.data, len(answer.data) // max(1, succeeded)
+        for waiting, outcome in zip(bundle, answer.header["images"], strict=True):
+            try:
+                self._require_success(outcome)
+            except Refused as refusal:
+                waiting.refuse(refusal)
+            else:
+                waiting.settle(data[:length])
+                data = data[length:]
+
+    def _require_success(self, outcome: Mapping[str, Any]) -> None:
+        """Raises Refused where a worker has refused something."""
+        if outcome["status"] != 200:
+            if "defect" in outcome:
+                self._report("defect", what=outcome["defect"])
+            raise Refused(outcome["status"], outcome["reason"])
+
+    async def _ask(self, worker: _Worker, job: Frame) -> Frame | None:
+        """What a worker answers; None where it has died. Raises Refused where it took too long."""
         seconds = self._limits.work_seconds
-        worker = await self._free_worker(seconds)
         try:
             async with asyncio.timeout(seconds):
                 answer = await worker.ask(job)
@@ -141,18 +249,19 @@ class WorkerPool:
     async def close(self) -> None:
         """End all workers, also one that is busy."""
         self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        workers, self._workers = self._workers, set()
+        for tasks in (self._bundlers, self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        workers, self._workers = self._workers | self._ending, set()
         await asyncio.gather(*(worker.end() for worker in workers))
 
-    async def _free_worker(self, seconds: float) -> _Worker:
+    async def _free_worker(self) -> _Worker:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._limits.work_seconds):
                 return await self._idle.get()
         except TimeoutError:
-            raise refused_for_now(503, "the server has too much to do") from None
+            raise _too_much_to_do() from None
 
     async def _add(self) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -179,12 +288,14 @@ class WorkerPool:
     def _replace(self, worker: _Worker, why: str) -> None:
         self._report("worker replaced", why=why)
         self._workers.discard(worker)
+        self._ending.add(worker)
         task = asyncio.create_task(self._end_and_add(worker))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _end_and_add(self, worker: _Worker) -> None:
         await worker.end()
+        self._ending.discard(worker)
         while not self._closed:
             try:
                 await self._add()
@@ -192,3 +303,11 @@ class WorkerPool:
             except PipelineError as error:
                 self._report("worker does not start", why=error.what)
                 await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _job(images: Sequence[bytes]) -> Frame:
+    return Frame({"kind": ENCODED_IMAGES, "sizes": [len(image) for image in images]}, b"".join(images))
+
+
+def _too_much_to_do() -> Refused:
+    return refused_for_now(503, "the server has too much to do")

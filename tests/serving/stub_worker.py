@@ -3,11 +3,13 @@
 python stub_worker.py [broken]
 """
 
+import io
 import os
 import sys
 import time
+from typing import Any
 
-from pipeline.serving.messages import Frame
+from pipeline.serving.messages import ENCODED_IMAGES, Frame
 from pipeline.serving.worker import read_frame, write_frame
 
 
@@ -20,17 +22,35 @@ def main() -> None:
         return
     write_frame(answers, Frame({"status": 200}))
     while (job := read_frame(sys.stdin.buffer)) is not None:
-        order = bytes(job.data)
-        if order == b"hang":
-            time.sleep(600)
-        if order == b"die":
-            os._exit(11)
-        if order.startswith(b"sleep "):
-            time.sleep(float(order.split()[1]))
-        if order == b"refuse":
-            write_frame(answers, Frame({"status": 415, "reason": "no image"}))
+        if job.header["kind"] == ENCODED_IMAGES:
+            write_frame(answers, answer_images(job))
         else:
-            write_frame(answers, Frame({"status": 200, "pid": os.getpid()}, order))
+            order = bytes(job.data)
+            outcome = obey(order)
+            write_frame(answers, Frame({**outcome, "pid": os.getpid()}, order))
+
+
+def answer_images(job: Frame) -> Frame:
+    """Of each image its first four bytes, and how many have come together."""
+    outcomes, data, stream = [], b"", io.BytesIO(job.data)
+    for size in job.header["sizes"]:
+        order = stream.read(size)
+        outcomes.append(obey(order))
+        if outcomes[-1]["status"] == 200:
+            data += order[:4].ljust(4) + bytes([len(job.header["sizes"])])
+    return Frame({"status": 200, "images": outcomes}, data)
+
+
+def obey(order: bytes) -> dict[str, Any]:
+    if order == b"hang":
+        time.sleep(600)
+    if order == b"die":
+        os._exit(11)
+    if order.startswith(b"sleep "):
+        time.sleep(float(order.split()[1]))
+    if order == b"refuse":
+        return {"status": 415, "reason": "no image"}
+    return {"status": 200}
 
 
 if __name__ == "__main__":

@@ -123,13 +123,14 @@ def test_what_is_in_flight_is_answered_before_it_ends(process: ServerProcess, nu
 
 @pytest.mark.slow
 def test_it_is_ready_soon(project: Path, tmp_path: Path, exported: Path) -> None:
-    """The best of three, as other processes of this machine may be busy."""
+    """Within two seconds, or as much later as other processes of this machine keep it waiting."""
     seconds = []
     for _ in range(3):
         server = ServerProcess(project, tmp_path, "--model", str(exported))
         seconds.append(server.ready_seconds)
         server.end()
-    assert min(seconds) < 2
+    waiting_for_a_core = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert min(seconds) < 2 * waiting_for_a_core
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from pipeline.foundation.errors import PipelineError
 from pipeline.serving.limits import Limits
 from pipeline.serving.messages import Frame, Refused
-from pipeline.serving.worker_pool import WorkerPool
+from pipeline.serving.worker_pool import BUNDLE_IMAGES, WorkerPool
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
 
@@ -122,6 +122,73 @@ def test_the_answer_to_a_cancelled_job_is_not_given_to_the_next() -> None:
             await asyncio.sleep(0.1)
             task.cancel()
             assert (await pool.run(job("second"))).data == b"second"
+
+    asyncio.run(scenario())
+
+
+def test_images_that_wait_go_together_and_each_gets_its_own_answer() -> None:
+    async def scenario() -> None:
+        async with running() as (pool, _):
+            images = [b"%04d" % number for number in range(30)]
+            answers = [bytes(answer) for answer in await asyncio.gather(*map(pool.classify, images))]
+            large = await pool.classify(b"long" + bytes(100_000))
+        assert [answer[:4] for answer in answers] == images
+        assert max(answer[4] for answer in answers) == BUNDLE_IMAGES
+        assert bytes(large) == b"long\x01"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "happened"),
+    [
+        (b"refuse", 415, []),
+        (b"die", 422, ["worker replaced: died"]),
+        (b"hang", 422, ["worker replaced: took too long"]),
+    ],
+)
+def test_an_image_does_no_harm_to_those_that_it_came_with(order: bytes, status: int, happened: list) -> None:
+    async def scenario() -> None:
+        async with running(work_seconds=20 if order != b"hang" else 1.5) as (pool, events):
+            first = asyncio.create_task(pool.run(job("sleep 0.3")))  # so that the others wait
+            await asyncio.sleep(0.1)
+            images = [b"one", b"two", order, b"four"]
+            answers = await asyncio.gather(*map(pool.classify, images), return_exceptions=True)
+            await first
+            culprit = answers.pop(2)
+            assert isinstance(culprit, Refused)
+            assert culprit.status == status
+            assert [bytes(answer)[:4] for answer in answers] == [b"one ", b"two ", b"four"]
+            assert set(events) == set(happened)
+
+    asyncio.run(scenario())
+
+
+def test_an_image_that_waits_too_long_may_come_again() -> None:
+    async def scenario() -> None:
+        async with running(work_seconds=0.4) as (pool, _):
+            hanging = asyncio.create_task(pool.run(job("hang")))
+            await asyncio.sleep(0.02)
+            with pytest.raises(Refused, match="too much to do") as refused:
+                await pool.classify(b"x")
+            assert refused.value.status == 503
+            with pytest.raises(Refused, match="gave up"):
+                await hanging
+
+    asyncio.run(scenario())
+
+
+def test_an_image_whose_request_was_cancelled_disturbs_no_other() -> None:
+    async def scenario() -> None:
+        async with running() as (pool, events):
+            first = asyncio.create_task(pool.run(job("sleep 0.3")))
+            await asyncio.sleep(0.1)
+            tasks = [asyncio.create_task(pool.classify(image)) for image in (b"one", b"two", b"four")]
+            await asyncio.sleep(0.05)
+            tasks[1].cancel()
+            assert [bytes(await tasks[0]), bytes(await tasks[2])] == [b"one \x02", b"four\x02"]
+            await first
+            assert events == []
 
     asyncio.run(scenario())
 
