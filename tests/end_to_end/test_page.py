@@ -227,6 +227,15 @@ def test_on_phones_and_desks_in_light_and_dark(server, project, open_page, path,
     assert all(target.bounding_box()["height"] >= 24 for target in targets)
 
 
+def test_on_a_phone_results_come_into_view(server, project, open_page) -> None:
+    page = open_page(server.url, width=360, height=640, has_touch=True, is_mobile=True)
+    page.wait_for_selector(".samples button")
+    assert page.get_by_text("Drop images here").is_hidden()
+    choose(page, picture(project, 3))
+    half = "() => document.getElementById('results').getBoundingClientRect().top < innerHeight / 2"
+    page.wait_for_function(half)
+
+
 def test_what_a_screen_reader_finds(server, project, open_page) -> None:
     page = open_page(server.url)
     page.wait_for_selector(".samples button")

@@ -80,7 +80,7 @@ function add(files) {
 /** On a phone they begin below what can be seen. */
 function showResults() {
   const results = byId("results");
-  if (results.getBoundingClientRect().top > 0.7 * innerHeight) results.scrollIntoView();
+  if (results.getBoundingClientRect().top > 0.5 * innerHeight) results.scrollIntoView();
 }
 
 function proceed() {
