@@ -164,7 +164,8 @@ def _has_registry(workspace: Workspace) -> bool:
 
 def _token(file: Path | None) -> str | None:
     """The bearer token from a file or from the environment; None where neither is given."""
-    token = os.environ.get(TOKEN_VARIABLE)
+    # Not left where the workers, which open whatever is uploaded, would inherit it.
+    token = os.environ.pop(TOKEN_VARIABLE, None)
     if file is not None:
         try:
             token = file.read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """`serve`: what the options come to."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -137,6 +138,7 @@ def test_a_token_comes_from_the_environment_or_a_file(serve, folder, tmp_path, m
     assert serve().settings.access.token is None
     monkeypatch.setenv(command.TOKEN_VARIABLE, TOKEN)
     assert serve().settings.access.token == TOKEN
+    assert command.TOKEN_VARIABLE not in os.environ  # which the workers inherit
     secret = tmp_path / "secret"
     secret.write_text("another" + TOKEN + "\n")
     assert serve("--token-file", str(secret)).settings.access.token == "another" + TOKEN

@@ -1,12 +1,15 @@
 """What the server tells of itself: enough to run it, nothing of what was uploaded."""
 
+import io
 import json
+import logging
 import re
 
 import pytest
 import requests
 
 from pipeline.serving import rest
+from pipeline.serving.observation import EventLog, LibraryLog
 from pipeline.serving.schemas import Readiness
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded, until
@@ -92,6 +95,22 @@ def test_the_log_is_json_and_says_nothing_of_content(start: StartServer) -> None
     assert asked[0]["id"] == response.headers["X-Request-ID"]
     assert asked[0]["ms"] > 0
     assert secret not in server.log
+
+
+def test_libraries_say_what_has_happened_but_not_to_what() -> None:
+    written = io.StringIO()
+    handler = LibraryLog(EventLog(written))
+    for name, message, arguments in (
+        ("asyncio", "Task exception was never retrieved\nfuture: <secret>", ()),
+        ("uvicorn.error", "Unsupported upgrade to %s.", ("secret",)),
+        ("python_multipart.multipart", "Expected boundary character 45, got 115 at index 2", ()),
+    ):
+        handler.handle(logging.LogRecord(name, logging.WARNING, __file__, 1, message, arguments, None))
+    events = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [(event["logger"], event["message"]) for event in events] == [
+        ("asyncio", "Task exception was never retrieved"),
+        ("uvicorn.error", "Unsupported upgrade to %s."),
+    ]
 
 
 def test_a_defect_is_logged_with_its_place_and_answered_without(
