@@ -7,6 +7,7 @@ import is imported where it is used, so that `--help` answers at once.
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from pipeline.commands.serve import add_options as add_serve_options
 from pipeline.execution.failures import failures_explained
@@ -83,6 +84,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     lineage.add_argument("--json", action="store_true", help="JSON instead of text")
 
+    compare = add("compare", _compare, "two models side by side in a page")
+    for letter in "AB":
+        compare.add_argument(
+            letter,
+            metavar=letter,
+            help="best, a candidate, a run's id, models:/NAME@ALIAS, models:/NAME/VERSION, or a commit, "
+            "branch or DVC experiment, of which a candidate may be named after a colon",
+        )
+    compare.add_argument("--output", type=Path, metavar="PAGE", help="default: comparisons/A-B.html")
+
     verify = add("verify", _verify, "reproduce a revision elsewhere and compare every byte")
     verify.add_argument("revision", nargs="?", default="HEAD", metavar="REV", help="default: HEAD")
     verify.add_argument("--stage", metavar="STAGE", help="only this stage, on inputs from the cache")
@@ -136,6 +147,28 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--top", type=int, default=3, metavar="K", help="classes to show (%(default)s)")
     predict.add_argument("--format", metavar="FORMAT", help="format to run (default: an exact one)")
     predict.add_argument("--json", action="store_true", help="a line of JSON for each image")
+
+    explain = add("explain", _explain, "show what a model looks at in images")
+    explain.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a file, a folder, or - for standard input"
+    )
+    explain.add_argument(
+        "--model",
+        metavar="MODEL",
+        default="best",
+        help="best, a candidate, a model file or its folder, models:/NAME@ALIAS or models:/NAME/VERSION "
+        "(default: %(default)s)",
+    )
+    explain.add_argument(
+        "--class",
+        metavar="CLASS",
+        dest="class_name",
+        help="what speaks for this class (default: for the most probable one)",
+    )
+    explain.add_argument("--top", type=int, default=3, metavar="K", help="classes to show (%(default)s)")
+    explain.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="for the pictures (default: explanations)"
+    )
 
     add_serve_options(add("serve", _serve, "serve an exported model to browsers and programs"))
     return parser
@@ -234,6 +267,14 @@ def _lineage(workspace: Workspace, options: argparse.Namespace) -> None:
     show_lineage(workspace, options.what, as_json=options.json)
 
 
+def _compare(workspace: Workspace, options: argparse.Namespace) -> None:
+    """Compare two models: params, scores, curves, confusions, and the pictures that one gets right alone."""
+    from pipeline.commands.versus import compare_models
+
+    _synchronize(workspace)
+    compare_models(workspace, options.A, options.B, options.output, _say)
+
+
 def _verify(workspace: Workspace, options: argparse.Namespace) -> int:
     """Reproduce a revision in a temporary clone and compare every output with its dvc.lock, byte for byte.
 
@@ -297,6 +338,15 @@ def _predict(workspace: Workspace, options: argparse.Namespace) -> int:
     from pipeline.commands.predict import predict
 
     return predict(workspace, options.images, options.model, options.top, options.json, options.format)
+
+
+def _explain(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Show what a trained model looks at: a picture of each image with its heatmap and the probabilities."""
+    from pipeline.commands.explain import explain
+
+    return explain(
+        workspace, options.images, options.model, options.class_name, options.output, options.top, _say
+    )
 
 
 def _serve(workspace: Workspace, options: argparse.Namespace) -> int:

@@ -4,7 +4,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from pipeline.execution.stage import run_stage
+from pipeline.explanation.explaining import explain_candidates
 from pipeline.foundation.digests import digest_json
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_json, write_text
@@ -14,7 +17,7 @@ from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.images.arrays import ImageArrays, arrays_digest
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.reporting.figures import confusion_matrix_figure, save_figure
+from pipeline.reporting.figures import confusion_matrix_figure, heatmaps_figure, save_figure
 from pipeline.scoring.evaluation import (
     Evaluation,
     calibration_csv,
@@ -63,7 +66,17 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
         best = choose_best(
             [_contender(name, model.card, evaluations[name]) for name, model in models.items()]
         )
+        test_images = subsets["test"].images
+        explanations = explain_candidates(
+            {name: model.network for name, model in models.items()},
+            {name: evaluation.predictions["test"] for name, evaluation in evaluations.items()},
+            test_images,
+            config.evaluate,
+            config.seed,
+        )
         _save(workspace, evaluations, class_names)
+        for name, explanation in explanations.items():
+            explanation.save(workspace.explanations / f"{name}.npz")
         for name, reference in references.items():  # promotion compares a first model with them
             save_predictions(workspace.predictions / f"{name}.npz", reference.predictions)
         write_json(workspace.comparisons, compare_all(evaluations, config.evaluate, config.seed))
@@ -79,6 +92,9 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
         for name, evaluation in evaluations.items():
             with tracker.run_of_model(digests[name]) as training:
                 _record_figures(name, evaluation, class_names, training, comparison)
+                predicted, title = evaluation.predictions["test"], f"{name}: what it looks at"
+                heatmaps = heatmaps_figure(test_images, predicted, explanations[name], class_names, title)
+                _record_picture(heatmaps, f"heatmaps_{name}", training, comparison)
 
 
 def _predict(
@@ -154,15 +170,20 @@ def _record_figures(
 ) -> None:
     """Add a model's scores to the run that trained it, and its confusion matrix to both runs."""
     confusion = evaluation.scores["test"].confusion
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / f"confusion_matrix_{candidate}.png"
-        save_figure(confusion_matrix_figure(confusion, class_names, f"{candidate}: test subset"), picture)
-        training.log_artifact(picture, "evaluation")
-        comparison.log_artifact(picture, "evaluation")
+    figure = confusion_matrix_figure(confusion, class_names, f"{candidate}: test subset")
+    _record_picture(figure, f"confusion_matrix_{candidate}", training, comparison)
     report = classification_report_text(evaluation.predictions["test"], class_names)
     training.log_metrics(_metrics(evaluation))
     training.log_text(confusion_csv(confusion, class_names), "evaluation/confusion_matrix.csv")
     training.log_text(report, "evaluation/classification_report.txt")
+
+
+def _record_picture(figure: Figure, name: str, *runs: Run) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / f"{name}.png"
+        save_figure(figure, picture)
+        for run in runs:
+            run.log_artifact(picture, "evaluation")
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:

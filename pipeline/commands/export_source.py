@@ -4,20 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.foundation.digests import digest_file
+from pipeline.commands.model_folder import BEST, REGISTERED, card_of, local_folder
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import read_json, require
 from pipeline.foundation.params import Params
-from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.foundation.workspace import Workspace
 from pipeline.inference.model_card import ModelCard
 from pipeline.tracking import tags
 from pipeline.tracking.model_files import champion_address, download_model, has_store, lineage_of_model
 from pipeline.tracking.repository import Repository
 
 Say = Callable[[str], None]
-
-_BEST, _REGISTERED = "best", "models:/"
-_MODEL, _CARD = "model.keras", "card.json"
 
 
 @dataclass(frozen=True)
@@ -54,51 +50,26 @@ def find_source(
     Raises PipelineError where there is no such model, or MLflow has to be asked and does not answer.
     """
     if model is None:
-        model = champion_address(workspace, params.registry.model) or _BEST
-    if model.startswith(_REGISTERED):
+        model = champion_address(workspace, params.registry.model) or BEST
+    if model.startswith(REGISTERED):
         return _registered(workspace, params, model, scratch, say)
-    candidate = str(read_json(workspace.best)["candidate"]) if model == _BEST else model
-    path = Path(model).expanduser()
-    if candidate in CANDIDATES:
-        folder = workspace.model(candidate)
-    elif path.exists():
-        folder = (path if path.is_dir() else path.parent).resolve()
-    else:
-        raise PipelineError(
-            f"There is no model '{model}'.",
-            expected=f"{_BEST}, {', '.join(CANDIDATES)}, a {_MODEL} or its folder, "
-            f"{_REGISTERED}<name>@<alias> or {_REGISTERED}<name>/<version>",
-        )
-    card = _card(folder)
+    folder = local_folder(workspace, model)
+    card = card_of(folder)
     lineage = _lineage(workspace, params, card, say)
-    say(f"exporting {candidate}: {card.network}, {card.parameters['total']:,} parameters")
-    return ExportSource(model, folder, card, card.candidate, None, lineage, model == _BEST)
+    say(f"exporting {card.candidate}: {card.network}, {card.parameters['total']:,} parameters")
+    return ExportSource(model, folder, card, card.candidate, None, lineage, model == BEST)
 
 
 def _registered(workspace: Workspace, params: Params, address: str, scratch: Path, say: Say) -> ExportSource:
     say(f"fetching {address} from MLflow")
     files = download_model(workspace, address, scratch)
-    card = _card(files.folder)
+    card = card_of(files.folder)
     say(
         f"exporting version {files.version} of '{files.name}': {card.network}, "
         f"{card.parameters['total']:,} parameters"
     )
     is_default = files.is_champion and files.name == params.registry.model
     return ExportSource(address, files.folder, card, files.name, files.version, files.lineage, is_default)
-
-
-def _card(folder: Path) -> ModelCard:
-    """The card beside a network. Raises PipelineError where one is missing or they are of two models."""
-    card = ModelCard.load(folder / _CARD)
-    found = digest_file(require(folder / _MODEL))
-    if found != card.model_digest:
-        raise PipelineError(
-            f"{folder / _CARD} does not belong to the {_MODEL} beside it.",
-            expected=f"SHA-256 {card.model_digest}",
-            found=found,
-            remedy="'dvc checkout' brings both back as they were made",
-        )
-    return card
 
 
 def _lineage(workspace: Workspace, params: Params, card: ModelCard, say: Say) -> dict[str, str]:

@@ -7,41 +7,21 @@ runtime of the exported file is imported, and every image is read, predicted, pr
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.text import Text
 
+from pipeline.commands.answers import Answer, class_column, most_probable, print_answer
+from pipeline.commands.image_arguments import named_images, why_unreadable
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.foundation.workspace import Workspace
-from pipeline.images.decoding import EXTENSIONS, UnreadableImageError
+from pipeline.images.decoding import UnreadableImageError
 from pipeline.inference.exported_model import EXPORT_FILE, ExportedModel, published
 from pipeline.inference.predictor import load_predictor, preferred_format
 
-STANDARD_INPUT = "-"
-_SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg", ".tiff"}
-_NAME_WIDTH, _CLASS_WIDTH, _BAR_WIDTH = 40, 24, 24
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What there is to say about one image.
-
-    Attributes:
-      image: its name, as it was given.
-      top: (class, probability), the most probable first; empty where it could not be read.
-      error: why it could not be read; empty where it could.
-    """
-
-    image: str
-    top: tuple[tuple[str, float], ...] = ()
-    error: str = ""
-
-
-Show = Callable[[_Answer], None]
+Show = Callable[[Answer], None]
 
 
 def predict(
@@ -78,16 +58,15 @@ def predict(
     show = _print_json if as_json else _table(exported, chosen)
     classes, failed = exported.preprocessing.classes, False
     try:
-        for name, read in _named_images(images):
+        for name, read in named_images(images):
             try:
                 pixels = exported.preprocessing.apply(read())
             except (OSError, UnreadableImageError) as error:
                 failed = True
-                show(_Answer(name, error=getattr(error, "strerror", None) or str(error)))
+                show(Answer(name, error=why_unreadable(error)))
                 continue
             probabilities = predictor.predict(pixels[np.newaxis])[0]
-            order = np.argsort(-probabilities, kind="stable")[:top]
-            show(_Answer(name, tuple((classes[index], float(probabilities[index])) for index in order)))
+            show(Answer(name, most_probable(probabilities, classes, top)))
     except BrokenPipeError:  # whoever read the answers, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_FAILURE if failed else 0
@@ -115,35 +94,7 @@ def _is_version(export_file: Path) -> bool:
     return export_file.parent.name.isdecimal()
 
 
-def _named_images(given: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """The name of every image and what reads it, in the order given, folders sorted by name."""
-    for name in given:
-        path = Path(name)
-        if name == STANDARD_INPUT:
-            yield "standard input", sys.stdin.buffer.read
-        elif path.is_dir():
-            found = False
-            for file in _files(path):
-                found = True
-                yield str(file), file.read_bytes
-            if not found:
-                yield name, _no_image
-        else:
-            yield name, path.read_bytes
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """All image files below a folder, by their extensions."""
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(parent, name) for name in sorted(names) if Path(name).suffix.lower() in _SUFFIXES)
-
-
-def _no_image() -> bytes:
-    raise UnreadableImageError("no image in this folder")
-
-
-def _print_json(answer: _Answer) -> None:
+def _print_json(answer: Answer) -> None:
     if answer.error:
         line: dict[str, object] = {"image": answer.image, "error": answer.error}
     else:
@@ -163,35 +114,5 @@ def _table(exported: ExportedModel, format_name: str) -> Show:
         f"{100 * scores['accuracy_high']:.2f}] of {scores['images']:,.0f} test images",
         style="dim",
     )
-    class_width = min(max(map(len, exported.preprocessing.classes)), _CLASS_WIDTH)
-
-    def show(answer: _Answer) -> None:
-        if answer.error:
-            console.print(Text.assemble(_fitted(answer.image, _NAME_WIDTH), "  ", (answer.error, "red")))
-        for number, (name, probability) in enumerate(answer.top):
-            label = _fitted(answer.image if number == 0 else "", _NAME_WIDTH)
-            style = "bold" if number == 0 else "dim"
-            console.print(
-                Text.assemble(
-                    label,
-                    "  ",
-                    (_fitted(name, class_width), style),
-                    "  ",
-                    (_bar(probability), "cyan" if number == 0 else "dim cyan"),
-                    (f" {100 * probability:5.1f} %", style),
-                )
-            )
-
-    return show
-
-
-def _bar(share: float) -> str:
-    """A bar of _BAR_WIDTH characters, in steps of an eighth of one."""
-    eighths = round(8 * _BAR_WIDTH * share)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(_BAR_WIDTH)
-
-
-def _fitted(text: str, width: int) -> str:
-    """Of exactly `width` characters; of a longer text the end, which tells images apart."""
-    return text.ljust(width) if len(text) <= width else "…" + text[1 - width :]
+    class_width = class_column(exported.preprocessing.classes)
+    return lambda answer: print_answer(console, answer, class_width)

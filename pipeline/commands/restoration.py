@@ -141,15 +141,8 @@ class _Files:
     folder: Path
 
     def fetch(self, path: str) -> Path | None:
-        """A copy of a file, at the same place below `folder`; None where it is not to be had."""
-        copy = self.folder / path
-        if not copy.exists():
-            content = self.results.read(path)
-            if content is None:
-                return None
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(content)
-        return copy
+        """A copy of a file; None where it is not to be had."""
+        return self.results.copy(path, self.folder)
 
     def require(self, path: str) -> Path:
         copy = self.fetch(path)

@@ -6,7 +6,6 @@ Standard output carries lines for people, and only those: what compiled librarie
 error. What a person can mend is written to RESULT.json as {"error": {...}} in place of a result.
 """
 
-import os
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.deployment import litert
-from pipeline.deployment.job import ExportJob, ExportResult, FormatResult, save_error
+from pipeline.deployment.job import ExportJob, ExportResult, FormatResult
 from pipeline.deployment.measuring import compressed_size, measure_speed
 from pipeline.deployment.onnx import convert_to_onnx
 from pipeline.deployment.parity import (
@@ -32,6 +31,7 @@ from pipeline.deployment.parity import (
 )
 from pipeline.deployment.pruning import prune
 from pipeline.deployment.saved_model import SavedModelPredictor, write_bare_saved_model, write_saved_model
+from pipeline.foundation.child_process import keep_standard_output, save_error
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.images.arrays import ImageArrays
@@ -246,18 +246,12 @@ def _digest(path: Path) -> str:
     return digest_json({file.relative_to(path).as_posix(): digest_file(file) for file in _files(path)})
 
 
-def _keep_standard_output() -> None:
-    """Keep it for what Python prints: what compiled libraries write there lands on standard error."""
-    sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-
-
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
 def main(job_file: Path, result_file: Path) -> int:
-    _keep_standard_output()
+    keep_standard_output()
     job = ExportJob.load(job_file)
     # Before its first operation, when TensorFlow makes its pools.
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)

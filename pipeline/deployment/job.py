@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.deployment.parity import Check
-from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.child_process import raise_saved_error
 from pipeline.foundation.files import read_json, write_json
 from pipeline.foundation.params import EvaluateParams, ExportParams
 from pipeline.inference.exported_model import ExportedFile
-
-_ERROR = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +87,7 @@ class ExportResult:
     def load(cls, path: Path) -> "ExportResult":
         """Raises the PipelineError that the process ended with, if it did."""
         values = read_json(path)
-        if _ERROR in values:
-            raise PipelineError(**values[_ERROR])
+        raise_saved_error(values)
         formats = {
             name: FormatResult(
                 ExportedFile(**each["file"]), tuple(Check(**check) for check in each["checks"])
@@ -98,9 +95,3 @@ class ExportResult:
             for name, each in values["formats"].items()
         }
         return cls(values["scores"], formats)
-
-
-def save_error(path: Path, error: PipelineError) -> None:
-    """What `ExportResult.load` then raises in the process that reads the result."""
-    names = ("what", "expected", "found", "remedy")
-    write_json(path, {_ERROR: {name: getattr(error, name) for name in names}})

@@ -37,6 +37,7 @@ Precision = Literal["float32", "mixed_bfloat16"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 ScheduleName = Literal["constant", "warmup", "cosine", "one_cycle"]
 ClassWeights = Literal["none", "balanced"]
+HeatmapMethod = Literal["hires_cam", "grad_cam"]
 
 
 class Section(BaseModel):
@@ -237,6 +238,13 @@ class EvaluateParams(Section):
     calibration_bins: PositiveInt
     bootstrap_samples: Annotated[int, Field(ge=100)]
     confidence: ProperShare
+    heatmap_method: HeatmapMethod
+    heatmap_layer: str
+    heatmap_mistakes: NonNegativeInt
+    heatmap_examples: NonNegativeInt
+    feature_layers: Annotated[tuple[str, ...], Field(strict=False)]
+    feature_map_images: PositiveInt
+    map_images: PositiveInt
 
 
 class ReportParams(Section):

@@ -93,6 +93,11 @@ class Workspace:
         return self.metrics / "predictions"
 
     @property
+    def explanations(self) -> Path:
+        """A file per candidate: what its network looks at."""
+        return self.metrics / "explanations"
+
+    @property
     def plots(self) -> Path:
         return self.metrics / "plots"
 
@@ -125,6 +130,16 @@ class Workspace:
     def exports(self) -> Path:
         """Exported models, `<name>/<version>/`, and the pointer to the published one."""
         return self.home / "exports"
+
+    @property
+    def compared_models(self) -> Path:
+        """Pages about two models each."""
+        return self.home / "comparisons"
+
+    @property
+    def explained_images(self) -> Path:
+        """Pictures of images of people's own with heatmaps over them."""
+        return self.home / "explanations"
 
     @property
     def tracking_database(self) -> Path:

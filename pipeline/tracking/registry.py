@@ -217,6 +217,13 @@ class Registry:
         with self._answering(), tempfile.TemporaryDirectory() as folder:
             return Evidence.load(Path(self.store.client.download_artifacts(version.run_id, place, folder)))
 
+    def run_file(self, version: Version, name: str, folder: Path) -> Path | None:
+        """A file of the run that trained the model of a version, brought into `folder`; None without one."""
+        with self._answering():
+            if all(each.path != name for each in self.store.client.list_artifacts(version.run_id)):
+                return None
+            return Path(self.store.client.download_artifacts(version.run_id, name, str(folder)))
+
     @contextmanager
     def alone(self, say: Callable[[str], None]) -> Iterator[None]:
         """Keep other processes of this user on this machine from changing the registry meanwhile."""

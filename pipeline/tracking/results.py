@@ -105,6 +105,17 @@ class Results:
         models = [self.path(self.workspace.model(candidate)) for candidate in CANDIDATES]
         return all(evaluated.get(model) == self.lock.outputs.get(model) for model in models)
 
+    def copy(self, path: str, folder: Path) -> Path | None:
+        """A copy of a file, at the same place below `folder`; None where it is not to be had."""
+        copy = folder / path
+        if not copy.exists():
+            content = self.read(path)
+            if content is None:
+                return None
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
+        return copy
+
     def read_json(self, path: str) -> Any:
         """The value in a JSON file; None where there is none."""
         try:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.foundation.digests import digest_file
-from pipeline.foundation.params import EvaluateParams
 from pipeline.foundation.workspace import SUBSETS, Workspace
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.images.catalogue import Provenance
@@ -15,8 +14,9 @@ from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.scoring.evaluation import evaluate_predictions
 from pipeline.scoring.predictions import Predictions, save_predictions
+from tests.evaluate_params import evaluate_params
 
-EVALUATE = EvaluateParams(batch_size=8, top_k=2, calibration_bins=10, bootstrap_samples=100, confidence=0.95)
+EVALUATE = evaluate_params(batch_size=8, top_k=2, calibration_bins=10, bootstrap_samples=100, confidence=0.95)
 
 
 def probabilities(predicted: np.ndarray, num_classes: int) -> np.ndarray:

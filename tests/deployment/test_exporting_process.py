@@ -6,9 +6,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.deployment import exporting_process
 from pipeline.deployment.exporting_process import run_job
 from pipeline.deployment.job import ExportJob
+from pipeline.foundation import child_process
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.params import load_params
 from pipeline.foundation.workspace import Workspace
@@ -34,9 +34,9 @@ def job(trained_project: Workspace, tmp_path: Path) -> ExportJob:
 def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Stands in for the real program, which takes ten seconds to start."""
     file = tmp_path / "program.py"
-    run = exporting_process._run
+    run = child_process._run
     monkeypatch.setattr(
-        exporting_process,
+        child_process,
         "_run",
         lambda command, log, say: run([sys.executable, str(file), *command[3:]], log, say),
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from pipeline.foundation.params import EvaluateParams, RegistryParams
+from pipeline.foundation.params import RegistryParams
 from pipeline.scoring.predictions import Predictions
 from pipeline.scoring.promotion import (
     Challenger,
@@ -18,6 +18,7 @@ from pipeline.scoring.promotion import (
     chance_of_luck,
     decide,
 )
+from tests.evaluate_params import evaluate_params
 
 ALPHA = 0.05
 REGISTRY = RegistryParams(
@@ -30,7 +31,9 @@ REGISTRY = RegistryParams(
     max_latency_ms=100.0,
     weak_after=10,
 )
-EVALUATE = EvaluateParams(batch_size=1, top_k=1, calibration_bins=10, bootstrap_samples=1000, confidence=0.95)
+EVALUATE = evaluate_params(
+    batch_size=1, top_k=1, calibration_bins=10, bootstrap_samples=1000, confidence=0.95
+)
 CLASSES = ("cat", "dog")
 
 Maker = Callable[..., Predictions]

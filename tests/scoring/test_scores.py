@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from pipeline.foundation.params import EvaluateParams
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.scores import confusion_matrix, f1_macro_interval, score, top_k_accuracy
+from tests.evaluate_params import evaluate_params
 
-PARAMS = EvaluateParams(batch_size=10, top_k=3, calibration_bins=15, bootstrap_samples=200, confidence=0.95)
+PARAMS = evaluate_params(batch_size=10, top_k=3, calibration_bins=15, bootstrap_samples=200, confidence=0.95)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

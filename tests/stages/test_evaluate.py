@@ -5,38 +5,54 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from pipeline import evaluate
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import EvaluateParams
 from pipeline.foundation.tracker import SilentTracker, Tracker
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
+from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import load_predictions
+from tests.evaluate_params import evaluate_params
+from tests.explanation.made_networks import from_scratch
 
 CLASSES = ("cat", "dog", "a, bird")  # a comma must not break a table
 CONFIG = evaluate.Config(
     seed=0,
     threads=1,
-    evaluate=EvaluateParams(
+    evaluate=evaluate_params(
         batch_size=16, top_k=2, calibration_bins=10, bootstrap_samples=200, confidence=0.95
     ),
 )
 ERRS_EVERY = {"baseline": 3, "transfer": 7, "tuned": 5}
 
 
+@cache
+def untrained_network() -> keras.Model:
+    return from_scratch("small_cnn", 8, 1)
+
+
 @dataclass
 class FakeModel:
-    """Reads the class from pixel (0, 0), and errs where pixel (0, 1) is a multiple of `errs_every`."""
+    """Reads the class from pixel (0, 0), and errs where pixel (0, 1) is a multiple of `errs_every`.
+
+    What is explained is another network, which need not have anything to do with it.
+    """
 
     card: Any
     errs_every: int
+
+    @property
+    def network(self) -> keras.Model:
+        return untrained_network()
 
     def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
         assert batch_size == 16
@@ -189,6 +205,20 @@ def test_other_files_agree_with_the_stored_predictions(workspace: Workspace) -> 
     assert comparisons[1]["only_second_right"] == (right["transfer"] & ~right["baseline"]).sum()
 
 
+def test_explanations_of_every_candidate(workspace: Workspace) -> None:
+    _run(workspace)
+    assert sorted(path.stem for path in workspace.explanations.iterdir()) == sorted(CANDIDATES)
+    for candidate, errs_every in ERRS_EVERY.items():
+        found = Explanations.load(workspace.explanations / f"{candidate}.npz")
+        mistakes = set(range(0, 45, errs_every))
+        # All candidates err in image 0, and five more mistakes of each are explained.
+        assert 0 in found.rows
+        assert len(mistakes & set(found.rows)) >= 5
+        assert set(found.rows) - mistakes
+        assert found.heatmap_layer == "block2_relu"
+        assert len(found.map_rows) == 20
+
+
 def test_references_are_scored_alike(workspace: Workspace) -> None:
     _run(workspace)
     references = json.loads(workspace.references.read_text())
@@ -253,6 +283,8 @@ def test_what_is_recorded(workspace: Workspace) -> None:
         picture = f"evaluation/confusion_matrix_{candidate}.png"
         assert training.files[picture].startswith(b"\x89PNG")
         assert comparison.files[picture] == training.files[picture]
+        heatmaps = f"evaluation/heatmaps_{candidate}.png"
+        assert training.files[heatmaps] == comparison.files[heatmaps] != training.files[picture]
         table = list(csv.reader(training.texts["evaluation/confusion_matrix.csv"].splitlines()))
         assert table[0][1:] == list(CLASSES) == [row[0] for row in table[1:]]
         assert sum(int(row[index + 1]) for index, row in enumerate(table[1:])) == round(accuracy * 45)

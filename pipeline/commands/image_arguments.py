@@ -1,0 +1,45 @@
+"""The images that a command is given: files, folders, or standard input."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pipeline.images.decoding import EXTENSIONS, UnreadableImageError
+
+STANDARD_INPUT = "-"
+_SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg", ".tiff"}
+
+
+def named_images(given: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The name of every image and what reads it, once or again; as given, folders sorted by name."""
+    for name in given:
+        path = Path(name)
+        if name == STANDARD_INPUT:
+            yield "standard input", functools.cache(sys.stdin.buffer.read)
+        elif path.is_dir():
+            found = False
+            for file in _files(path):
+                found = True
+                yield str(file), file.read_bytes
+            if not found:
+                yield name, _no_image
+        else:
+            yield name, path.read_bytes
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All image files below a folder, by their extensions."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names) if Path(name).suffix.lower() in _SUFFIXES)
+
+
+def _no_image() -> bytes:
+    raise UnreadableImageError("no image in this folder")
+
+
+def why_unreadable(error: OSError | UnreadableImageError) -> str:
+    """The reason in a few words, without the name of the file."""
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,94 @@
+"""What the command `explain` asks of the explaining process, and what that answers. No TensorFlow."""
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.foundation.child_process import Say, raise_saved_error, run_program
+from pipeline.foundation.files import read_json, write_json
+from pipeline.foundation.params import HeatmapMethod
+
+_PROGRAM = "pipeline.explanation.process"
+_PATHS = ("model", "images", "probabilities", "heatmaps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainJob:
+    """Images to explain.
+
+    Attributes:
+      model: folder of model.keras and card.json.
+      images: an npy file to read, uint8 (N or more, height, width, channels).
+      count: N, at least 1; what follows after so many images is no image.
+      probabilities: an npy file to write, float32 (N, K).
+      heatmaps: an npy file to write, float32 (N, h, w), 0 to 1.
+      method: of the heatmaps.
+      layer: of the heatmaps, "auto" or by name.
+      label: the class that is asked for; None for each image's most probable one.
+      batch_size: images per prediction step.
+      threads: of TensorFlow.
+    """
+
+    model: Path
+    images: Path
+    count: int
+    probabilities: Path
+    heatmaps: Path
+    method: HeatmapMethod
+    layer: str
+    label: int | None
+    batch_size: int
+    threads: int
+
+    def save(self, path: Path) -> None:
+        write_json(path, asdict(self) | {name: str(getattr(self, name)) for name in _PATHS})
+
+    @classmethod
+    def load(cls, path: Path) -> "ExplainJob":
+        values: dict[str, Any] = read_json(path)
+        return cls(**(values | {name: Path(values[name]) for name in _PATHS}))
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The images of a job, explained.
+
+    Attributes:
+      method: of the heatmaps, as Explanations have it.
+      layer: of the heatmaps, as Explanations have it.
+      probabilities: float32, (N, K).
+      heatmaps: float32, (N, h, w), 0 to 1.
+    """
+
+    method: str
+    layer: str
+    probabilities: np.ndarray
+    heatmaps: np.ndarray
+
+    def save(self, job: ExplainJob, result: Path) -> None:
+        """Write the arrays where the job wants them, and the rest as the result."""
+        np.save(job.probabilities, self.probabilities)
+        np.save(job.heatmaps, self.heatmaps)
+        write_json(result, {"method": self.method, "layer": self.layer})
+
+    @classmethod
+    def load(cls, job: ExplainJob, result: Path) -> "Explained":
+        """Raises the PipelineError that the process ended with, if it did."""
+        values = read_json(result)
+        raise_saved_error(values)
+        return cls(**values, probabilities=np.load(job.probabilities), heatmaps=np.load(job.heatmaps))
+
+
+def run_job(job: ExplainJob, say: Say) -> Explained:
+    """Do a job in a process of its own; `say` is told, line by line, how far it is.
+
+    Raises PipelineError, that of the process or one that shows the last lines of its log.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        job_file, result_file = Path(name) / "job.json", Path(name) / "result.json"
+        job.save(job_file)
+        run_program(_PROGRAM, job_file, result_file, "explaining", say)
+        return Explained.load(job, result_file)

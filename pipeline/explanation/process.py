@@ -1,0 +1,65 @@
+"""Explains images as a process of its own: probabilities and heatmaps.
+
+    python -m pipeline.explanation.process JOB.json RESULT.json
+
+Standard output carries lines for people. What a person can mend is written to RESULT.json in place of a
+result.
+"""
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.explanation.heatmaps import AUTO, Heatmaps, named_layer
+from pipeline.explanation.job import Explained, ExplainJob
+from pipeline.explanation.opened_network import OpenedNetwork
+from pipeline.foundation.child_process import Say, keep_standard_output, save_error
+from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
+from pipeline.scoring.predictions import require_finite
+from pipeline.training.trained_model import TrainedModel
+
+_IMAGES_AT_ONCE = 64
+_SECONDS_BETWEEN_LINES = 3.0
+
+
+def explain(job: ExplainJob, say: Say) -> Explained:
+    """Probabilities and heatmaps of a job's images. Raises PipelineError."""
+    model = TrainedModel.load(job.model)
+    network = OpenedNetwork(model.network)
+    if job.layer != AUTO and named_layer(network, job.layer) is None:
+        say(f"the network has no layer '{job.layer}' that returns a map: choosing one")
+    heatmaps = Heatmaps(network, job.method, job.layer)
+    images = np.load(job.images, mmap_mode="r")[: job.count]
+    answers, heat = [], []
+    told = time.monotonic()
+    for start in range(0, len(images), _IMAGES_AT_ONCE):
+        part = images[start : start + _IMAGES_AT_ONCE]
+        answers.append(require_finite(model.predict(part, job.batch_size), str(job.model)))
+        wanted = answers[-1].argmax(axis=1) if job.label is None else np.full(len(part), job.label)
+        heat.append(heatmaps.compute(part, wanted, "batches of heatmaps"))
+        if time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            say(f"{start + len(part):,} of {len(images):,} images explained")
+    return Explained(heatmaps.method, heatmaps.layer, np.concatenate(answers), np.concatenate(heat))
+
+
+def main(job_file: Path, result_file: Path) -> int:
+    keep_standard_output()
+    job = ExplainJob.load(job_file)
+    # Before its first operation, when TensorFlow makes its pools.
+    tf.config.threading.set_intra_op_parallelism_threads(job.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(job.threads)
+    try:
+        explain(job, partial(print, flush=True)).save(job, result_file)
+    except PipelineError as error:
+        save_error(result_file, error)
+        return EXIT_FAILURE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -1,0 +1,88 @@
+"""The explaining process: what it computes, and from outside."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.explanation.heatmaps import Heatmaps
+from pipeline.explanation.job import Explained, ExplainJob, run_job
+from pipeline.explanation.opened_network import OpenedNetwork
+from pipeline.explanation.process import explain
+from pipeline.foundation.errors import PipelineError
+from pipeline.images.arrays import ImageArrays
+from pipeline.training.trained_model import TrainedModel
+from tests.deployment.tiny_project import make_project
+
+IMAGES = 70  # more than the process takes at once
+
+
+@pytest.fixture(scope="module")
+def trained(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trained model, and beside it images.npy. Not to be changed."""
+    workspace = make_project(tmp_path_factory.mktemp("explained"), project / "params.yaml")
+    images = ImageArrays.load(workspace.arrays / "train").images
+    np.save(workspace.root / "images.npy", images[: IMAGES + 5])
+    return workspace.model("baseline")
+
+
+@pytest.fixture
+def job(trained: Path, tmp_path: Path) -> ExplainJob:
+    return ExplainJob(
+        model=trained,
+        images=trained.parents[1] / "images.npy",
+        count=IMAGES,
+        probabilities=tmp_path / "probabilities.npy",
+        heatmaps=tmp_path / "heatmaps.npy",
+        method="hires_cam",
+        layer="auto",
+        label=None,
+        batch_size=16,
+        threads=1,
+    )
+
+
+def test_the_networks_own_answers_and_their_heatmaps(job: ExplainJob) -> None:
+    network = TrainedModel.load(job.model).network
+    images = np.load(job.images)[:IMAGES]
+    found = explain(job, print)
+    expected = network.predict_on_batch(images)
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
+    heatmaps = Heatmaps(OpenedNetwork(network), "hires_cam", "auto")
+    assert found.layer == heatmaps.layer
+    np.testing.assert_allclose(
+        found.heatmaps, heatmaps.compute(images, expected.argmax(axis=1), "batches"), atol=1e-4
+    )
+
+
+def test_another_class_has_other_heatmaps(job: ExplainJob) -> None:
+    own = explain(job, print)
+    for_one = explain(dataclasses.replace(job, label=1), print)
+    ones = own.probabilities.argmax(axis=1) == 1
+    np.testing.assert_array_equal(for_one.heatmaps[ones], own.heatmaps[ones])
+    assert not np.allclose(for_one.heatmaps[~ones], own.heatmaps[~ones])
+
+
+def test_a_layer_that_the_network_lacks_is_said(job: ExplainJob, capsys) -> None:
+    explain(dataclasses.replace(job, layer="mixed7", count=2), print)
+    assert "no layer 'mixed7'" in capsys.readouterr().out
+
+
+def test_what_is_saved_comes_back(job: ExplainJob, tmp_path: Path) -> None:
+    job.save(tmp_path / "job.json")
+    assert ExplainJob.load(tmp_path / "job.json") == job
+    found = explain(job, print)
+    found.save(job, tmp_path / "result.json")
+    loaded = Explained.load(job, tmp_path / "result.json")
+    assert (loaded.method, loaded.layer) == (found.method, found.layer)
+    np.testing.assert_array_equal(loaded.heatmaps, found.heatmaps)
+
+
+@pytest.mark.slow
+def test_the_real_process_and_its_errors(job: ExplainJob) -> None:
+    lines: list[str] = []
+    assert run_job(job, lines.append).heatmaps.shape[0] == IMAGES
+    assert not any("WARNING" in line for line in lines)
+    with pytest.raises(PipelineError, match=r"card\.json is missing"):
+        run_job(dataclasses.replace(job, model=job.model / "nowhere"), lines.append)
