@@ -73,13 +73,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure: `name` is its file, `alt` says in words what it shows, `caption` how to read it."""
+    """A figure: `name` is its file, `alt` says in words what it shows, `caption` how to read it.
+
+    `pictorial` figures show images, whose colors must stay as they are also where the page is dark.
+    """
 
     kind: ClassVar[str] = "chart"
     name: str
     figure: Figure
     alt: str
     caption: str
+    pictorial: bool = False
 
     @property
     def inches(self) -> tuple[float, float]:
@@ -121,7 +125,10 @@ class Strips:
 
 @dataclass(frozen=True)
 class Example:
-    """One image, uint8 (height, width, channels), with the most probable classes, best first."""
+    """One image, uint8 (height, width, channels), with the most probable classes, best first.
+
+    `overlay` is the image with its heatmap over it, uint8 (height, width, 3); None where there is none.
+    """
 
     name: str
     image: np.ndarray
@@ -129,6 +136,12 @@ class Example:
     predicted: str
     probabilities: tuple[tuple[str, float], ...]
     actual_probability: float
+    overlay: np.ndarray | None = None
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the predicted class, a share of 1."""
+        return self.probabilities[0][1]
 
     @property
     def right(self) -> bool:
@@ -144,9 +157,27 @@ class Example:
 
 @dataclass(frozen=True)
 class Gallery:
+    """Images with what a network says about them.
+
+    A `filterable` one is long: a screen lets its reader choose classes and the order, paper shows the
+    first ones. `name` tells it apart from the document's other galleries.
+    """
+
     kind: ClassVar[str] = "gallery"
+    name: str
     caption: str
     examples: tuple[Example, ...]
+    filterable: bool = False
+
+    @property
+    def actual_classes(self) -> tuple[str, ...]:
+        """The classes of the images, each once, in alphabetical order."""
+        return tuple(sorted({example.actual for example in self.examples}))
+
+    @property
+    def predicted_classes(self) -> tuple[str, ...]:
+        """The classes that were predicted, each once, in alphabetical order."""
+        return tuple(sorted({example.predicted for example in self.examples}))
 
 
 @dataclass(frozen=True)

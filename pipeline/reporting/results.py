@@ -15,6 +15,7 @@ from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import Predictions, load_predictions
 
 _HISTORY_FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
@@ -86,6 +87,7 @@ class Candidate:
       scores: the scores of metrics/evaluate.json by subset (validation, test).
       predictions: by subset.
       classes: results on the test subset, in the order of the labels.
+      explanations: what it looks at in images of the test subset.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Candidate:
     scores: dict[str, dict[str, float]]
     predictions: dict[str, Predictions]
     classes: tuple[ClassResult, ...]
+    explanations: Explanations
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,7 @@ def _load_candidate(
         classes=tuple(
             _class_result(row) for row in per_class if row["candidate"] == name and row["subset"] == "test"
         ),
+        explanations=Explanations.load(workspace.explanations / f"{name}.npz"),
     )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from pipeline.foundation.params import AugmentationParams
 from pipeline.inference.model_card import ModelCard
-from pipeline.reporting.diagnosis import Diagnosis, Verdict
-from pipeline.reporting.results import Candidate, PairedTest, Results
+from pipeline.reporting.diagnosis import Diagnosis, Effect, Verdict, comparable_trials
+from pipeline.reporting.results import Candidate, PairedTest, Results, Trial
 from pipeline.reporting.wording import (
     SPACE,
     accuracy_decimals,
@@ -25,12 +25,16 @@ from pipeline.reporting.wording import (
     quantity,
     quoted,
     several,
+    signed,
     whole,
 )
 
 _NUMBER_WORDS = ("No", "One", "Two", "Three", "Four", "Five")
 _ALIKE = 1.1
 """Classes whose sizes differ by less than this factor count as equally frequent."""
+
+_SIGNIFICANCE = 0.05
+"""Of hyperparameters' correlations, divided by their number (Bonferroni)."""
 
 
 def introduction(results: Results) -> list[str]:
@@ -41,12 +45,14 @@ def introduction(results: Results) -> list[str]:
     return [
         f"{networks} learned to say to which of {len(results.class_names)} classes an image belongs. "
         f"Each was shown {counted(train, 'labeled image')} again and again and adjusted its weights "
-        "until its answers fitted the labels.",
+        "so that its answers came closer to the labels.",
         "What counts is how it does on images that it has not learned from. "
         f"{counted(validation, 'image')}, the "
         "validation subset, served to watch the training and to choose among the networks. "
         f"{counted(test, 'image')}, the test subset, "
         "were kept apart to the end: no choice was made on them, so their figures are the ones to believe.",
+        "The report goes from the images and the networks to how they learned, what they get right and "
+        "wrong, where they look, and what to try next. Terms are explained at its end.",
     ]
 
 
@@ -283,12 +289,13 @@ def calibration(candidate: Candidate) -> str:
         return f"{name} is, on the whole, as sure as it should be ({measured}; {ece})."
     if excess > 0:
         return f"{name} is too sure of itself, by {100 * excess:.1f} points ({measured}; {ece})."
-    smoothing = _smoothing(candidate.card)
+    smoothing = label_smoothing(candidate.card)
     because = f", as label smoothing ({compact(smoothing)}) tends to make networks" if smoothing else ""
     return f"{name} is too cautious, by {-100 * excess:.1f} points{because} ({measured}; {ece})."
 
 
-def _smoothing(card: ModelCard) -> float:
+def label_smoothing(card: ModelCard) -> float:
+    """The share of each training label that was spread over all classes; 0 where none was."""
     found = [value for name, value in flattened(card.hyperparameters) if name.endswith("label_smoothing")]
     return float(str(found[0])) if found else 0.0
 
@@ -345,9 +352,18 @@ def wrong_by_all(results: Results) -> str:
     count = int(wrong.sum())
     if count == 0:
         return "Every test image is named rightly by at least one of the networks."
-    return (
+    answers = np.stack([candidate.predictions["test"].predicted[wrong] for candidate in results.candidates])
+    agreed = int((answers == answers[0]).all(axis=0).sum())
+    text = (
         f"All of the networks are wrong on {counted(count, 'test image')}: "
         f"{'a hard one, or one' if count == 1 else 'hard ones, or ones'} with a wrong label."
+    )
+    if not agreed:
+        return f"{text} They do not agree on another class for {'it' if count == 1 else 'any of them'}."
+    which = "it" if count == 1 else whole(agreed)
+    return (
+        f"{text} On {which} they agree on the same wrong class; where a person would side with them, "
+        "the label is to be corrected in the source."
     )
 
 
@@ -516,6 +532,39 @@ def search_gain(results: Results) -> str:
         f"{percent(tuned, decimals)} against {percent(baseline['accuracy'], decimals)} "
         f"({points(difference, decimals)})."
     )
+
+
+def what_mattered(trials: Sequence[Trial], effects: Sequence[Effect]) -> str:
+    """Which hyperparameters went with the accuracy over the trials, and how sure that is."""
+    compared = len(comparable_trials(trials))
+    if not effects:
+        return (
+            f"{counted(compared, 'trial')} of the same length {'is' if compared == 1 else 'are'} too few, "
+            "or too much alike, to say which hyperparameter mattered."
+        )
+    limit = _SIGNIFICANCE / len(effects)
+    clear = [effect for effect in effects if effect.p_value < limit]
+    if clear:
+        parts = [
+            f"{effect.name} ({'higher' if effect.correlation > 0 else 'lower'} values did better; "
+            f"{correlation(effect)})"
+            for effect in clear
+        ]
+        text = f"Over {counted(compared, 'trial')}, the accuracy went clearly with {listed(parts)}."
+    else:
+        text = (
+            f"Over {counted(compared, 'trial')}, no hyperparameter went with the accuracy more clearly "
+            f"than chance could make it; the strongest link is that of {effects[0].name} "
+            f"({correlation(effects[0])})."
+        )
+    return (
+        f"{text} Take it as a hint: a rank correlation sees neither an optimum in the middle nor "
+        "hyperparameters that work together, and a search that learns from its trials does not try evenly."
+    )
+
+
+def correlation(effect: Effect) -> str:
+    return f"rank correlation {signed(effect.correlation, 2)}, {probability(effect.p_value)}"
 
 
 def flattened(values: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:

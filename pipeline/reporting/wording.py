@@ -59,6 +59,12 @@ def probability(p_value: float) -> str:
     return f"p{SPACE}<{SPACE}0.001" if p_value < 0.001 else f"p{SPACE}={SPACE}{p_value:.3f}"
 
 
+def area_text(area: float) -> str:
+    """An area under a curve, which reads 1.000 only where it is perfect: 0.99996 -> "> 0.999"."""
+    text = f"{area:.3f}"
+    return f">{SPACE}0.999" if text == "1.000" and area < 1.0 else text
+
+
 def compact(value: object) -> str:
     """A hyperparameter's value: 0.05000 -> "0.05", True -> "yes", [64, 128] -> "64, 128"."""
     if value is None:

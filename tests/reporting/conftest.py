@@ -10,10 +10,11 @@ import pytest
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.report import run
+from pipeline.reporting.figures import style
 from pipeline.reporting.results import Results
 from tests.reporting.fake_project import FakeProject, config, write_fake_project
 
-VOID = {"img", "meta", "link", "br"}
+VOID = {"img", "meta", "link", "br", "input"}
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" in self._open:
+        if {"style", "script"} & set(self._open):
             return
         self.texts.append(data)
         if self._open and self._open[-1] in ("td", "th"):
@@ -95,7 +96,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Made]:
     def make(classes: int) -> Made:
         if classes not in done:
             workspace = write_fake_project(tmp_path_factory.mktemp(f"classes{classes}"), projects[classes])
-            run(workspace, config({"shift": 0.25}), SilentTracker())
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(style, "DOTS_PER_INCH", 50)  # a third of the time
+                run(workspace, config({"shift": 0.25}), SilentTracker())
             page = Page((workspace.report / "index.html").read_text(encoding="utf-8"))
             done[classes] = Made(workspace, page)
         return done[classes]

@@ -12,13 +12,15 @@ import numpy as np
 from scipy.stats import binomtest
 
 from pipeline.foundation.files import write_json, write_text
-from pipeline.foundation.params import AugmentationParams, EvaluateParams, ReportParams
+from pipeline.foundation.params import AugmentationParams, ReportParams
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.inference.model_card import LayerSummary, ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.report import Config
+from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import Predictions, save_predictions
+from tests.evaluate_params import evaluate_params
 
 SIZE = 16
 CURVES = {
@@ -99,7 +101,7 @@ def config(augmentation: Mapping[str, Any] = NO_AUGMENTATION) -> Config:
     return Config(
         seed=0,
         augmentation=AugmentationParams(**{**NO_AUGMENTATION, **augmentation}),
-        evaluate=EvaluateParams(
+        evaluate=evaluate_params(
             batch_size=100, top_k=3, calibration_bins=10, bootstrap_samples=100, confidence=0.95
         ),
         report=ReportParams(title="Fake images", examples_per_class=3, mistakes=6),
@@ -115,6 +117,7 @@ def write_fake_project(root: Path, project: FakeProject = FakeProject()) -> Work
     for name in project.wrong:
         _write_model(workspace, project, name)
         scores[name] = _write_predictions(workspace, project, name, labels)
+        _explanations(project, name, labels["test"]).save(workspace.explanations / f"{name}.npz")
         per_class += _per_class_rows(project, name)
     write_json(workspace.scores, scores)
     _write_csv(
@@ -289,6 +292,38 @@ def _predictions(labels: np.ndarray, wrong: Sequence[int], first_id: int) -> Pre
     return Predictions(probabilities.astype(np.float32), labels, np.arange(first_id, first_id + len(labels)))
 
 
+def _explanations(project: FakeProject, name: str, labels: np.ndarray) -> Explanations:
+    """Heatmaps of the first mistakes and of one image per class: hot in their upper left quarter.
+
+    The maps put class c at (c, 0) and (0, c), each image a little to the right of the one before.
+    """
+    count, side = len(project.classes), SIZE // 4
+    firsts = [int(row) for row in range(0, len(labels), project.test_per_class)][:20]
+    rows = np.union1d(list(project.wrong[name])[:20], firsts).astype(np.int64)
+    heatmaps = np.zeros((len(rows), side, side), np.float32)
+    heatmaps[:, : side // 2, : side // 2] = 1.0
+    places = np.arange(len(labels)) / len(labels)
+    maps = {"conv_1": (SIZE, 8), "conv_2": (SIZE // 2, 12)}
+    generator = np.random.default_rng(0)
+    return Explanations(
+        rows=rows,
+        heatmaps=heatmaps,
+        heatmap_method="hires_cam",
+        heatmap_layer="conv_2",
+        feature_rows=rows[:2],
+        feature_maps={
+            layer: generator.random((2, size, size, channels), np.float32)
+            for layer, (size, channels) in maps.items()
+        },
+        feature_channels={layer: np.arange(channels) for layer, (_, channels) in maps.items()},
+        filters=generator.normal(size=(3, 3, project.channels, 8)).astype(np.float32),
+        map_rows=np.arange(len(labels)),
+        pca=np.stack([labels + places, np.zeros(len(labels))], axis=1).astype(np.float32),
+        tsne=np.stack([places, labels % count], axis=1).astype(np.float32),
+        explained_variance=np.array([0.5, 0.25], np.float32),
+    )
+
+
 def _scores(images: int, wrong: int) -> dict[str, float]:
     """The accuracy is true; the others are made up from it so that each differs from every other."""
     accuracy = round(1 - wrong / images, 6)
@@ -318,7 +353,17 @@ def _per_class_rows(project: FakeProject, name: str) -> list[tuple[object, ...]]
         of_class = range(label * project.test_per_class, (label + 1) * project.test_per_class)
         recall = 1 - len(set(of_class) & set(project.wrong[name])) / project.test_per_class
         rows.append((name, "validation", class_name, 0.5, 0.5, 0.5, 4))
-        rows.append((name, "test", class_name, 0.9, recall, round(2 * 0.9 * recall / (0.9 + recall), 6), 10))
+        rows.append(
+            (
+                name,
+                "test",
+                class_name,
+                0.9,
+                recall,
+                round(2 * 0.9 * recall / (0.9 + recall), 6),
+                project.test_per_class,
+            )
+        )
     return rows
 
 

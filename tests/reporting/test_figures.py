@@ -1,5 +1,6 @@
 """What the artists of a figure hold; how it looks is for people to judge."""
 
+import dataclasses
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,16 +13,32 @@ from PIL import Image
 from pipeline.inference.model_card import LayerSummary
 from pipeline.reporting.document import Example
 from pipeline.reporting.figures import confusion_matrix_figure, figure_png, save_figure
-from pipeline.reporting.figures.calibration import reliability_figure
+from pipeline.reporting.figures.calibration import confidence_figure, reliability_figure
 from pipeline.reporting.figures.comparison import MeasuredAccuracy, accuracy_figure, per_class_figure
+from pipeline.reporting.figures.curves import false_alarm_limit, precision_recall_figure, roc_figure
 from pipeline.reporting.figures.data import class_distribution_figure, image_rows_figure, mosaic_of
 from pipeline.reporting.figures.examples import examples_figure
+from pipeline.reporting.figures.features import (
+    feature_maps_figure,
+    feature_space_figure,
+    filters_figure,
+    highlighted_classes,
+)
+from pipeline.reporting.figures.heatmaps import (
+    compared_heatmaps_figure,
+    heatmaps_figure,
+    overlay,
+    shown_rows,
+)
 from pipeline.reporting.figures.networks import network_blocks, network_figure
 from pipeline.reporting.figures.style import class_labels
 from pipeline.reporting.figures.training import training_curves_figure, validation_accuracy_figure
 from pipeline.reporting.figures.tuning import trials_figure
 from pipeline.reporting.results import History, Trial
 from pipeline.scoring.calibration import Calibration
+from pipeline.scoring.curves import class_curves
+from pipeline.scoring.explanations import Explanations
+from pipeline.scoring.predictions import Predictions
 
 
 def texts(axes: Axes) -> list[str]:
@@ -273,7 +290,7 @@ def test_examples_name_prediction_and_truth() -> None:
         actual_probability=0.05,
     )
     axes = examples_figure([example], "Title").axes[0]
-    assert axes.get_title().replace("\u00a0", " ") == "cat (80 %)"
+    assert axes.get_title().replace("\u00a0", " ") == "✗ cat (80 %)"
     assert texts(axes) == ["actually dog"]
     assert example.shown_probabilities == (("cat", 0.8), ("bird", 0.15), ("dog", 0.05))
 
@@ -286,3 +303,175 @@ def test_the_legend_of_large_subsets_is_not_cut(classes: int) -> None:
     legend = figure.axes[0].get_legend().get_window_extent()
     assert figure.bbox.x0 <= legend.x0
     assert legend.x1 <= figure.bbox.x1
+
+
+def test_an_overlay_is_gray_where_it_is_cold_and_colored_where_it_is_hot() -> None:
+    image = np.full((8, 8, 3), (200, 40, 40), np.uint8)
+    heatmap = np.zeros((2, 2), np.float32)
+    heatmap[0, 0] = 1.0
+    hot = overlay(image, heatmap)
+    assert hot.shape == (8, 8, 3)
+    cold_corner = hot[-1, -1].astype(int)
+    assert np.ptp(cold_corner) == 0
+    assert cold_corner[0] == round(0.75 * (0.299 * 200 + 0.587 * 40 + 0.114 * 40))
+    assert np.ptp(hot[0, 0].astype(int)) > 50
+
+
+def test_an_overlay_of_a_gray_image_without_heat_is_that_image_dimmed() -> None:
+    image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 16
+    dimmed = overlay(image, np.zeros((2, 2), np.float32))
+    np.testing.assert_allclose(dimmed, np.repeat(0.75 * image, 3, axis=2), atol=0.51)
+
+
+IMAGES = np.zeros((4, 8, 8, 3), np.uint8)
+ANSWERS = Predictions(
+    np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4], [0.2, 0.8]], np.float32),
+    np.array([0, 0, 1, 1]),
+    np.arange(4),
+)
+"""Rows 0 and 3 are right; 1 and 2 are wrong, 1 with more confidence."""
+
+EXPLAINED = Explanations(
+    rows=np.arange(4),
+    heatmaps=np.ones((4, 2, 2), np.float32),
+    heatmap_method="hires_cam",
+    heatmap_layer="conv",
+    feature_rows=np.arange(1),
+    feature_maps={},
+    feature_channels={},
+    filters=None,
+    map_rows=np.arange(4),
+    pca=np.zeros((4, 2), np.float32),
+    tsne=np.zeros((4, 2), np.float32),
+    explained_variance=np.zeros(2, np.float32),
+)
+
+
+def test_heatmaps_stand_below_right_answers_and_mistakes() -> None:
+    canvas = heatmaps_figure(IMAGES, ANSWERS, EXPLAINED, ["cat", "dog"], "Title").axes[0]
+    said = [text.replace("\u00a0", " ") for text in texts(canvas)]
+    assert [text for text in said if "sure" in text] == [
+        "✓ cat\n90 % sure",
+        "✓ dog\n80 % sure",
+        "✗ dog\n70 % sure",
+        "✗ cat\n60 % sure",
+    ]
+    assert [text for text in said if "actually" in text] == ["actually cat", "actually dog"]
+    assert len(canvas.images) == 2 * 4 + 1  # each image, its heatmap, and the scale of colors
+    width, height = canvas.get_figure().get_size_inches()
+    assert (canvas.get_xlim(), canvas.get_ylim()) == ((0, width), (height, 0))
+
+
+def test_right_answers_are_spread_over_the_classes() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    right = Predictions(np.eye(3, dtype=np.float32)[labels], labels, np.arange(6))
+    chosen, wrong = shown_rows(right, np.arange(6), 3)
+    assert chosen.tolist() == [0, 3, 5]
+    assert wrong.tolist() == []
+    assert shown_rows(right, np.arange(6), 4)[0].tolist() == [0, 1, 3, 5]
+
+
+def test_a_network_without_mistakes_shows_none() -> None:
+    right = Predictions(np.eye(2, dtype=np.float32), np.array([0, 1]), np.arange(2))
+    canvas = heatmaps_figure(IMAGES, right, _only(EXPLAINED, 2), ["cat", "dog"], "Title").axes[0]
+    assert "Right answers" in texts(canvas)
+    assert "Mistakes" not in texts(canvas)
+
+
+def _only(explanations: Explanations, count: int) -> Explanations:
+    return dataclasses.replace(
+        explanations, rows=explanations.rows[:count], heatmaps=explanations.heatmaps[:count]
+    )
+
+
+def test_heatmaps_of_candidates_are_compared_on_the_same_images() -> None:
+    both = {"baseline": (ANSWERS, EXPLAINED), "tuned": (ANSWERS, EXPLAINED)}
+    canvas = compared_heatmaps_figure(IMAGES, both, np.array([1, 3]), ["cat", "dog"], "Title").axes[0]
+    assert texts(canvas) == [
+        *("Title", "no part", "most"),
+        *("cat", "dog"),
+        *("Baseline", "✗ dog", "✓ dog"),
+        *("Tuned", "✗ dog", "✓ dog"),
+    ]
+    assert len(canvas.images) == 1 + 2 * 3
+
+
+def test_feature_maps_are_stretched_to_their_own_range() -> None:
+    maps = {"conv_1": np.stack([np.array([[2.0, 4.0], [3.0, 2.0]]), np.full((2, 2), 7.0)], axis=2)}
+    canvas = feature_maps_figure(IMAGES[0], maps, "Title").axes[0]
+    _, first, constant = canvas.images
+    np.testing.assert_array_equal(np.asarray(first.get_array())[..., 0], [[0, 255], [128, 0]])
+    np.testing.assert_array_equal(np.asarray(constant.get_array()), np.zeros((2, 2, 3)))
+    assert "conv_1 (2×2)" in texts(canvas)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_a_filter_is_gray_where_its_weight_is_zero(channels: int) -> None:
+    filters = np.zeros((2, 2, channels, 1), np.float32)
+    filters[0, 0], filters[1, 1] = 0.2, -0.4
+    picture = np.asarray(filters_figure(filters, "Title").axes[0].images[0].get_array())
+    np.testing.assert_array_equal(picture[..., 0], [[191, 128], [128, 0]])
+
+
+def test_a_map_marks_classes_and_mistakes() -> None:
+    points = np.array([[0, 0], [1, 0], [5, 5], [6, 5]], np.float32)
+    right = np.array([True, False, True, True])
+    figure = feature_space_figure(points, np.array([0, 0, 1, 1]), right, ["cat", "dog"], "T", ("x", "y"))
+    axes = figure.axes[0]
+    assert lines(axes, "class 0") == [([0, 1], [0, 0])]
+    assert lines(axes, "class 1") == [([5, 6], [5, 5])]
+    assert lines(axes, "mistakes") == [([1], [0])]
+    assert texts(axes) == ["cat", "dog"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cat", "dog", "mistake"]
+
+
+def test_of_many_classes_a_map_colors_those_with_most_mistakes() -> None:
+    labels = np.repeat(np.arange(100), 3)
+    right = labels % 10 != 3
+    named = highlighted_classes(labels, right, 100)
+    assert named.tolist() == [3, 13, 23, 33, 43, 53, 63]
+    points = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    figure = feature_space_figure(points, labels, right, [str(i) for i in range(100)], "T", ("", ""))
+    assert texts(figure.axes[0]) == ["3", "13", "23", "33", "43", "53", "63"]
+    assert len(lines(figure.axes[0], "other classes")[0][0]) == 300 - 7 * 3
+
+
+def test_names_of_classes_in_one_place_do_not_overlap() -> None:
+    points = np.array([[0, 0], [9, 9], *[[5, 5]] * 4], np.float32)
+    labels = np.array([0, 1, 2, 3, 4, 5])
+    names = [f"class {i}" for i in range(6)]
+    figure = feature_space_figure(points, labels, labels >= 0, names, "T", ("", ""))
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_curves_name_the_hardest_classes() -> None:
+    """Class 0 is found at once; classes 1 and 2 are mixed up with each other."""
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.1, 0.4, 0.5], [0.1, 0.6, 0.3]], np.float32)
+    curves = class_curves(Predictions(probabilities, np.array([0, 1, 1, 2]), np.arange(4)))
+    for draw in (precision_recall_figure, roc_figure):
+        axes = draw(curves, ["cat", "dog", "bird"], "Title").axes[0]
+        named = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert named[0].startswith("bird (")
+        assert named[2] == "cat (1.000)"
+
+
+def test_the_axis_of_false_alarms_ends_where_nearly_all_are_found() -> None:
+    probabilities = np.full((102, 2), 0.5, np.float32)
+    probabilities[0] = 0.9, 0.1  # the image of class 0, found before any other
+    probabilities[1:, 0] = np.linspace(0.8, 0.1, 101)
+    labels = np.array([0, *[1] * 101])
+    perfect = class_curves(Predictions(probabilities, labels, np.arange(102)))[:1]
+    assert false_alarm_limit(perfect) == 0.02
+    probabilities[0, 0] = 0.59  # thirty of the others come first
+    late = class_curves(Predictions(probabilities, labels, np.arange(102)))[:1]
+    assert false_alarm_limit(late) == 0.5
+
+
+def test_confidence_of_right_and_wrong_answers() -> None:
+    upper, lower = confidence_figure(ANSWERS, "Title").axes
+    assert sum(bar.get_height() for bar in upper.patches) == 2
+    assert sum(bar.get_height() for bar in lower.patches) == 2
+    assert lines(upper, "median")[0][0][0] == pytest.approx(0.85)
+    assert lines(lower, "median")[0][0][0] == pytest.approx(0.65)

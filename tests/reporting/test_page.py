@@ -1,5 +1,8 @@
 """The page as a reader's browser gets it."""
 
+import base64
+import hashlib
+import io
 import json
 import re
 from collections.abc import Callable
@@ -7,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.reporting.page import thumbnail
 from tests.reporting.conftest import Made
@@ -20,7 +24,7 @@ PERCENTAGES = {
     "Recall (macro)": "recall_macro",
     "Calibration error": "ece",
 }
-ALL = pytest.mark.parametrize("classes", [2, 10, 100])
+ALL = pytest.mark.parametrize("classes", [2, 10, pytest.param(100, marks=pytest.mark.slow)])
 
 
 @ALL
@@ -30,8 +34,22 @@ def test_nothing_is_fetched_from_anywhere(made: Make, classes: int) -> None:
         for name in ("src", "href", "srcset", "data", "action", "poster"):
             target = element.attributes.get(name)
             assert target is None or target.startswith(("data:", "#")), target
-    assert page.all("script") == []
     assert not re.search(r"url\(|@import|https?:", page.source)
+
+
+@ALL
+def test_the_only_script_is_the_one_that_the_policy_names(made: Make, classes: int) -> None:
+    page = made(classes).page
+    script = re.search(r"<script>(.*?)</script>", page.source, re.DOTALL)
+    assert script is not None
+    assert len(page.all("script")) == 1
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    policy = next(
+        str(meta.attributes["content"]) for meta in page.all("meta") if "http-equiv" in meta.attributes
+    )
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    )
 
 
 @ALL
@@ -60,10 +78,14 @@ def test_every_figure_is_on_the_page_and_beside_it(made: Make, classes: int) -> 
     names = {path.stem for path in (report / "figures").iterdir()}
     assert {
         f"{kind}_{name}"
-        for kind in ("network", "training", "calibration", "confusion")
+        for kind in (
+            *("network", "training", "calibration", "confidence", "confusion", "precision_recall", "roc"),
+            *("heatmaps", "features", "filters", "pca", "tsne"),
+        )
         for name in ("baseline", "transfer", "tuned")
     } <= names
-    assert {"accuracy", "classes", "learning", "tuning", "per_class", "samples", "mistakes"} <= names
+    assert {"accuracy", "classes", "learning", "tuning", "per_class", "heatmaps_compared"} <= names
+    assert {"samples", "mistakes"} <= names
     charts = [image for image in made(classes).page.all("img") if "width" in image.attributes]
     assert len(charts) == len(names - {"samples", "mistakes"})
 
@@ -100,6 +122,7 @@ def test_names_are_escaped(made: Make) -> None:
     assert 'dog "quoted"' in page.text
 
 
+@pytest.mark.slow
 def test_long_names_of_many_classes_stand_in_full_in_the_tables(made: Make) -> None:
     page = made(100).page
     table = page.tables["Images per class and subset"]
@@ -121,11 +144,50 @@ def test_examples_show_probabilities(made: Make) -> None:
     found = made(10)
     texts = [text.strip() for text in found.page.texts if text.strip()]
     start = next(i for i, text in enumerate(texts) if text.startswith("Transfer: 5\u00a0mistakes"))
-    first = texts[start + 1 : start + 12]
+    start = texts.index("✗", start)  # after the controls
+    first = texts[start : start + 11]
     assert first[:5] == ["✗", "2", "actually 1", "2", "86.0\u00a0%"]
     assert "folder/00136.png" in first  # 80 training and 40 validation images, then row 16
 
 
+def test_mistakes_can_be_chosen_by_class_and_confidence(made: Make) -> None:
+    """Transfer takes rows 0, 4, 8 for class 1 and rows 12, 16 for class 2; the later, the surer."""
+    shown = [
+        (
+            image.attributes["data-actual"],
+            image.attributes["data-predicted"],
+            image.attributes["data-confidence"],
+        )
+        for image in made(10).page.all("li")
+        if "data-actual" in image.attributes
+    ]
+    assert shown[:5] == [
+        ("1", "2", "0.8600"),
+        ("1", "2", "0.8200"),
+        ("0", "1", "0.7800"),
+        ("0", "1", "0.7400"),
+        ("0", "1", "0.7000"),
+    ]
+    options = re.search(r'<select data-filter="predicted">(.*?)</select>', made(10).page.source, re.DOTALL)
+    assert options is not None
+    assert re.findall(r"<option>(.*?)</option>", options[1]) == ["1", "2"]
+
+
+def test_every_mistake_with_a_heatmap_shows_it(made: Make) -> None:
+    page = made(10).page
+    start = page.source.index('id="mistakes_transfer"')
+    gallery = page.source[start : page.source.index("</figure>", start)]
+    assert gallery.count('class="overlay') == 5
+    assert gallery.count('class="heat"') == 1
+
+
 def test_a_thumbnail_is_small_and_keeps_gray_images() -> None:
-    assert thumbnail(np.zeros((300, 200, 3), np.uint8)).startswith("data:image/png;base64,")
+    assert thumbnail(np.zeros((300, 200, 3), np.uint8)).startswith("data:image/webp;base64,")
     assert len(thumbnail(np.zeros((16, 16, 1), np.uint8))) < 300
+
+
+def test_a_coarse_thumbnail_keeps_every_pixel() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    content = base64.b64decode(thumbnail(image).partition("base64,")[2])
+    with Image.open(io.BytesIO(content)) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), image)

@@ -76,3 +76,9 @@ def test_hyperparameters(value: object, text: str) -> None:
 def test_one_is_singular() -> None:
     assert wording.counted(1, "class", "classes") == f"1{SPACE}class"
     assert wording.counted(1200, "image") == f"1,200{SPACE}images"
+
+
+def test_an_area_is_called_perfect_only_where_it_is() -> None:
+    assert wording.area_text(1.0) == "1.000"
+    assert wording.area_text(0.99996) == ">\u00a00.999"
+    assert wording.area_text(0.8514) == "0.851"

@@ -1,19 +1,27 @@
 """The models beside each other: scores, paired tests, calibration, classes."""
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.reporting import statements
+from pipeline.reporting import observations, statements
 from pipeline.reporting.content.settings import ReportSettings
 from pipeline.reporting.document import Block, Chart, Details, Heading, Paragraph, Row, Section, Table
-from pipeline.reporting.figures.calibration import FEW_IMAGES, reliability_figure
+from pipeline.reporting.figures.calibration import FEW_IMAGES, confidence_figure, reliability_figure
 from pipeline.reporting.figures.comparison import per_class_figure
+from pipeline.reporting.figures.curves import (
+    NAMED_CLASSES,
+    false_alarm_limit,
+    precision_recall_figure,
+    roc_figure,
+)
 from pipeline.reporting.figures.data import MOST_NAMED_CLASSES
 from pipeline.reporting.figures.style import candidate_color
 from pipeline.reporting.results import Candidate, PairedTest, Results
 from pipeline.reporting.wording import (
     accuracy_decimals,
+    area_text,
     candidate_title,
     counted,
     percent,
@@ -23,12 +31,14 @@ from pipeline.reporting.wording import (
     whole,
 )
 from pipeline.scoring.calibration import calibrate
+from pipeline.scoring.curves import ClassCurves, class_curves
 
 _TOP_K = re.compile(r"top_(\d+)_accuracy")
 
 
 def comparison_section(results: Results, settings: ReportSettings) -> Section:
     bins = settings.evaluate.calibration_bins
+    curves = {each.name: class_curves(each.predictions["test"]) for each in results.candidates}
     blocks: list[Block] = [
         _score_table(results, "test", settings.evaluate.confidence),
         Details(
@@ -50,11 +60,18 @@ def comparison_section(results: Results, settings: ReportSettings) -> Section:
             f"Hollow points stand for fewer than {FEW_IMAGES} images and are mostly chance."
         ),
         Row(tuple(_reliability_chart(candidate, bins) for candidate in results.candidates)),
+        Heading("Is it less sure where it is wrong?"),
+        Paragraph(
+            "Confidence is of use where it warns: the further apart right and wrong answers lie, the more "
+            f"mistakes can be held back by asking for confidence. {observations.rejection(results.winner)}"
+        ),
+        Row(tuple(_confidence_chart(candidate) for candidate in results.candidates)),
         Heading("Class by class"),
         Row((_class_chart(results), Paragraph(statements.classes(results.winner)))),
+        *_separation(results, curves),
         Details(
-            "Tables: precision, recall and F1 of every class",
-            tuple(_class_table(candidate) for candidate in results.candidates),
+            "Tables: precision, recall, F1 and areas of every class",
+            tuple(_class_table(candidate, curves[candidate.name]) for candidate in results.candidates),
         ),
     ]
     return Section(anchor="comparison", title="The models compared", blocks=tuple(blocks))
@@ -194,6 +211,62 @@ def _reliability_chart(candidate: Candidate, bins: int) -> Chart:
     )
 
 
+def _confidence_chart(candidate: Candidate) -> Chart:
+    predictions = candidate.predictions["test"]
+    told = observations.confidences(candidate)
+    return Chart(
+        name=f"confidence_{candidate.name}",
+        figure=confidence_figure(predictions, f"{candidate_title(candidate.name)}: right and wrong"),
+        alt=f"Histograms of confidence, of right answers above and of wrong ones below. {told}",
+        caption=told,
+    )
+
+
+def _separation(results: Results, curves: Mapping[str, tuple[ClassCurves, ...]]) -> list[Block]:
+    """Precision-recall and ROC curves; nothing where all test images are of one class."""
+    winner = results.winner
+    if not curves[winner.name]:
+        return []
+    blocks: list[Block] = [
+        Heading("Each class against all others"),
+        Paragraph(
+            "Instead of the most probable class one may ask for a class: give me all images whose "
+            "probability of it exceeds a threshold. A low threshold finds more of the class and more of "
+            f"the others too. {observations.separation(winner, curves[winner.name], results.class_names)}"
+        ),
+        Row(_curve_charts(results, winner, curves[winner.name])),
+    ]
+    for other in results.candidates:
+        if other is not winner:
+            charts = Row(_curve_charts(results, other, curves[other.name]))
+            blocks.append(Details(f"Curves of {candidate_title(other.name)}", (charts,)))
+    return blocks
+
+
+def _curve_charts(
+    results: Results, candidate: Candidate, curves: tuple[ClassCurves, ...]
+) -> tuple[Chart, Chart]:
+    name = candidate_title(candidate.name)
+    told = observations.separation(candidate, curves, results.class_names)
+    limit = false_alarm_limit(curves)
+    colored = " In color: the classes that are hardest to separate." if len(curves) > NAMED_CLASSES else ""
+    part = f"Only the first {percent(limit, 0)} of false alarms are drawn. " if limit < 1.0 else ""
+    return (
+        Chart(
+            name=f"precision_recall_{candidate.name}",
+            figure=precision_recall_figure(curves, results.class_names, f"{name}: precision and recall"),
+            alt=f"Precision-recall curves. {told}",
+            caption=f"The nearer to the upper right corner, the better.{colored}",
+        ),
+        Chart(
+            name=f"roc_{candidate.name}",
+            figure=roc_figure(curves, results.class_names, f"{name}: ROC curves"),
+            alt=f"ROC curves. {told}",
+            caption=f"{part}The nearer to the upper left corner, the better.{colored}",
+        ),
+    )
+
+
 def _class_chart(results: Results) -> Chart:
     winner = results.winner
     worst_first = np.argsort([result.f1 for result in winner.classes], kind="stable")
@@ -222,19 +295,21 @@ def _class_chart(results: Results) -> Chart:
     )
 
 
-def _class_table(candidate: Candidate) -> Table:
+def _class_table(candidate: Candidate, curves: tuple[ClassCurves, ...]) -> Table:
+    areas = {each.label: (area_text(each.average_precision), area_text(each.roc_area)) for each in curves}
     return Table(
         caption=f"{candidate_title(candidate.name)} on the test images",
-        columns=("Class", "Precision", "Recall", "F1", "Images"),
+        columns=("Class", "Precision", "Recall", "F1", "Average precision", "ROC area", "Images"),
         rows=tuple(
             (
                 result.name,
                 percent(result.precision),
                 percent(result.recall),
                 percent(result.f1),
+                *areas.get(label, ("–", "–")),
                 whole(result.support),
             )
-            for result in candidate.classes
+            for label, result in enumerate(candidate.classes)
         ),
-        numeric=(False, True, True, True, True),
+        numeric=(False, *(True for _ in range(6))),
     )

@@ -31,6 +31,35 @@ _TERMS = (
         "How far confidence and the share of right answers differ on average, in bins of equal confidence.",
     ),
     (
+        "Average precision, ROC area",
+        "How well one class is separated from all others over every threshold of its probability: 1 is "
+        "perfect. Chance gives the class's share of the images (average precision) and 0.5 (ROC area).",
+    ),
+    (
+        "Heatmap",
+        "Which places of an image spoke for the class that was named. It shows where a network looks, not "
+        "why.",
+    ),
+    (
+        "Feature",
+        "A number that a network has computed from an image; the last ones before its answer sum up what "
+        "it makes of the image.",
+    ),
+    (
+        "PCA and t-SNE",
+        "Two ways of drawing long lists of numbers as points on a plane: the first keeps as much of "
+        "their spread as a projection can, the second keeps neighbors together.",
+    ),
+    (
+        "Rank correlation",
+        "Whether two figures rise together (+1), one falls while the other rises (−1), or neither (0); "
+        "only their order counts (Spearman).",
+    ),
+    (
+        "p-value",
+        "How often chance alone would give a difference or a correlation at least as large.",
+    ),
+    (
         "Weights and multiplications",
         "Weights are the numbers that training adjusts. Multiplications (with an addition each) are the "
         "work that one "

@@ -2,9 +2,11 @@
 
 from pipeline.reporting.content.comparison import comparison_section
 from pipeline.reporting.content.data import data_section, samples_chart
+from pipeline.reporting.content.explanations import explanations_section
 from pipeline.reporting.content.glossary import glossary_section
 from pipeline.reporting.content.mistakes import mistakes_charts, mistakes_section
 from pipeline.reporting.content.networks import networks_section
+from pipeline.reporting.content.outlook import outlook_section
 from pipeline.reporting.content.provenance import provenance_section
 from pipeline.reporting.content.settings import ReportSettings
 from pipeline.reporting.content.summary import summary_section
@@ -27,6 +29,8 @@ def build_document(results: Results, settings: ReportSettings) -> Document:
         *([tuning_section(results)] if results.trials else []),
         comparison_section(results, settings),
         mistakes_section(results, settings),
+        explanations_section(results),
+        outlook_section(results, settings),
         provenance_section(results, settings),
         glossary_section(),
     ]

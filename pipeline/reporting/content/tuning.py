@@ -1,17 +1,18 @@
 """The search over hyperparameters."""
 
 from pipeline.reporting import statements
-from pipeline.reporting.document import Block, Chart, Paragraph, Row, Section, Stack, Table
+from pipeline.reporting.diagnosis import effects
+from pipeline.reporting.document import Block, Chart, Heading, Paragraph, Row, Section, Stack, Table
 from pipeline.reporting.figures.tuning import trials_figure
 from pipeline.reporting.results import Results
-from pipeline.reporting.wording import compact, percent
+from pipeline.reporting.wording import compact, percent, probability, signed
 
 
 def tuning_section(results: Results) -> Section:
     texts = [
         "Hyperparameters are what training does not learn: how large its steps are, how much it forgets, "
         "how broad "
-        "the network is. The search tries settings, learns from what they reach, and trains the best one "
+        "the network is. The search tries settings, compares what they reach, and trains the best one "
         "in full.",
         statements.search(results),
         statements.search_gain(results),
@@ -20,8 +21,29 @@ def tuning_section(results: Results) -> Section:
     blocks: list[Block] = words
     if any(trial.val_accuracy is not None for trial in results.trials):
         blocks = [Row((_trials_chart(results), Stack((*words, _setting_table(results)))))]
+    blocks += _what_mattered(results)
     blocks.append(_trials_table(results))
     return Section(anchor="tuning", title="The search for a better setting", blocks=tuple(blocks))
+
+
+def _what_mattered(results: Results) -> list[Block]:
+    found = effects(results.trials)
+    blocks: list[Block] = [
+        Heading("Which hyperparameters mattered?"),
+        Paragraph(statements.what_mattered(results.trials, found)),
+    ]
+    if found:
+        blocks.append(
+            Table(
+                caption="How each hyperparameter went with the validation accuracy (strongest link first)",
+                columns=("Hyperparameter", "Rank correlation", "p-value"),
+                rows=tuple(
+                    (each.name, signed(each.correlation, 2), probability(each.p_value)) for each in found
+                ),
+                numeric=(False, True, True),
+            )
+        )
+    return blocks
 
 
 def _trials_chart(results: Results) -> Chart:

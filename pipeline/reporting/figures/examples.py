@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 
 from pipeline.reporting.document import Example
 from pipeline.reporting.figures.style import (
-    GREEN,
     MUTED,
     NARROW,
-    VERMILLION,
+    RIGHT,
+    WRONG,
     class_labels,
     in_house_style,
+    judged,
     new_figure,
 )
 from pipeline.reporting.wording import percent
@@ -34,10 +35,11 @@ def examples_figure(examples: Sequence[Example], title: str) -> Figure:
         axes.imshow(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image, interpolation="nearest")
         predicted, actual = class_labels([example.predicted, example.actual], longest=14)
         axes.set_title(
-            f"{predicted} ({percent(example.probabilities[0][1], 0)})",
+            f"{judged(predicted, example.right)} ({percent(example.confidence, 0)})",
             loc="center",
-            fontsize=8.5,
-            color=GREEN if example.right else VERMILLION,
+            fontsize=8.0,
+            fontweight="normal",
+            color=RIGHT if example.right else WRONG,
         )
         if not example.right:
             axes.text(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,14 +21,28 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from pipeline.foundation.files import atomic_path
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+RIGHT, WRONG = "#00694d", "#a84300"
+"""Green and vermillion dark enough for small texts."""
+
 INK, MUTED, GRID, PAPER = "#1a1a1a", "#5f6368", "#dcdcdc", "#ffffff"
 
 CANDIDATE_COLORS = {"baseline": BLUE, "transfer": VERMILLION, "tuned": GREEN}
 CANDIDATE_MARKERS = {"baseline": "o", "transfer": "s", "tuned": "^"}
 SUBSET_COLORS = {"train": BLUE, "validation": VERMILLION, "test": GREEN}
 
+CLASS_COLORS = (BLUE, "#e69f00", GREEN, VERMILLION, "#56b4e9", PURPLE, "#882255")
+"""Of Okabe and Ito's colors those that show on white, and Tol's wine in place of black, which marks
+mistakes."""
+
+CLASS_MARKERS = ("o", "s")
+MOST_MARKED_CLASSES = len(CLASS_COLORS) * len(CLASS_MARKERS)
+"""So many classes can be told apart by color and marker."""
+
 NARROW = 4.8
 """Inches: a figure that stands beside another on a desk."""
+
+WIDE = 9.2
+"""Inches: a figure as broad as the text on a desk."""
 
 THIRD = 3.45
 """Inches: a figure of which three stand beside each other on a desk; it fills a phone's width."""
@@ -91,6 +106,37 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def new_canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure with one plane to place images and texts on, in inches from its upper left corner.
+
+    Hundreds of small images are drawn ten times faster so than with axes for each.
+    """
+    figure = new_figure(width, height)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    return figure, axes
+
+
+def place_image(
+    canvas: Axes, image: np.ndarray, left: float, top: float, width: float, height: float | None = None
+) -> None:
+    """Draw an image, uint8 (rows, columns, 1 or 3), in so many inches; without a height as a square."""
+    limits = canvas.get_xlim(), canvas.get_ylim()
+    canvas.imshow(
+        as_rgb(image),
+        extent=(left, left + width, top + (height or width), top),
+        aspect="auto",
+        interpolation="nearest",
+    )
+    canvas.set(xlim=limits[0], ylim=limits[1])  # which imshow has set to those of the image
+
+
+def place_title(canvas: Axes, title: str) -> None:
+    canvas.text(0.08, 0.1, title, va="top", fontsize=10.5, fontweight="bold")
+
+
 @in_house_style
 def figure_png(figure: Figure) -> bytes:
     """The figure as PNG bytes: the same figure gives the same bytes, without date or version."""
@@ -111,6 +157,25 @@ def candidate_color(candidate: str) -> str:
 
 def candidate_marker(candidate: str) -> str:
     return CANDIDATE_MARKERS.get(candidate, "D")
+
+
+def class_color(place: int) -> str:
+    return CLASS_COLORS[place % len(CLASS_COLORS)]
+
+
+def class_marker(place: int) -> str:
+    """Another one for each round through the colors."""
+    return CLASS_MARKERS[place // len(CLASS_COLORS) % len(CLASS_MARKERS)]
+
+
+def judged(name: str, right: bool) -> str:
+    """A predicted class with a mark that does not need its color."""
+    return f"{'✓' if right else '✗'} {name}"
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """An image, uint8 (height, width, 1 or 3), with three channels."""
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
 def class_labels(class_names: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
