@@ -1,4 +1,4 @@
-"""Write the report: what all stages made -> metrics/report (index.html and its figures)."""
+"""Write the report: what all stages made -> metrics/report (a page, a PDF, slides and their figures)."""
 
 from pipeline.execution.stage import run_stage
 from pipeline.foundation.params import (
@@ -12,7 +12,8 @@ from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.reporting.content import ReportSettings, build_document
 from pipeline.reporting.results import Results
-from pipeline.reporting.writing import write_report
+from pipeline.reporting.slides import build_slides
+from pipeline.reporting.writing import draw_figures, write_report
 
 
 class Config(Section):
@@ -27,7 +28,15 @@ class Config(Section):
 def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     results = Results.load(workspace)
     settings = ReportSettings(config.seed, config.report, config.augmentation, config.evaluate)
-    write_report(build_document(results, settings), workspace.report)
+    document = build_document(results, settings)
+    pictures = draw_figures(document)
+    print(f"  {len(pictures)} figures", flush=True)
+    deck = build_slides(results, settings, document, pictures)
+    write_report(document, deck, pictures, workspace.report, _say)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":
