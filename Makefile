@@ -34,7 +34,7 @@ HOST =
 PORT =
 MODEL =
 
-.PHONY: help repro test check ui serve cifar10 mnist fashion_mnist folder lock format setup location
+.PHONY: help repro test check ui notebooks serve cifar10 mnist fashion_mnist folder lock format setup location
 
 help: ## list the commands
 	@echo "usage: make COMMAND [OPTION=value ...]"
@@ -69,6 +69,9 @@ folder: location setup ## the pipeline on your own images, <class>/*.jpg in a di
 
 location:
 	@$(if $(LOCATION),,echo "make folder needs LOCATION=..., a directory, .zip or .tar[.gz] of images." >&2; exit 2)
+
+notebooks: setup ## write notebooks/*.ipynb anew from their scripts; open them with the kernel of .venv
+	@$(BIN)/jupytext --quiet --update --to ipynb notebooks/*.py
 
 ui: setup ## look at the runs in the MLflow UI, on this machine only
 	@$(PY) -m pipeline ui

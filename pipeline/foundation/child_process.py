@@ -73,7 +73,7 @@ def _run(command: Sequence[str], log: BinaryIO, say: Say) -> int:
 
 
 def keep_standard_output() -> None:
-    """Of the program itself: keep it for what Python prints; what compiled code prints joins standard error."""
+    """In the program: keep it for what Python prints; what compiled code prints joins standard error."""
     sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 

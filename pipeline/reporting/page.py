@@ -17,6 +17,9 @@ from PIL import Image
 from pipeline.reporting.document import Document
 from pipeline.reporting.wording import percent, whole
 
+PAPER, SLIDES = "report.pdf", "slides.pptx"
+"""The other forms of the report, which stand beside the page and which it links to."""
+
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCREEN_DOTS_PER_INCH = 96
 _LARGEST_THUMBNAIL = 96
@@ -53,6 +56,7 @@ def render_page(document: Document, pictures: Mapping[str, bytes]) -> str:
         "screen_pixels": lambda inches: round(inches * _SCREEN_DOTS_PER_INCH),
         "is_coarse": is_coarse,
     }
+    environment.globals |= {"paper": PAPER, "slides": SLIDES}
     environment.globals["picture"] = lambda name: _chart(pictures[name])
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.j2").render(

@@ -6,11 +6,11 @@ from pathlib import Path
 from pipeline.foundation.files import atomic_folder
 from pipeline.reporting.document import Document
 from pipeline.reporting.figures import figure_png
-from pipeline.reporting.page import render_page
+from pipeline.reporting.page import PAPER, SLIDES, render_page
 from pipeline.reporting.pdf import render_pdf
 from pipeline.reporting.slides import Deck, render_slides
 
-PAGE, PAPER, SLIDES = "index.html", "report.pdf", "slides.pptx"
+PAGE = "index.html"
 
 Say = Callable[[str], None]
 
