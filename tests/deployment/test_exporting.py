@@ -12,8 +12,9 @@ import pytest
 
 from pipeline.deployment import exporting, litert, saved_model
 from pipeline.deployment.exporting import export
-from pipeline.deployment.job import ExportJob, ExportResult, save_error
+from pipeline.deployment.job import ExportJob, ExportResult
 from pipeline.deployment.measuring import Speed
+from pipeline.foundation.child_process import save_error
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.params import load_params
 from pipeline.foundation.workspace import Workspace

@@ -246,6 +246,16 @@ def test_trials_are_drawn_in_order_and_against_each_hyperparameter() -> None:
     assert lines(optimizer, "trials") == [([1, 0], [0.8, 0.9])]
 
 
+def test_labels_of_logarithmic_axes_are_numbers() -> None:
+    rates = ("0.0004", "0.002", "0.003", "0.004", "0.005", "0.006", "0.007", "0.02")
+    trials = [trial(rate, 0.8, lr=rate) for rate in rates]
+    figure = trials_figure(trials, None, "Title")
+    figure.canvas.draw()
+    labels = [label.get_text() for label in figure.axes[1].get_xticklabels(which="both")]
+    assert {"0.001", "0.01"} <= set(labels)
+    assert all(label == "" or float(label) for label in labels)
+
+
 def layer(kind: str, shape: tuple[int, ...], parameters: int = 0, trainable: bool = True) -> LayerSummary:
     return LayerSummary(kind.lower(), kind, shape, parameters, 0, trainable)
 

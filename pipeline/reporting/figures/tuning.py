@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from pipeline.reporting.figures.style import (
     MUTED,
@@ -54,6 +54,9 @@ def _against(axes: Axes, name: str, trials: Sequence[Trial], best: Trial | None)
     if len(numbers) == len(texts):
         if min(numbers) > 0 and max(numbers) / min(numbers) > _LOGARITHMIC_FROM:
             axes.set_xscale("log")
+            # Its own labels are formulas, which the house style does not draw.
+            axes.xaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         _scatter(axes, numbers, trials, best)
         values = sorted(set(numbers))
         if len(values) <= _FEW_VALUES:
