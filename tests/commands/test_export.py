@@ -42,7 +42,7 @@ def ready(trained_project: Workspace, workspace: Workspace, monkeypatch: pytest.
     shutil.copytree(trained_project.root, workspace.root, dirs_exist_ok=True)
     speed = Speed({"median": 1.0, "p99": 2.0}, 1000.0, 0.5)
     monkeypatch.setattr(exporting, "measure_speed", lambda *arguments: speed)
-    monkeypatch.setattr(command, "run_job", exporting.export)
+    monkeypatch.setattr(command, "run_job", lambda job, say: exporting.export(job))
     return workspace
 
 
