@@ -54,7 +54,7 @@ def compare_models(workspace: Workspace, first: str, second: str, output: Path |
         )
         document = build_versus(versus)
         pictures = {chart.name: figure_png(chart.figure) for chart in document.charts()}
-        page = render_page(document, pictures)
+        page = render_page(document, pictures, {})
     write_text(path, page)
     finding = document.sections[0].blocks[0]
     assert isinstance(finding, Finding)

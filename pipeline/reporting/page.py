@@ -17,9 +17,6 @@ from PIL import Image
 from pipeline.reporting.document import Document
 from pipeline.reporting.wording import percent, whole
 
-PAPER, SLIDES = "report.pdf", "slides.pptx"
-"""The other forms of the report, which stand beside the page and which it links to."""
-
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCREEN_DOTS_PER_INCH = 96
 _LARGEST_THUMBNAIL = 96
@@ -35,11 +32,12 @@ _METHOD = 1
 """WebP's search for shorter code: slower ones gain next to nothing on figures."""
 
 
-def render_page(document: Document, pictures: Mapping[str, bytes]) -> str:
+def render_page(document: Document, pictures: Mapping[str, bytes], other_forms: Mapping[str, str]) -> str:
     """The page as text; the same document and pictures give the same text.
 
     Args:
       pictures: PNG bytes of every chart by its name.
+      other_forms: files beside the page that hold the same, by what they are for.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -56,11 +54,13 @@ def render_page(document: Document, pictures: Mapping[str, bytes]) -> str:
         "screen_pixels": lambda inches: round(inches * _SCREEN_DOTS_PER_INCH),
         "is_coarse": is_coarse,
     }
-    environment.globals |= {"paper": PAPER, "slides": SLIDES}
     environment.globals["picture"] = lambda name: _chart(pictures[name])
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.j2").render(
-        document=document, script=Markup(script), script_digest=_script_digest(script)
+        document=document,
+        other_forms=other_forms,
+        script=Markup(script),
+        script_digest=_script_digest(script),
     )
 
 

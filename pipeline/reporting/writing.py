@@ -6,11 +6,11 @@ from pathlib import Path
 from pipeline.foundation.files import atomic_folder
 from pipeline.reporting.document import Document
 from pipeline.reporting.figures import figure_png
-from pipeline.reporting.page import PAPER, SLIDES, render_page
+from pipeline.reporting.page import render_page
 from pipeline.reporting.pdf import render_pdf
 from pipeline.reporting.slides import Deck, render_slides
 
-PAGE = "index.html"
+PAGE, PAPER, SLIDES = "index.html", "report.pdf", "slides.pptx"
 
 Say = Callable[[str], None]
 
@@ -33,7 +33,7 @@ def write_report(document: Document, deck: Deck, pictures: dict[str, bytes], fol
         (temporary / "figures").mkdir()
         for name, png in pictures.items():
             (temporary / "figures" / f"{name}.png").write_bytes(png)
-        page = render_page(document, pictures)
+        page = render_page(document, pictures, {"on paper": PAPER, "to present": SLIDES})
         (temporary / PAGE).write_text(page, encoding="utf-8", newline="\n")
         say(f"  {PAGE}: {_size(temporary / PAGE)}")
         (temporary / PAPER).write_bytes(render_pdf(document))

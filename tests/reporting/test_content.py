@@ -76,7 +76,7 @@ def page_of(results: Results) -> Page:
     values = config()
     settings = ReportSettings(values.seed, values.report, values.augmentation, values.evaluate)
     document = build_document(results, settings)
-    return Page(render_page(document, {chart.name: TINY for chart in document.charts()}))
+    return Page(render_page(document, {chart.name: TINY for chart in document.charts()}, {}))
 
 
 def galleries(page: Page) -> list[str]:

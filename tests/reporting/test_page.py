@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.reporting.page import PAPER, SLIDES, thumbnail
+from pipeline.reporting.page import thumbnail
+from pipeline.reporting.writing import PAPER, SLIDES
 from tests.reporting.conftest import Made
 
 Make = Callable[[int], Made]

@@ -172,10 +172,13 @@ def test_a_curve_that_is_not_kept(histories: tuple) -> None:
 def test_the_page_has_all_of_it_in_one_file_and_the_same_bytes_again() -> None:
     def page() -> str:
         document = build_versus(versus(side([3, 7]), side([9])))
-        return render_page(document, {chart.name: figure_png(chart.figure) for chart in document.charts()})
+        return render_page(
+            document, {chart.name: figure_png(chart.figure) for chart in document.charts()}, {}
+        )
 
     text = page()
     assert text == page()
     assert "http" not in text.replace("http-equiv", "")
+    assert "report.pdf" not in text  # a comparison has no other form
     for anchor in ("result", "scores", "params", "curves", "confusion", "pictures"):
         assert f'id="{anchor}"' in text
