@@ -14,13 +14,13 @@ Any answer but 200 ends the run, so there are no errors in the figures:
 - single: the same, but a worker is given one image at a time, even where others wait;
 - keras: a FastAPI route that calls `model.predict`, as tutorials have it.
 
-With `--rounds 1 --seconds 60` on two cores, which the clients and other work shared (load average 3 before
-the run), the baseline on digits (32 pixels, 1.2 MB):
+With `--rounds 1 --seconds 30` on two cores, which the server shared with nothing but the clients, the baseline
+on digits (32 pixels, 1.2 MB; ready after 0.5, 0.5 and 3.5 s; 179, 177 and 809 MB at the end):
 
               1 client: p50       p99  64 clients: p50         p99  requests  images/s  CPU, ms
-    shipped         1.04 ms   8.81 ms         39.96 ms   174.71 ms    85,306      1422     0.75
-    single          1.14 ms  10.01 ms         56.36 ms   106.97 ms    69,287      1155     0.95
-    keras          94.54 ms 188.75 ms       2841.49 ms  4561.96 ms     1,357        23    53.89
+    shipped         0.88 ms   1.30 ms         27.29 ms    70.99 ms    64,473      2149     0.72
+    single          0.91 ms   1.38 ms         34.91 ms    50.70 ms    54,012      1800     0.86
+    keras          39.00 ms  52.34 ms       1808.44 ms  2521.63 ms     1,076        36    46.54
 
 Where a machine is busy, trust the processor time of an image, and short rounds in turn more than long ones.
 In four runs with others at work, an image needed 0.75 to 1.04 ms of it in bundles and 0.95 to 1.17 alone,
