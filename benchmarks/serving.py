@@ -14,7 +14,7 @@ Any answer but 200 ends the run, so there are no errors in the figures:
 - single: the same, but a worker is given one image at a time, even where others wait;
 - keras: a FastAPI route that calls `model.predict`, as tutorials have it.
 
-With `--rounds 1 --seconds 30` on two cores, which the server shared with nothing but the clients, the baseline
+With `--rounds 1 --seconds 30` on two cores, which the server shared with the clients alone, the baseline
 on digits (32 pixels, 1.2 MB; ready after 0.5, 0.5 and 3.5 s; 179, 177 and 809 MB at the end):
 
               1 client: p50       p99  64 clients: p50         p99  requests  images/s  CPU, ms
