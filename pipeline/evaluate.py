@@ -94,7 +94,8 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
                 _record_figures(name, evaluation, class_names, training, comparison)
                 predicted, title = evaluation.predictions["test"], f"{name}: what it looks at"
                 heatmaps = heatmaps_figure(test_images, predicted, explanations[name], class_names, title)
-                _record_picture(heatmaps, f"heatmaps_{name}", training, comparison)
+                picture = workspace.explanations / f"heatmaps_{name}.png"
+                _record_picture(heatmaps, picture, training, comparison)
 
 
 def _predict(
@@ -171,19 +172,19 @@ def _record_figures(
     """Add a model's scores to the run that trained it, and its confusion matrix to both runs."""
     confusion = evaluation.scores["test"].confusion
     figure = confusion_matrix_figure(confusion, class_names, f"{candidate}: test subset")
-    _record_picture(figure, f"confusion_matrix_{candidate}", training, comparison)
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / f"confusion_matrix_{candidate}.png"
+        _record_picture(figure, picture, training, comparison)
     report = classification_report_text(evaluation.predictions["test"], class_names)
     training.log_metrics(_metrics(evaluation))
     training.log_text(confusion_csv(confusion, class_names), "evaluation/confusion_matrix.csv")
     training.log_text(report, "evaluation/classification_report.txt")
 
 
-def _record_picture(figure: Figure, name: str, *runs: Run) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / f"{name}.png"
-        save_figure(figure, picture)
-        for run in runs:
-            run.log_artifact(picture, "evaluation")
+def _record_picture(figure: Figure, picture: Path, *runs: Run) -> None:
+    save_figure(figure, picture)
+    for run in runs:
+        run.log_artifact(picture, "evaluation")
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:

@@ -154,6 +154,11 @@ class _Files:
         workspace = self.results.workspace
         return self.fetch(self.results.path(workspace.predictions / f"{candidate}.npz"))
 
+    def heatmaps(self, candidate: str) -> Path | None:
+        """The picture of them, which results from before evaluate made any lack."""
+        workspace = self.results.workspace
+        return self.fetch(self.results.path(workspace.explanations / f"heatmaps_{candidate}.png"))
+
 
 @dataclass(frozen=True)
 class _Training:
@@ -218,6 +223,8 @@ class _Training:
         run.log_text(confusion_csv(confusion, class_names), f"{_FIGURES}/confusion_matrix.csv")
         report = classification_report_text(test, class_names)
         run.log_text(report, f"{_FIGURES}/classification_report.txt")
+        if (heatmaps := self.files.heatmaps(candidate)) is not None:
+            run.log_artifact(heatmaps, _FIGURES)
 
 
 @dataclass(frozen=True)
@@ -265,6 +272,8 @@ class _Evaluation:
             if (file := self.files.predictions(candidate)) is not None:
                 class_names = card["preprocessing"]["classes"]
                 run.log_artifact(_confusion_picture(file, candidate, class_names), _FIGURES)
+            if (heatmaps := self.files.heatmaps(candidate)) is not None:
+                run.log_artifact(heatmaps, _FIGURES)
 
 
 def _confusion_picture(predictions: Path, candidate: str, class_names: Sequence[str]) -> Path:

@@ -207,7 +207,7 @@ def test_other_files_agree_with_the_stored_predictions(workspace: Workspace) -> 
 
 def test_explanations_of_every_candidate(workspace: Workspace) -> None:
     _run(workspace)
-    assert sorted(path.stem for path in workspace.explanations.iterdir()) == sorted(CANDIDATES)
+    assert sorted(path.stem for path in workspace.explanations.glob("*.npz")) == sorted(CANDIDATES)
     for candidate, errs_every in ERRS_EVERY.items():
         found = Explanations.load(workspace.explanations / f"{candidate}.npz")
         mistakes = set(range(0, 45, errs_every))
@@ -285,6 +285,8 @@ def test_what_is_recorded(workspace: Workspace) -> None:
         assert comparison.files[picture] == training.files[picture]
         heatmaps = f"evaluation/heatmaps_{candidate}.png"
         assert training.files[heatmaps] == comparison.files[heatmaps] != training.files[picture]
+        kept = workspace.explanations / f"heatmaps_{candidate}.png"  # for runs that are restored
+        assert kept.read_bytes() == training.files[heatmaps]
         table = list(csv.reader(training.texts["evaluation/confusion_matrix.csv"].splitlines()))
         assert table[0][1:] == list(CLASSES) == [row[0] for row in table[1:]]
         assert sum(int(row[index + 1]) for index, row in enumerate(table[1:])) == round(accuracy * 45)
