@@ -53,6 +53,7 @@ params = load_params(
     Path("params.yaml"),
     [
         "fetch.dataset=digits",
+        "train_baseline.network=fast_cnn",
         "train_baseline.epochs=6",
         "evaluate.heatmap_layer=auto",
         "evaluate.feature_layers=[]",

@@ -54,7 +54,9 @@ from pipeline.training.trained_model import TrainedModel
 # %%
 short = [
     "fetch.dataset=digits",
+    "lr=0.2",
     "train_baseline.epochs=5",
+    "train_baseline.early_stopping_patience=null",
     "train_transfer.head_epochs=2",
     "train_transfer.fine_tune_epochs=2",
     "tune.max_trials=2",

@@ -50,7 +50,7 @@ from pipeline.training.trained_model import TrainedModel
 # %% [markdown]
 # ## Your images
 #
-# Put the path of your folder (or of a .zip or .tar of it) in place of the example, which is made here.
+# Put the path of your folder in place of the example, which is made here.
 
 # %%
 workspace = temporary_workspace()
@@ -117,7 +117,7 @@ print(statements.classes(results.winner))
 
 # %%
 model = TrainedModel.load(workspace.model(results.winner.name))
-file = next(images.glob("*/*.png"))
+file = sorted(path for path in images.glob("*/*") if path.suffix.lower() in {".png", ".jpg", ".jpeg"})[0]
 pixels = model.card.preprocessing.apply(file.read_bytes())
 probabilities = model.predict(pixels[None], batch_size=1)[0]
 pd.Series(probabilities, index=model.card.preprocessing.classes, name=file.name).sort_values(ascending=False)

@@ -37,7 +37,7 @@ def map_features(features: np.ndarray, seed: int) -> FeatureMap:
     OpenMP adds up in the order in which its threads finish. With a single thread the same features
     give the same bytes.
     """
-    if len(features) < 2 or not features.var(axis=0).any():
+    if len(features) < 2 or not np.ptp(features, axis=0).any():  # a variance would be rounded
         nowhere = np.zeros((len(features), 2), np.float32)
         return FeatureMap(nowhere, np.zeros(2, np.float32), nowhere)
     with threadpoolctl.threadpool_limits(limits=1, user_api="openmp"):

@@ -248,7 +248,7 @@ class EvaluateParams(Section):
 
 
 class ReportParams(Section):
-    title: str
+    title: Annotated[str, Field(min_length=1)]
     examples_per_class: PositiveInt
     mistakes: PositiveInt
 

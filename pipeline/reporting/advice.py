@@ -149,7 +149,7 @@ def _generalizes(results: Results) -> Entry | None:
     if found.verdict is not Verdict.BALANCED:
         return None
     return (
-        "It has not learned its images by heart",
+        "It does about as well on images that it has not learned from",
         f"{percent(found.train_accuracy)} of the training images right, "
         f"{percent(found.validation_accuracy)} of the validation images.",
     )
@@ -160,7 +160,7 @@ def _light(results: Results) -> Entry | None:
     others = [candidate for candidate in results.candidates if candidate is not winner]
     if not others or any(each.card.forward_macs < winner.card.forward_macs for each in others):
         return None
-    return ("It is the lightest of the networks", statements.cost(results))
+    return ("No other network is lighter", statements.cost(results))
 
 
 def _weak_classes(winner: Candidate) -> Entry | None:
@@ -215,11 +215,12 @@ def _undecided(results: Results, confidence: float) -> Entry | None:
     if lighter:
         lightest = min(lighter, key=lambda rival: rival.card.forward_macs)
         ratio = results.winner.card.forward_macs / max(1, lightest.card.forward_macs)
+    if lighter and ratio >= 1.05:
         text += (
             f" Where speed counts, {candidate_title(lightest.name)} does with {ratio:.1f} times fewer "
             "multiplications."
         )
-    return ("Its lead may be luck", text)
+    return ("Another network may be as good", text)
 
 
 def _undecided_rivals(results: Results, confidence: float) -> list[Candidate]:
@@ -316,8 +317,8 @@ def _widen_search(results: Results) -> Entry | None:
         if isinstance(chosen, bool) or not isinstance(chosen, (int, float)):
             continue
         tried = sorted({float(trial.hyperparameters[name]) for trial in trials})
-        if len(tried) < 3 or tried[0] < chosen < tried[-1]:
-            continue
+        if len(tried) < 3 or tried[0] < chosen < tried[-1] or chosen == tried[0] == 0.0:
+            continue  # nothing lies beyond, or below "none at all"
         ends.append(f"{name} {compact(chosen)} ({'largest' if chosen >= tried[-1] else 'smallest'})")
     if not ends:
         return None
@@ -330,7 +331,7 @@ def _widen_search(results: Results) -> Entry | None:
 
 def _calibrate(winner: Candidate) -> Entry | None:
     error = winner.scores["test"]["ece"]
-    if error < _POORLY_CALIBRATED:
+    if error < _POORLY_CALIBRATED or statements.is_as_sure_as_right(winner):
         return None
     confidence = float(winner.predictions["test"].probabilities.max(axis=1).mean(dtype=np.float64))
     cautious = confidence < winner.scores["test"]["accuracy"]

@@ -67,6 +67,7 @@ class Diagnosis:
     lowest_loss_epoch: int
     loss_rise: float
     loss_rises: bool
+    epochs: int
     last_epochs: int
     late_fall: float
     still_improving: bool
@@ -89,7 +90,7 @@ def diagnose(history: History, kept_epoch: int, validation_images: int) -> Diagn
     last_epochs, late_fall = _late_fall(history.val_loss)
     if gap > max(_SMALLEST_GAP, noise) or loss_rises:
         verdict = Verdict.OVERFITTING
-    elif train < _FITTED:
+    elif max(train, validation) < _FITTED:  # augmented images are harder than those it is validated on
         verdict = Verdict.UNDERFITTING
     else:
         verdict = Verdict.BALANCED
@@ -103,6 +104,7 @@ def diagnose(history: History, kept_epoch: int, validation_images: int) -> Diagn
         lowest_loss_epoch=int(history.epochs[lowest]),
         loss_rise=loss_rise,
         loss_rises=loss_rises,
+        epochs=len(history),
         last_epochs=last_epochs,
         late_fall=late_fall,
         still_improving=late_fall > _FALL,

@@ -108,11 +108,16 @@ def how_maps_are_made(candidate: Candidate) -> list[str]:
     ]
 
 
-def map_caption(points_shown: int, colored: int, classes: int) -> str:
-    text = f"{whole(points_shown)} test images; crosses are mistakes"
-    if colored < classes:
-        return f"{text}. In color: the {colored} classes with most mistakes, all others gray."
-    return f"{text}, drawn over the color of the actual class."
+def map_caption(points_shown: int, colored: int, others: bool, mistakes: int) -> str:
+    """`others` says whether there are points of more than the colored classes."""
+    text = f"{whole(points_shown)} test images"
+    if mistakes:
+        text += "; crosses are mistakes"
+    if others:
+        classes = counted(colored, "class", "classes")
+        chosen = f"the {classes} with most mistakes" if mistakes else f"the first {classes}"
+        return f"{text}. In color: {chosen}; all others gray."
+    return f"{text}, in the color of the actual class."
 
 
 def separation(candidate: Candidate, curves: Sequence[ClassCurves], class_names: Sequence[str]) -> str:

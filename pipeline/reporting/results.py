@@ -184,11 +184,13 @@ class Results:
 
     @property
     def best_trial(self) -> Trial | None:
-        """The trial whose setting the search chose."""
-        for trial in self.trials:
-            if trial.completed and _same_setting(trial.hyperparameters, self.best_hyperparameters):
-                return trial
-        return None
+        """The trial whose setting the search chose; Hyperband tries one again with more epochs."""
+        matching = [
+            trial
+            for trial in self.trials
+            if trial.completed and _same_setting(trial.hyperparameters, self.best_hyperparameters)
+        ]
+        return max(matching, key=lambda trial: trial.val_accuracy or 0.0, default=None)
 
     @classmethod
     def load(cls, workspace: Workspace) -> "Results":

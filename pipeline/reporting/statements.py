@@ -24,6 +24,7 @@ from pipeline.reporting.wording import (
     probability,
     quantity,
     quoted,
+    reference_title,
     several,
     signed,
     whole,
@@ -209,9 +210,17 @@ def against_references(results: Results) -> str:
     if "logistic_regression" in results.references:
         simple = results.references["logistic_regression"]["test"]["accuracy"]
         parts.append(f"a logistic regression on coarse pixels in {percent(simple, decimals)}")
-        if simple >= accuracy:
-            parts[-1] += f", no less than {candidate_title(winner.name)}"
-    return f"For scale: {listed(parts)} of the test images." if parts else ""
+    unbeaten = [
+        reference_title(name).lower()
+        for name, scores in results.references.items()
+        if scores["test"]["accuracy"] >= accuracy
+    ]
+    if not parts:
+        return ""
+    text = f"For scale: {listed(parts)} of the test images."
+    if unbeaten:
+        text += f" {candidate_title(winner.name)} does no better than the {listed(unbeaten)}."
+    return text
 
 
 def cost(results: Results) -> str:
@@ -224,8 +233,10 @@ def cost(results: Results) -> str:
     )
     lightest = min(results.candidates, key=lambda candidate: candidate.card.forward_macs)
     ratio = card.forward_macs / max(1, lightest.card.forward_macs)
-    if lightest is winner or ratio < 1.05:
+    if ratio <= 1.0:
         return f"{text}; none of the networks takes fewer." if len(results.candidates) > 1 else f"{text}."
+    if ratio < 1.05:
+        return f"{text}, about as many as {candidate_title(lightest.name)}."
     return f"{text}, {ratio:.1f} times as many as {candidate_title(lightest.name)}."
 
 
@@ -269,8 +280,10 @@ def _outlook(diagnosis: Diagnosis) -> str:
     if diagnosis.still_improving:
         fall = percent(diagnosis.late_fall, 0)
         return f"Its validation loss still fell by {fall} in {last}, so longer training may help."
+    if diagnosis.last_epochs == diagnosis.epochs:
+        return "So few epochs do not tell whether longer training would help."
     return (
-        f"Its validation loss had leveled off in {last}: "
+        f"Its validation loss no longer fell by much in {last}: "
         "a larger network, less regularization or a longer schedule may help."
     )
 
@@ -280,18 +293,26 @@ def calibration(candidate: Candidate) -> str:
     predictions = candidate.predictions["test"]
     confidence = float(predictions.probabilities.max(axis=1).mean(dtype=np.float64))
     accuracy = float(predictions.right.mean())
-    noise = 2.0 * float(np.sqrt(accuracy * (1.0 - accuracy) / len(predictions)))
     excess = confidence - accuracy
     name = candidate_title(candidate.name)
     measured = f"mean confidence {percent(confidence)}, right in {percent(accuracy)}"
     ece = f"expected calibration error {percent(candidate.scores['test']['ece'])}"
-    if abs(excess) <= max(noise, 0.005):
+    if is_as_sure_as_right(candidate):
         return f"{name} is, on the whole, as sure as it should be ({measured}; {ece})."
     if excess > 0:
         return f"{name} is too sure of itself, by {100 * excess:.1f} points ({measured}; {ece})."
     smoothing = label_smoothing(candidate.card)
     because = f", as label smoothing ({compact(smoothing)}) tends to make networks" if smoothing else ""
     return f"{name} is too cautious, by {-100 * excess:.1f} points{because} ({measured}; {ece})."
+
+
+def is_as_sure_as_right(candidate: Candidate) -> bool:
+    """Whether mean confidence and accuracy on the test images differ by no more than chance explains."""
+    predictions = candidate.predictions["test"]
+    confidence = float(predictions.probabilities.max(axis=1).mean(dtype=np.float64))
+    accuracy = float(predictions.right.mean())
+    noise = 2.0 * float(np.sqrt(accuracy * (1.0 - accuracy) / len(predictions)))
+    return abs(confidence - accuracy) <= max(noise, 0.005)
 
 
 def label_smoothing(card: ModelCard) -> float:
@@ -509,6 +530,8 @@ def search(results: Results) -> str:
         text += f" ({whole(failed)} failed)"
     if not reached:
         return f"{text}."
+    if len(reached) == 1:
+        return f"{text}; what ended is right on {percent(reached[0])} of the validation images."
     return (
         f"{text} and compared them on the validation images: their accuracies reach from "
         f"{percent(reached[0])} to {percent(reached[-1])}."

@@ -15,7 +15,9 @@ _REFERENCES = {"majority_class": "Majority class", "logistic_regression": "Logis
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """0.9341 -> "93.4 %"."""
+    """0.9341 -> "93.4 %"; what is less than all is never rounded up to "100.0 %"."""
+    if share < 1.0:
+        share = min(share, 1.0 - 10.0 ** -(decimals + 2))
     return f"{100 * share:.{decimals}f}{SPACE}%"
 
 

@@ -71,8 +71,10 @@ def test_a_network_without_convolutions_has_gradients(results: Load) -> None:
 
 
 def test_maps_with_more_classes_than_colors() -> None:
-    assert "In color: the 7 classes with most mistakes" in observations.map_caption(1000, 7, 100)
-    assert "color of the actual class" in observations.map_caption(1000, 10, 10)
+    some = plain(observations.map_caption(1000, 7, others=True, mistakes=30))
+    assert "crosses are mistakes. In color: the 7 classes with most mistakes; all others gray." in some
+    every = plain(observations.map_caption(1000, 10, others=False, mistakes=0))
+    assert every == "1,000 test images, in the color of the actual class."
 
 
 @pytest.mark.parametrize(

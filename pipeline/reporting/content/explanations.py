@@ -84,10 +84,7 @@ def _heatmaps(results: Results, candidate: Candidate) -> list[Block]:
                 results.class_names,
                 f"{name}: which places spoke for its answer",
             ),
-            alt=(
-                f"Test images that {name} names rightly and its most confident mistakes, each above the "
-                "same image with its heatmap."
-            ),
+            alt=f"Test images, each above itself with its heatmap, by whether {name} is right.",
             caption=(
                 f"From {observations.heatmap_source(candidate)} "
                 f"({shape(explanations.heatmaps.shape[1:])} places for the whole image). "
@@ -162,8 +159,8 @@ def _features(results: Results, candidate: Candidate) -> list[Block]:
                 name=f"features_{candidate.name}",
                 figure=feature_maps_figure(
                     np.asarray(results.subsets["test"].images[row]),
-                    {layer: maps[0] for layer, maps in explanations.feature_maps.items()},
-                    f"{name}: what {layers} make of one image",
+                    {layer: _strongest_first(maps[0]) for layer, maps in explanations.feature_maps.items()},
+                    f"{name}: one image in {layers}",
                 ),
                 alt=f"An image of the class {label} and the strongest feature maps of {layers} of {name}.",
                 caption=(
@@ -190,6 +187,11 @@ def _features(results: Results, candidate: Candidate) -> list[Block]:
     return blocks
 
 
+def _strongest_first(maps: np.ndarray) -> np.ndarray:
+    """Feature maps of one image, float (h, w, C), with the channels by their mean magnitude."""
+    return maps[..., np.argsort(-np.abs(maps).mean(axis=(0, 1)), kind="stable")]
+
+
 def _maps(results: Results, candidate: Candidate) -> list[Block]:
     explanations = candidate.explanations
     rows = explanations.map_rows
@@ -198,11 +200,13 @@ def _maps(results: Results, candidate: Candidate) -> list[Block]:
     predictions = candidate.predictions["test"]
     labels, right = predictions.labels[rows], predictions.right[rows]
     first, second = (percent(float(share), 0) for share in explanations.explained_variance)
-    colored = len(highlighted_classes(labels, right, len(results.class_names)))
+    named = highlighted_classes(labels, right, len(results.class_names))
+    others = bool((~np.isin(labels, list(named))).any())
+    mistakes = int((~right).sum())
     name = candidate_title(candidate.name)
     told = (
         f"{whole(len(rows))} test images as points, colored by their class, of {name}; "
-        f"{whole(int((~right).sum()))} mistakes are crossed."
+        f"{counted(mistakes, 'mistake')} marked by crosses."
     )
     maps = (
         ("pca", explanations.pca, "PCA", (f"first component ({first})", f"second component ({second})")),
@@ -217,7 +221,7 @@ def _maps(results: Results, candidate: Candidate) -> list[Block]:
                         points, labels, right, results.class_names, f"{name}: {title} of its features", axes
                     ),
                     alt=f"{title}: {told}",
-                    caption=observations.map_caption(len(rows), colored, len(results.class_names)),
+                    caption=observations.map_caption(len(rows), len(named), others, mistakes),
                 )
                 for key, points, title, axes in maps
             )

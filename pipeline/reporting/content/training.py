@@ -72,7 +72,7 @@ def _curves(candidate: Candidate, results: Results) -> Chart:
         name=f"training_{candidate.name}",
         figure=training_curves_figure(history, kept, f"{name} {_VERDICTS[diagnosis.verdict]}"),
         alt=(
-            f"Curves of {name} over {len(history)} epochs: accuracy on training images ends at "
+            f"Curves of {name} over {counted(len(history), 'epoch')}: accuracy on training images ends at "
             f"{percent(history.accuracy[-1])}, on validation images at {percent(history.val_accuracy[-1])}."
         ),
         caption=(

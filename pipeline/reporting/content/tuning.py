@@ -5,7 +5,7 @@ from pipeline.reporting.diagnosis import effects
 from pipeline.reporting.document import Block, Chart, Heading, Paragraph, Row, Section, Stack, Table
 from pipeline.reporting.figures.tuning import trials_figure
 from pipeline.reporting.results import Results
-from pipeline.reporting.wording import compact, percent, probability, signed
+from pipeline.reporting.wording import compact, counted, percent, probability, signed
 
 
 def tuning_section(results: Results) -> Section:
@@ -52,7 +52,7 @@ def _trials_chart(results: Results) -> Chart:
         name="tuning",
         figure=trials_figure(results.trials, results.best_trial, "What was tried, and what it reached"),
         alt=(
-            f"Validation accuracy of {len(reached)} trials, from {percent(min(reached))} to "
+            f"Validation accuracy of {counted(len(reached), 'trial')}, from {percent(min(reached))} to "
             f"{percent(max(reached))}, "
             "in order and against each hyperparameter."
         ),

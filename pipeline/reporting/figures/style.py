@@ -181,15 +181,16 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 def class_labels(class_names: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
     """Class names as a figure can show them.
 
-    Long names are shortened in the middle (their ends often differ). A name with characters that the
-    font lacks becomes `class <index>`, by which the page's tables know it too.
+    Long names are shortened in the middle (their ends often differ). Characters that the font lacks become
+    their Unicode numbers, as in the PDF.
     """
     font = get_font(findfont(FontProperties(family=_FONT)))
     drawable = font.get_charmap()
-    return [
-        _shorten(name, longest) if all(ord(character) in drawable for character in name) else f"class {index}"
-        for index, name in enumerate(class_names)
-    ]
+
+    def drawn(character: str) -> str:
+        return character if ord(character) in drawable else f"<U+{ord(character):04X}>"
+
+    return [_shorten("".join(map(drawn, name)), longest) for name in class_names]
 
 
 def percent_axis(axes: Axes, which: str) -> None:

@@ -38,6 +38,7 @@ from pipeline.reporting.wording import (
     quantity,
     whole,
 )
+from pipeline.scoring.explanations import INPUT_LAYER
 from pipeline.scoring.scores import confusion_matrix
 
 _LONGEST_NAME = 24
@@ -447,7 +448,7 @@ def _mistakes(results: Results) -> Slide:
         notes=(
             f"Of {counted(len(results.subsets['test']), 'test image')} {name} gets {whole(wrong)} wrong. "
             "Below each image stands what the network said, how sure it was, and what the label says. "
-            f"Where there is a second image, colors show which places spoke for the wrong class. {together}"
+            f"Where there is a second image, its colors are the heatmap of the wrong class. {together}"
         ).rstrip(),
     )
 
@@ -459,20 +460,22 @@ def _heatmaps(results: Results) -> list[Slide]:
     rows = _one_per_class(winner, results)
     if not rows:
         return []
+    # Without convolutions the maps are gradients, which tell where pixels matter and not for what.
+    gradients = winner.explanations.heatmap_layer == INPUT_LAYER
+    shown = "places that would move the answer most" if gradients else "places that spoke for the answer"
+    meaning = "would change the probability of the answer most" if gradients else "spoke for the answer"
     return [
         Slide(
             title=f"Where {name} looks",
             texts=(
-                "Beside each test image the places that spoke for the answer: the warmer the color, the "
-                "more they did.",
+                f"Beside each test image the {shown}: the warmer the color, the more.",
                 "A network that looks at the object has learned what was meant; one that looks at the "
                 "background may fail on other images.",
             ),
             visual=Tiles(tuple(_tile(example(results, winner, row)) for row in rows)),
             notes=(
                 f"These are test images that {name} names rightly, of different classes. The heatmap shows "
-                "which places of the image raised the probability of the answer. It is coarse, and it says "
-                "where the network looks, not what it sees there."
+                f"which places of the image {meaning}: where the network looks, not what it sees there."
             ),
         )
     ]

@@ -59,7 +59,7 @@ def build_versus(versus: Versus) -> Document:
         chart = Chart(
             name="curves",
             figure=curves_figure(histories),
-            alt="Accuracy and loss over the epochs of both trainings",
+            alt="Accuracy and loss over the epochs of training",
             caption="The learning curves over each other; lines are validation, dashes training images.",
         )
         sections.append(Section("curves", "Training", (chart, *_without_history(versus))))
@@ -171,7 +171,7 @@ def _params(ours: Mapping[str, str], theirs: Mapping[str, str]) -> tuple[Block, 
     if not differing:
         return (Paragraph(f"None: all {counted(alike, 'param')} are the same."),)
     table = Table(
-        caption=f"{counted(alike, 'param')} more are the same in both. A dash: this model has no such param.",
+        caption=f"Params that are the same in both: {whole(alike)}. A dash: this model has no such param.",
         columns=("param", FIRST, SECOND),
         rows=tuple((key, ours.get(key, "–"), theirs.get(key, "–")) for key in differing),
         numeric=(False, False, False),
