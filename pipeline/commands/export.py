@@ -161,7 +161,7 @@ def _export(
             _explain_refusal(source, result, say)
             raise _RefusedError
         exported = _described(source, result, folder, saved_model)
-        exported = _with_previous(exported, _previous(folder, source.card), folder, files)
+        exported = _with_previous(exported, _previous(folder, source.card), folder, files, say)
         exported.save(files)
     return exported
 
@@ -192,18 +192,28 @@ def _described(source: ExportSource, result: ExportResult, folder: Path, saved_m
 
 
 def _with_previous(
-    exported: ExportedModel, previous: ExportedModel | None, folder: Path, files: Path
+    exported: ExportedModel, previous: ExportedModel | None, folder: Path, files: Path, say: Say
 ) -> ExportedModel:
     """`exported` with the formats that were exported of the same model before, and not again now.
 
     Their files are copied from `folder`, which is to be replaced, to `files`, which is to take its place.
+    Left out are those whose figures are of other test images, and those that are no longer what they were.
     """
     if previous is None:
         return exported
     kept = {name: file for name, file in previous.files.items() if name not in exported.files}
-    for name, file in kept.items():
+    if kept and previous.scores != exported.scores:
+        say(f"left out, as they were compared with the model on other test images: {', '.join(kept)}")
+        return exported
+    for name, file in list(kept.items()):
+        try:
+            path = previous.file(folder, name)
+        except PipelineError as error:
+            say(f"left out: {name}. {error.what}")
+            del kept[name]
+            continue
         if name != SAVED_MODEL_FORMAT:
-            shutil.copy2(previous.file(folder, name), files / file.path)
+            shutil.copy2(path, files / file.path)
     merged = {**kept, **exported.files}
     return dataclasses.replace(exported, files={name: merged[name] for name in FORMATS if name in merged})
 

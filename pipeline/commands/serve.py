@@ -5,6 +5,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -87,7 +88,12 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         Limits.receive_seconds,
         "for a request to arrive, an answer to be taken (%(default)s)",
     )
-    add("work-seconds", Limits.work_seconds, "for an image, and to wait for a worker (%(default)s)")
+    add(
+        "work-seconds",
+        Limits.work_seconds,
+        "for an image, or a whole request on TensorFlow Serving's protocol, and to wait for a worker "
+        "(%(default)s)",
+    )
     add("max-requests", Limits.requests, "requests at once (%(default)s)")
     add(
         "max-requests-per-client",
@@ -119,7 +125,7 @@ def serve(workspace: Workspace, options: argparse.Namespace, say: Callable[[str]
     follow = not options.model and options.follow is not False
     private = is_loopback(options.host)
     access = Access(
-        hosts=frozenset(options.allow_host) if private or options.allow_host else None,
+        hosts=frozenset(map(_host, options.allow_host)) if private or options.allow_host else None,
         origins=frozenset(map(_origin, options.allow_origin)),
         token=_token(options.token_file),
     )
@@ -142,6 +148,13 @@ def serve(workspace: Workspace, options: argparse.Namespace, say: Callable[[str]
 
 
 def _limits(options: argparse.Namespace) -> Limits:
+    if options.max_body_mb > options.max_buffered_mb:
+        raise PipelineError(
+            "The largest request that is allowed could never be held.",
+            expected="--max-body-mb at most --max-buffered-mb",
+            found=f"{options.max_body_mb} and {options.max_buffered_mb}",
+            remedy="raise --max-buffered-mb, or lower --max-body-mb",
+        )
     return Limits(
         workers=options.workers,
         body_bytes=options.max_body_mb * MEGABYTE,
@@ -183,6 +196,20 @@ def _token(file: Path | None) -> str | None:
     return token
 
 
+def _host(text: str) -> str:
+    """As it is compared: requests are judged by their host's name in lower case, without its port."""
+    try:
+        fits = ip_address(text).version > 0  # an IPv6 address has colons of its own
+    except ValueError:
+        fits = bool(text) and not set(text) & set(":/[]")
+    if not fits:
+        raise PipelineError(
+            f"--allow-host {text} is no host name.",
+            expected="a name without scheme and port, such as images.example, or an address without brackets",
+        )
+    return text.lower()
+
+
 def _origin(text: str) -> str:
     parts = urlsplit(text)
     if (
@@ -193,7 +220,7 @@ def _origin(text: str) -> str:
         raise PipelineError(
             f"--allow-origin {text} is no origin.", expected="scheme and host, such as https://example.org"
         )
-    return text
+    return text.lower()  # as browsers send it
 
 
 def _port(text: str) -> int:

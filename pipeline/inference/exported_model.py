@@ -9,13 +9,14 @@ Predicting needs this folder and nothing else of the project's data. The SavedMo
 TensorFlow Serving wants it.
 """
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import read_json, write_json
+from pipeline.foundation.files import write_json
 from pipeline.inference.preprocessing import PreprocessingSpec
 
 EXPORT_FILE = "export.json"
@@ -93,7 +94,7 @@ class ExportedModel:
     @classmethod
     def load(cls, folder: Path) -> "ExportedModel":
         """Raises PipelineError where export.json is missing or no export.json."""
-        values: dict[str, Any] = read_json(_require(folder / EXPORT_FILE))
+        values: Any = _read_json(_require(folder / EXPORT_FILE))
         try:
             values["preprocessing"] = PreprocessingSpec.from_json(values["preprocessing"])
             values["files"] = {name: ExportedFile(**file) for name, file in values["files"].items()}
@@ -143,7 +144,26 @@ def published(exports: Path) -> Path:
             expected=f"{exports / POINTER_FILE}, which an export writes",
             remedy="python -m pipeline export",
         )
-    return exports / str(read_json(exports / POINTER_FILE)["folder"])
+    try:
+        return exports / str(_read_json(exports / POINTER_FILE)["folder"])
+    except (KeyError, TypeError) as error:
+        raise PipelineError(
+            f"{exports / POINTER_FILE} does not name an exported model.",
+            found=repr(error),
+            remedy="python -m pipeline export",
+        ) from error
+
+
+def _read_json(path: Path) -> Any:
+    """Unlike `read_json`, which is for what stages write, it sends people to `export`."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise PipelineError(
+            f"{path} is not valid JSON.",
+            found=str(error),
+            remedy="export the model again: python -m pipeline export",
+        ) from error
 
 
 def _require(path: Path) -> Path:

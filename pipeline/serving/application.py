@@ -114,11 +114,12 @@ def create_application(settings: Settings, log: EventLog) -> Application:
 
 @asynccontextmanager
 async def _running(settings: Settings, services: Services, report: Report) -> AsyncIterator[None]:
-    await services.switch.switch(settings.folder)
-    following = None
-    if settings.exports is not None:
+    follower = following = None
+    if settings.exports is not None:  # before the model is loaded, so that what is published meanwhile is new
         follower = Follower(settings.exports, services.switch, settings.watcher, report)
         services.following = follower.state
+    await services.switch.switch(settings.folder)
+    if follower is not None:
         following = asyncio.create_task(follower.run())
     try:
         yield

@@ -113,7 +113,7 @@ class Follower:
         try:
             folder = published(self._exports)
             return (self._exports / POINTER_FILE).stat().st_mtime_ns, folder
-        except (PipelineError, OSError, KeyError, TypeError):
+        except (PipelineError, OSError):
             return None  # gone or damaged: the model that answers stays
 
     def _want(self, wanted: _Wanted | None) -> None:
@@ -186,10 +186,12 @@ class Follower:
         version: int | None = said["version"]
         self.state.champion_version = version
         current = self._switch.current.exported
-        if version is not None and (current.name, current.version) != (name, version):
+        champion_wanted = self._wanted is not None and self._wanted.why == "champion"
+        # A champion that is being loaded will answer; after a rollback, the one before is wanted again.
+        if version is not None and (champion_wanted or (current.name, current.version) != (name, version)):
             self._want(_Wanted(self._exports / name / str(version), "champion"))
-        elif self._wanted is not None and self._wanted.why == "champion":
-            self._want(None)  # rolled back before it could answer
+        elif champion_wanted:
+            self._want(None)  # there is none any more
 
     def _tell_of_model(self, problem: str) -> None:
         if problem and problem != self.state.model_problem:

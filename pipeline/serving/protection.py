@@ -14,6 +14,8 @@ from pipeline.serving.messages import Refused
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _PROTECTED = ("/api/", "/v1/", "/metrics")
+_PROBES = ("/healthz", "/readyz")
+"""Whatever asks for them often knows the server by its address only."""
 
 SECURITY_HEADERS = {
     # Everything the page needs comes from this server; a picture that was just chosen is a blob.
@@ -69,7 +71,8 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
-        self._check_host(headers)
+        if scope["path"] not in _PROBES:
+            self._check_host(headers)
         if scope["method"] not in _SAFE_METHODS:
             self._check_origin(headers)
         if scope["method"] != "OPTIONS" and scope["path"].startswith(_PROTECTED):

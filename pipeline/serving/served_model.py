@@ -17,13 +17,11 @@ class ServedModel:
     """An exported model with workers that hold it.
 
     Attributes:
-      folder: of export.json.
-      exported: what it says.
+      exported: what export.json says.
       format_name: the format that the workers run.
       pool: the workers.
     """
 
-    folder: Path
     exported: ExportedModel
     format_name: str
     pool: WorkerPool
@@ -73,7 +71,7 @@ class ModelSwitch:
         pool = WorkerPool(command, self._limits, self._report)
         await pool.start()
         self._users[pool] = 0
-        previous, self._current = self._current, ServedModel(folder, exported, format_name, pool)
+        previous, self._current = self._current, ServedModel(exported, format_name, pool)
         self._report("model", name=exported.name, version=exported.version, format=format_name)
         if previous is not None:
             task = asyncio.create_task(self._retire(previous.pool))

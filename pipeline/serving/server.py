@@ -18,6 +18,8 @@ from pipeline.serving.limits import Limits
 from pipeline.serving.observation import EventLog, LibraryLog
 
 _KEEP_ALIVE_SECONDS = 15
+_BACKLOG = 2048
+"""Connections that the system holds until they are taken."""
 
 
 class _Server(uvicorn.Server):
@@ -56,6 +58,8 @@ def run_server(settings: Settings, host: str, port: int, say: Callable[[str], No
 
     async def serve(listening: socket.socket) -> None:
         async with application.running():
+            with _listening_explained(host, port):  # two servers that start at once can both have bound it
+                listening.listen(_BACKLOG)
             bound_host, bound_port = listening.getsockname()[:2]
             shown = f"[{bound_host}]" if ":" in bound_host else bound_host
             say(f"Listening at http://{shown}:{bound_port}. Ctrl-C ends it.")
@@ -78,26 +82,33 @@ def http_config(application: ASGIApp, limits: Limits) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(limits.receive_seconds + 2 * limits.work_seconds),
     )
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    try:
+    with _listening_explained(host, port):
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        return listening
+
+
+@contextmanager
+def _listening_explained(host: str, port: int) -> Generator[None, None, None]:
+    try:
+        yield
     except (OSError, UnicodeError) as error:  # the latter from a name that can be none
         raise PipelineError(
             f"The server cannot listen at {host}, port {port}.",
             found=getattr(error, "strerror", None) or str(error),
             remedy="name another port: --port 8001; or an address of this machine: --host 127.0.0.1",
         ) from error
-    return listening
 
 
 def _log_libraries(log: EventLog) -> None:

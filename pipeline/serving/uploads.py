@@ -54,7 +54,11 @@ async def read_uploads(request: Request, limits: Limits, buffered: Buffered) -> 
 
 
 class _Parser(MultiPartParser):
-    """Gives up at the first part too many, and on a form that was cut off: its last file would be missing."""
+    """Gives up at the first part too many, and on a form that was cut off: its last file would be missing.
+
+    Names are UTF-8, as browsers send them, or else Latin-1. Other encodings, which a client could ask for,
+    can fail to decode or yield half characters, which no JSON can hold.
+    """
 
     _parts = 0
     _ended = False
@@ -70,6 +74,14 @@ class _Parser(MultiPartParser):
             yield chunk
         if not self._ended:
             raise MultiPartException("it ends without its last boundary")
+
+    @property
+    def _charset(self) -> str:
+        return "utf-8"
+
+    @_charset.setter
+    def _charset(self, value: str) -> None:
+        pass
 
     def on_end(self) -> None:
         self._ended = True

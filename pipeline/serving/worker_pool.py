@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ class WorkerPool:
     @property
     def alive(self) -> int:
         """How many workers there are at this moment."""
-        return len(self._workers)
+        return sum(worker.process.returncode is None for worker in self._workers)
 
     async def start(self) -> None:
         """Start all workers; they are warm when this returns.
@@ -174,7 +174,7 @@ class WorkerPool:
         """Take images that wait to a worker that becomes free, for ever; there is one of these for each."""
         while True:
             first = await self._images.get()
-            worker = await self._idle.get()
+            worker = await self._idle_worker()
             bundle = self._bundle(first)
             if not bundle:
                 self._idle.put_nowait(worker)
@@ -259,9 +259,17 @@ class WorkerPool:
     async def _free_worker(self) -> _Worker:
         try:
             async with asyncio.timeout(self._limits.work_seconds):
-                return await self._idle.get()
+                return await self._idle_worker()
         except TimeoutError:
             raise _too_much_to_do() from None
+
+    async def _idle_worker(self) -> _Worker:
+        """One that lives; those that have died while they were idle would cost a job each."""
+        while True:
+            worker = await self._idle.get()
+            if worker.process.returncode is None:
+                return worker
+            self._replace(worker, "died")
 
     async def _add(self) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -284,12 +292,25 @@ class WorkerPool:
             raise PipelineError(ready.header["reason"])
         self._workers.add(worker)
         self._idle.put_nowait(worker)
+        self._keep(self._watch(worker))
+
+    async def _watch(self, worker: _Worker) -> None:
+        """Replace a worker that dies while it is idle: a server that is not ready is asked for nothing."""
+        await worker.process.wait()
+        if not self._closed:
+            self._replace(worker, "died")
 
     def _replace(self, worker: _Worker, why: str) -> None:
+        if worker not in self._workers:
+            return  # it is being replaced: whoever watches it and whoever uses it notice the same death
         self._report("worker replaced", why=why)
         self._workers.discard(worker)
         self._ending.add(worker)
-        task = asyncio.create_task(self._end_and_add(worker))
+        self._keep(self._end_and_add(worker))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let it run beside everything else, until the pool is closed."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -300,8 +321,8 @@ class WorkerPool:
             try:
                 await self._add()
                 return
-            except PipelineError as error:
-                self._report("worker does not start", why=error.what)
+            except (PipelineError, OSError) as error:  # the latter where memory or processes are short
+                self._report("worker does not start", why=getattr(error, "what", None) or str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
 
 

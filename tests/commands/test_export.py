@@ -158,6 +158,27 @@ def test_more_formats_of_the_same_model_join_the_ones_there_are(run: Export, rea
         assert exported.file(folder, name).exists()
 
 
+def test_a_format_whose_file_is_gone_is_left_out(run: Export, ready: Workspace) -> None:
+    run("best", "litert_fp32", "saved_model")
+    (published(ready.exports) / "litert_fp32.tflite").unlink()
+    code, said = run("best", "onnx")
+    assert code == 0
+    assert "left out: litert_fp32. " in said
+    assert list(ExportedModel.load(published(ready.exports)).files) == ["saved_model", "onnx"]
+
+
+def test_formats_that_were_compared_on_other_test_images_are_left_out(run: Export, ready: Workspace) -> None:
+    run("best", "litert_fp32")
+    folder = published(ready.exports)
+    values = read_json(folder / "export.json")
+    write_json(folder / "export.json", {**values, "scores": {**values["scores"], "images": 1}})
+    code, said = run("best", "onnx")
+    assert code == 0
+    assert "left out, as they were compared with the model on other test images: litert_fp32" in said
+    assert list(ExportedModel.load(folder).files) == ["onnx"]
+    assert not (folder / "litert_fp32.tflite").exists()
+
+
 def test_another_model_of_a_candidate_is_another_version(run: Export, ready: Workspace) -> None:
     run("best", "onnx")
     change_weights(ready.model("baseline"))

@@ -175,6 +175,24 @@ def test_origins(serve, folder) -> None:
             serve("--allow-origin", wrong)
 
 
+def test_names_are_compared_in_lower_case(serve, folder) -> None:
+    options = ("--allow-host", "Serve.Example.com", "--allow-host", "2001:DB8::1")
+    access = serve(*options, "--allow-origin", "https://A.Example").settings.access
+    assert access.hosts == {"serve.example.com", "2001:db8::1"}
+    assert access.origins == {"https://a.example"}
+
+
+@pytest.mark.parametrize("name", ["name:8000", "[::1]", "http://name", "name/", ""])
+def test_a_host_that_no_request_could_name(serve, folder, name: str) -> None:
+    with pytest.raises(PipelineError, match="is no host name"):
+        serve("--allow-host", name)
+
+
+def test_a_request_that_could_never_be_held(serve, folder) -> None:
+    with pytest.raises(PipelineError, match="could never be held"):
+        serve("--max-body-mb", "300")
+
+
 def test_nothing_published(serve) -> None:
     with pytest.raises(PipelineError, match="No model has been published"):
         serve()

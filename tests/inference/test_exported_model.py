@@ -12,6 +12,7 @@ from pipeline.inference.exported_model import (
     EXPORT_FILE,
     FORMATS,
     LITERT_FORMATS,
+    POINTER_FILE,
     PRUNED_FORMATS,
     ExportedModel,
     publish,
@@ -75,6 +76,20 @@ def test_another_json_file_is_refused(tmp_path: Path, values: dict[str, object])
     write_json(tmp_path / EXPORT_FILE, values)
     with pytest.raises(PipelineError, match="does not describe an exported model"):
         ExportedModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"null"])
+def test_a_file_that_is_damaged_says_what_makes_it_again(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / EXPORT_FILE).write_bytes(content)
+    with pytest.raises(PipelineError, match="python -m pipeline export"):
+        ExportedModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"null", b"{}"])
+def test_a_damaged_pointer_says_what_makes_it_again(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / POINTER_FILE).write_bytes(content)
+    with pytest.raises(PipelineError, match="python -m pipeline export"):
+        published(tmp_path)
 
 
 def test_a_folder_without_export_says_what_makes_one(tmp_path: Path) -> None:

@@ -194,6 +194,16 @@ def test_forms_that_are_none(server: LiveServer, body: bytes) -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "utf-7", "utf-16", "idna", "rot13", "nothing"])
+@pytest.mark.parametrize("name", [b"+2AA-", b"\xed\xa0\x80", b"\xff", b"a" * 100 + b".-"])
+def test_encodings_that_a_client_asks_for(server: LiveServer, charset: str, name: bytes) -> None:
+    body = PART.replace(b'"a"', b'"' + name + b'"') + encoded(255) + b"\r\n--b--\r\n"
+    headers = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+    response = server.post("/api/predict", data=body, headers=headers)
+    assert response.status_code == 200
+    assert response.json()["results"][0]["file"] == name.decode("ascii" if name.isascii() else "latin-1")
+
+
 @pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\n--b", b"\r\n--b\r\n"])
 def test_a_form_that_was_cut_off(server: LiveServer, end: bytes) -> None:
     """The files that have arrived are not answered as if they were all."""

@@ -53,15 +53,20 @@ def test_every_answer_has_the_security_headers(server: LiveServer, path: str) ->
 )
 def test_only_this_machines_own_names_are_answered_to(server: LiveServer, host: str, status: int) -> None:
     """A name of somebody else's that points here (DNS rebinding) would make his page this server's own."""
-    assert server.get("/healthz", headers={"Host": host}).status_code == status
+    assert server.get("/api/model", headers={"Host": host}).status_code == status
 
 
 def test_other_names_when_they_are_allowed(start: StartServer) -> None:
     one = start(access=Access(hosts=frozenset({"images.example"})))
-    assert one.get("/healthz", headers={"Host": "images.example:80"}).status_code == 200
-    assert one.get("/healthz", headers={"Host": "other.example"}).status_code == 403
+    assert one.get("/api/model", headers={"Host": "images.example:80"}).status_code == 200
+    assert one.get("/api/model", headers={"Host": "other.example"}).status_code == 403
     all_names = start(access=Access(hosts=None))
-    assert all_names.get("/healthz", headers={"Host": "other.example"}).status_code == 200
+    assert all_names.get("/api/model", headers={"Host": "other.example"}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_may_use_any_name(server: LiveServer, path: str) -> None:
+    assert server.get(path, headers={"Host": "10.1.2.3:8000"}).status_code == 200
 
 
 @pytest.mark.parametrize("origin", [SITE, "null", "http://127.0.0.1:1"])

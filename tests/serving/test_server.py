@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from pipeline.foundation.errors import PipelineError
+from pipeline.serving.server import _bound, _listening_explained
 from tests.serving.live_server import encoded
 
 PROGRAM = """
@@ -123,13 +125,13 @@ def test_what_is_in_flight_is_answered_before_it_ends(process: ServerProcess, nu
 
 @pytest.mark.slow
 def test_it_is_ready_soon(project: Path, tmp_path: Path, exported: Path) -> None:
-    """Within two seconds, or as much later as other processes of this machine keep it waiting."""
+    """Within two seconds, or up to three times as long where other processes keep it waiting."""
     seconds = []
     for _ in range(3):
         server = ServerProcess(project, tmp_path, "--model", str(exported))
         seconds.append(server.ready_seconds)
         server.end()
-    waiting_for_a_core = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    waiting_for_a_core = max(1.0, min(os.getloadavg()[0] / (os.cpu_count() or 1), 3.0))
     assert min(seconds) < 2 * waiting_for_a_core
 
 
@@ -153,6 +155,19 @@ def test_what_keeps_it_from_starting(
     assert "to mend: " in errors
     assert "Traceback" not in errors
     assert ("Listening" in output, code) == (False, 1)
+
+
+def test_a_port_that_another_takes_in_the_last_moment() -> None:
+    """The system lets both bind it, and only one listen."""
+    with _bound("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with _bound("127.0.0.1", port) as second:
+            first.listen()
+            with (
+                pytest.raises(PipelineError, match=f"cannot listen at 127.0.0.1, port {port}"),
+                _listening_explained("127.0.0.1", port),
+            ):
+                second.listen()
 
 
 def test_a_port_that_is_taken(project: Path, tmp_path: Path, process: ServerProcess, exported: Path) -> None:

@@ -1,5 +1,6 @@
 """Another model takes over while requests come in: none is lost, none is answered by half of each."""
 
+import asyncio
 import shutil
 import sys
 import threading
@@ -16,6 +17,7 @@ from pipeline.inference.exported_model import publish
 from pipeline.serving import following
 from pipeline.serving.application import Settings
 from pipeline.serving.limits import Limits
+from pipeline.serving.served_model import ModelSwitch
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded, until
 from tests.serving.tiny_model import export, published
@@ -108,13 +110,13 @@ def test_a_long_request_ends_on_the_model_that_it_began_on(exports: Path, start:
     assert [result["predicted"] for result in answers[0]["results"]] == ["bright"] * 12
 
 
-@pytest.mark.parametrize("what", ["damaged", "missing", "nonsense"])
+@pytest.mark.parametrize("what", ["damaged", "missing", "{", "[]", "{}", "\xff"])
 def test_what_cannot_be_served_leaves_the_model_that_answers(
     exports: Path, start: StartServer, what: str
 ) -> None:
     server = start(folder=exports / "light" / "1", exports=exports)
-    if what == "nonsense":
-        (exports / "published.json").write_text("{")
+    if what not in ("damaged", "missing"):
+        (exports / "published.json").write_text(what, encoding="latin-1")
         time.sleep(0.4)
     else:
         publish(exports, exports / "light" / ("3" if what == "damaged" else "9"))
@@ -212,6 +214,46 @@ def test_a_champion_that_is_rolled_back_before_it_has_an_export(watched: LiveSer
     until(lambda: state(watched)["problem"] is None)
     assert state(watched)["champion_version"] == 1
     assert version(watched) == 1
+
+
+def test_a_champion_that_is_rolled_back_while_it_is_loaded(
+    watched: LiveServer, said: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = hold_up_switching(monkeypatch)
+    say(said, '{"version": 2}')
+    until(lambda: '"switching"' in watched.log)
+    say(said, '{"version": 1}')
+    until(lambda: state(watched)["champion_version"] == 1)
+    loaded.set()
+    until(lambda: watched.log.count('"event": "model"') == 3)  # 1, 2, and 1 again
+    assert version(watched) == 1
+
+
+def hold_up_switching(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Models are loaded, but do not answer before the event comes."""
+    switch, loaded = ModelSwitch.switch, threading.Event()
+
+    async def slow(self: ModelSwitch, folder: Path) -> None:
+        while not loaded.is_set():
+            await asyncio.sleep(0.02)
+        await switch(self, folder)
+
+    monkeypatch.setattr(ModelSwitch, "switch", slow)
+    return loaded
+
+
+def test_what_is_published_while_the_first_model_is_loaded_takes_over(
+    exports: Path, start: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = hold_up_switching(monkeypatch)
+
+    def publish_another() -> None:
+        publish(exports, exports / "light" / "2")
+        loaded.set()
+
+    threading.Timer(0.3, publish_another).start()
+    server = start(folder=exports / "light" / "1", exports=exports)
+    until(lambda: version(server) == 2)
 
 
 def test_an_export_that_could_not_be_served_is_tried_again(

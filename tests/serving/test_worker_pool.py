@@ -1,6 +1,7 @@
 """Workers that hang, die or cannot start cost their own job and nothing else."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from pipeline.foundation.errors import PipelineError
+from pipeline.serving import worker_pool
 from pipeline.serving.limits import Limits
 from pipeline.serving.messages import Frame, Refused
 from pipeline.serving.worker_pool import BUNDLE_IMAGES, WorkerPool
@@ -88,6 +90,50 @@ def test_a_worker_that_died_while_idle_costs_no_job() -> None:
             os.kill(pid, signal.SIGKILL)
             assert [(await pool.run(job("x"))).data for _ in range(3)] == [b"x"] * 3
             assert events == ["worker replaced: died"]
+
+    asyncio.run(scenario())
+
+
+def test_workers_that_die_while_idle_are_replaced_and_not_counted() -> None:
+    """Without being asked for anything: nobody asks a server that is not ready."""
+
+    async def scenario() -> None:
+        async with running(workers=3) as (pool, events):
+            orders = [job("sleep 0.2") for _ in range(3)]
+            pids = {answer.header["pid"] for answer in await asyncio.gather(*map(pool.run, orders))}
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            while pool.alive:
+                await asyncio.sleep(0.001)
+            assert (await pool.run(job("x"))).header["pid"] not in pids
+            while pool.alive < 3:
+                await asyncio.sleep(0.01)
+            assert events == ["worker replaced: died"] * 3
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_that_the_system_cannot_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "_RETRY_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with running() as (pool, events):
+            start, failures = asyncio.create_subprocess_exec, [OSError(errno.EAGAIN, "no process is left")]
+
+            async def short_of_processes(*arguments: Any, **options: Any) -> Any:
+                if failures:
+                    raise failures.pop()
+                return await start(*arguments, **options)
+
+            monkeypatch.setattr(asyncio, "create_subprocess_exec", short_of_processes)
+            os.kill((await pool.run(job("x"))).header["pid"], signal.SIGKILL)
+            while pool.alive:
+                await asyncio.sleep(0.001)
+            assert (await pool.run(job("x"))).data == b"x"
+            assert events == [
+                "worker replaced: died",
+                f"worker does not start: [Errno {errno.EAGAIN}] no process is left",
+            ]
 
     asyncio.run(scenario())
 

@@ -4,7 +4,7 @@ import { connectCamera } from "./camera.js";
 import { Card } from "./card.js";
 import { downloadCsv, downloadJson } from "./downloads.js";
 import { byId, element, percent, plural, size } from "./elements.js";
-import { classify, getJson, RequestError } from "./server.js";
+import { classify, getBlob, getJson, RequestError } from "./server.js";
 import { askForToken, connectTokenForm } from "./token_form.js";
 
 const AT_ONCE = 4;
@@ -31,7 +31,7 @@ async function loadModel() {
 }
 
 function showModel() {
-  const { name, version, candidate, network, scores, limits, following } = model;
+  const { name, version, candidate, network, scores, limits } = model;
   const interval = `${(100 * scores.accuracy_low).toFixed(1)} to ${(100 * scores.accuracy_high).toFixed(1)}`;
   byId("model").replaceChildren(
     element("strong", {}, `${name}, version ${version}`),
@@ -43,9 +43,18 @@ function showModel() {
   );
   byId("limits").textContent =
     `Up to ${size(limits.body_bytes)} and ${Math.floor(limits.pixels / 1e6)} megapixels each.`;
-  byId("notice").hidden = !following.problem;
-  byId("notice").textContent = following.problem ? `Another model may have to answer by now: ${following.problem}.` : "";
+  showFollowing();
   showSamples(model.samples);
+}
+
+function showFollowing() {
+  const { problem } = model.following;
+  showNotice(problem ? `Another model may have to answer by now: ${problem}.` : "");
+}
+
+function showNotice(words) {
+  byId("notice").hidden = !words;
+  byId("notice").textContent = words;
 }
 
 function showSamples(names) {
@@ -60,8 +69,12 @@ function showSamples(names) {
 }
 
 async function addSample(name) {
-  const response = await fetch(`/samples/${encodeURIComponent(name)}`);
-  add([new File([await response.blob()], name)]);
+  try {
+    add([new File([await getBlob(`/samples/${encodeURIComponent(name)}`)], name)]);
+    showFollowing(); // in place of what an earlier sample has left
+  } catch (error) {
+    showNotice(`No sample: ${error.message}.`);
+  }
 }
 
 /** @param {Iterable<File>} files */

@@ -40,6 +40,20 @@ export async function getJson(path) {
   return read(response.status, await response.text());
 }
 
+/** GET of a file; resolves to its bytes. */
+export async function getBlob(path) {
+  let response;
+  let data;
+  try {
+    response = await fetch(path);
+    data = await response.blob();
+  } catch {
+    throw new RequestError(0, UNREACHABLE);
+  }
+  if (!response.ok) throw new RequestError(response.status, `the server answered with status ${response.status}`);
+  return data;
+}
+
 /**
  * Upload one image to be classified; waits and tries again while the server has too much to do.
  *
