@@ -27,7 +27,7 @@ def test_a_commit_and_an_experiment_of_it(clone: Clone, tmp_path: Path) -> None:
     output = compare(clone, "HEAD:baseline", "shorter:baseline", page)
     assert re.search(r"Of \d+ test images B alone gets \d+ right", output), output
     text = page.read_text(encoding="utf-8")
-    cells = re.search(r"training\.epochs</th>\s*<td[^>]*>(\w+)</td>\s*<td[^>]*>(\w+)</td>", text)
+    cells = re.search(r"train_baseline\.epochs</th>\s*<td[^>]*>(\w+)</td>\s*<td[^>]*>(\w+)</td>", text)
     assert cells is not None
     assert cells.groups() == ("6", "3")
     assert clone.run("git", "status", "--porcelain") == ""
