@@ -7,8 +7,6 @@ result.
 """
 
 import sys
-import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,33 +15,30 @@ import tensorflow as tf
 from pipeline.explanation.heatmaps import AUTO, Heatmaps, named_layer
 from pipeline.explanation.job import Explained, ExplainJob
 from pipeline.explanation.opened_network import OpenedNetwork
-from pipeline.foundation.child_process import Say, keep_standard_output, save_error
+from pipeline.foundation.child_process import keep_standard_output, save_error
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
+from pipeline.images.parallel import with_progress
 from pipeline.scoring.predictions import require_finite
 from pipeline.training.trained_model import TrainedModel
 
 _IMAGES_AT_ONCE = 64
-_SECONDS_BETWEEN_LINES = 3.0
 
 
-def explain(job: ExplainJob, say: Say) -> Explained:
+def explain(job: ExplainJob) -> Explained:
     """Probabilities and heatmaps of a job's images. Raises PipelineError."""
     model = TrainedModel.load(job.model)
     network = OpenedNetwork(model.network)
     if job.layer != AUTO and named_layer(network, job.layer) is None:
-        say(f"the network has no layer '{job.layer}' that returns a map: choosing one")
+        print(f"the network has no layer '{job.layer}' that returns a map: choosing one", flush=True)
     heatmaps = Heatmaps(network, job.method, job.layer)
     images = np.load(job.images, mmap_mode="r")[: job.count]
     answers, heat = [], []
-    told = time.monotonic()
-    for start in range(0, len(images), _IMAGES_AT_ONCE):
+    starts = range(0, len(images), _IMAGES_AT_ONCE)
+    for start in with_progress(starts, len(starts), f"explained, batches of {_IMAGES_AT_ONCE} images"):
         part = images[start : start + _IMAGES_AT_ONCE]
         answers.append(require_finite(model.predict(part, job.batch_size), str(job.model)))
         wanted = answers[-1].argmax(axis=1) if job.label is None else np.full(len(part), job.label)
         heat.append(heatmaps.compute(part, wanted, "batches of heatmaps"))
-        if time.monotonic() - told > _SECONDS_BETWEEN_LINES:
-            told = time.monotonic()
-            say(f"{start + len(part):,} of {len(images):,} images explained")
     return Explained(heatmaps.method, heatmaps.layer, np.concatenate(answers), np.concatenate(heat))
 
 
@@ -54,7 +49,7 @@ def main(job_file: Path, result_file: Path) -> int:
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
     try:
-        explain(job, partial(print, flush=True)).save(job, result_file)
+        explain(job).save(job, result_file)
     except PipelineError as error:
         save_error(result_file, error)
         return EXIT_FAILURE

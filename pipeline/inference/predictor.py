@@ -1,15 +1,14 @@
 """Predicting with an exported model through LiteRT or ONNX Runtime: no TensorFlow, ready at once."""
 
 import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.native_output import native_stderr_silenced
 from pipeline.inference.exported_model import LITERT_FORMATS, ONNX_FORMAT, PRUNED_FORMATS, ExportedModel
 
 
@@ -30,7 +29,7 @@ class LiteRtPredictor:
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
         self._shape: tuple[int, ...] = ()
-        with _native_stderr_silenced():  # it announces its CPU kernels, the first time in a process
+        with native_stderr_silenced():  # it announces its CPU kernels, the first time in a process
             self._interpreter.allocate_tensors()
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -104,17 +103,3 @@ def preferred_format(formats: Sequence[str]) -> str:
         found=", ".join(formats) or "no format",
         remedy="python -m pipeline export",
     )
-
-
-@contextmanager
-def _native_stderr_silenced() -> Iterator[None]:
-    """Keep what compiled code writes to file descriptor 2 off the terminal."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

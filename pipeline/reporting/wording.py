@@ -110,3 +110,11 @@ def candidate_title(candidate: str) -> str:
 
 def reference_title(reference: str) -> str:
     return _REFERENCES.get(reference, reference.replace("_", " ").capitalize())
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text, or its beginning and end where it has more than `longest` characters."""
+    if len(text) <= longest:
+        return text
+    end = longest // 3
+    return f"{text[: longest - end - 1].rstrip()}…{text[-end:].lstrip()}"

@@ -1,5 +1,6 @@
 """The command around the exporting process: which model, where to, and what is kept when a check fails."""
 
+import base64
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipeline.commands import export_source
 from pipeline.commands.export import export
 from pipeline.deployment import exporting, litert
 from pipeline.deployment.measuring import Speed
+from pipeline.deployment.parity import encoded_copies
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import read_json, write_json
@@ -20,10 +22,12 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import ImageArrays
 from pipeline.inference.exported_model import ExportedModel, published
 from pipeline.inference.predictor import load_predictor
+from pipeline.serving.application import Settings
 from pipeline.tracking.model_files import RegisteredFiles
 from pipeline.training.keras_file import save_stable
 from pipeline.training.trained_model import TrainedModel
 from tests.deployment.tiny_project import make_project
+from tests.serving.live_server import LiveServer
 from tests.training.tiny import files as bytes_of_files
 
 CHAMPION = "models:/image-classifier@champion"
@@ -101,6 +105,25 @@ def test_an_export_is_a_folder_that_predicts_what_the_model_does(
         "litert_fp32",
     ]
     assert "1.00 (2.00)" in table
+
+
+def test_the_server_answers_as_the_trained_network_does(run: Export, ready: Workspace) -> None:
+    """By both protocols, from JPEG and PNG files of other sizes than the network's."""
+    assert run("best", "litert_fp32")[0] == 0
+    model = TrainedModel.load(ready.model("baseline"))
+    preprocessing = model.card.preprocessing
+    images = np.asarray(ImageArrays.load(ready.arrays / "test").images)
+    files = list(encoded_copies(images[:24]))
+    expected = model.predict(np.stack([preprocessing.apply(data) for data in files]), 64)
+    with LiveServer(Settings(folder=published(ready.exports))).running() as server:
+        results = server.upload(*files).json()["results"]
+        instances = [{"b64": base64.b64encode(data).decode()} for data in files]
+        body = {"signature_name": "serve_bytes", "instances": instances}
+        rows = server.post("/v1/models/baseline:predict", json=body).json()["predictions"]
+    named = [{each["name"]: each["probability"] for each in result["classes"]} for result in results]
+    found = [[probabilities[name] for name in preprocessing.classes] for probabilities in named]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(rows, expected, atol=1e-4)
 
 
 def test_only_the_best_candidate_is_published(run: Export, ready: Workspace) -> None:

@@ -46,7 +46,7 @@ def job(trained: Path, tmp_path: Path) -> ExplainJob:
 def test_the_networks_own_answers_and_their_heatmaps(job: ExplainJob) -> None:
     network = TrainedModel.load(job.model).network
     images = np.load(job.images)[:IMAGES]
-    found = explain(job, print)
+    found = explain(job)
     expected = network.predict_on_batch(images)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
     heatmaps = Heatmaps(OpenedNetwork(network), "hires_cam", "auto")
@@ -57,22 +57,22 @@ def test_the_networks_own_answers_and_their_heatmaps(job: ExplainJob) -> None:
 
 
 def test_another_class_has_other_heatmaps(job: ExplainJob) -> None:
-    own = explain(job, print)
-    for_one = explain(dataclasses.replace(job, label=1), print)
+    own = explain(job)
+    for_one = explain(dataclasses.replace(job, label=1))
     ones = own.probabilities.argmax(axis=1) == 1
     np.testing.assert_array_equal(for_one.heatmaps[ones], own.heatmaps[ones])
     assert not np.allclose(for_one.heatmaps[~ones], own.heatmaps[~ones])
 
 
 def test_a_layer_that_the_network_lacks_is_said(job: ExplainJob, capsys) -> None:
-    explain(dataclasses.replace(job, layer="mixed7", count=2), print)
+    explain(dataclasses.replace(job, layer="mixed7", count=2))
     assert "no layer 'mixed7'" in capsys.readouterr().out
 
 
 def test_what_is_saved_comes_back(job: ExplainJob, tmp_path: Path) -> None:
     job.save(tmp_path / "job.json")
     assert ExplainJob.load(tmp_path / "job.json") == job
-    found = explain(job, print)
+    found = explain(job)
     found.save(job, tmp_path / "result.json")
     loaded = Explained.load(job, tmp_path / "result.json")
     assert (loaded.method, loaded.layer) == (found.method, found.layer)

@@ -147,13 +147,13 @@ def test_a_request_that_needs_too_much_memory(start: StartServer) -> None:
 
 def test_many_clients_at_once_lose_nothing_and_mix_nothing_up(start: StartServer) -> None:
     server = start(workers=2)
-    levels = [number % 256 for number in range(256)]
+    levels = [number % 256 for number in range(1024)]
 
     def ask(level: int) -> float:
         (result,) = server.upload(encoded(level)).json()["results"]
         return next(row["probability"] for row in result["classes"] if row["name"] == "bright")
 
-    with ThreadPoolExecutor(32) as clients:
+    with ThreadPoolExecutor(64) as clients:
         answers = list(clients.map(ask, levels))
     assert answers == pytest.approx([level / 255 for level in levels], abs=1e-6)
 

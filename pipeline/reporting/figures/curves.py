@@ -32,23 +32,13 @@ _NEARLY_ALL = 0.98
 def precision_recall_figure(curves: Sequence[ClassCurves], class_names: Sequence[str], title: str) -> Figure:
     """Precision against recall of every class."""
     figure, axes = _empty(title)
-    ranked = sorted(curves, key=lambda each: each.average_precision)
-    names = class_labels(class_names, longest=16)
-    for curve in ranked[NAMED_CLASSES:]:
-        axes.plot(curve.recall, curve.precision, color=MUTED, alpha=0.4, linewidth=0.9, gid="others")
-    for place, curve in enumerate(ranked[:NAMED_CLASSES]):
-        axes.plot(
-            curve.recall,
-            curve.precision,
-            color=class_color(place),
-            linestyle=_DASHES[place],
-            label=f"{names[curve.label]} ({area_text(curve.average_precision)})",
-        )
+    drawn = [(each, each.recall, each.precision, each.average_precision) for each in curves]
+    _draw(axes, drawn, class_names)
     axes.set(
         xlabel="recall: share of the class that is found", ylabel="precision: share of finds that are right"
     )
     axes.set_xlim(-0.01, 1.01)
-    _finish(axes, len(ranked), "lower left")
+    _finish(axes, len(curves), "lower left")
     return figure
 
 
@@ -56,18 +46,7 @@ def precision_recall_figure(curves: Sequence[ClassCurves], class_names: Sequence
 def roc_figure(curves: Sequence[ClassCurves], class_names: Sequence[str], title: str) -> Figure:
     """Hits against false alarms of every class; the axis of false alarms ends where nearly all are found."""
     figure, axes = _empty(title)
-    ranked = sorted(curves, key=lambda each: each.roc_area)
-    names = class_labels(class_names, longest=16)
-    for curve in ranked[NAMED_CLASSES:]:
-        axes.plot(curve.false_alarms, curve.hits, color=MUTED, alpha=0.4, linewidth=0.9, gid="others")
-    for place, curve in enumerate(ranked[:NAMED_CLASSES]):
-        axes.plot(
-            curve.false_alarms,
-            curve.hits,
-            color=class_color(place),
-            linestyle=_DASHES[place],
-            label=f"{names[curve.label]} ({area_text(curve.roc_area)})",
-        )
+    _draw(axes, [(each, each.false_alarms, each.hits, each.roc_area) for each in curves], class_names)
     limit = false_alarm_limit(curves)
     if limit == 1.0:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, linestyle=(0, (1, 2)), gid="chance")
@@ -75,7 +54,7 @@ def roc_figure(curves: Sequence[ClassCurves], class_names: Sequence[str], title:
         xlabel="false alarms: share of the other images", ylabel="hits: share of the class that is found"
     )
     axes.set_xlim(-0.01 * limit, limit)
-    _finish(axes, len(ranked), "lower right")
+    _finish(axes, len(curves), "lower right")
     return figure
 
 
@@ -83,6 +62,21 @@ def false_alarm_limit(curves: Sequence[ClassCurves]) -> float:
     """The largest false-alarm rate worth drawing: where every class is found nearly whole."""
     needed = max(float(curve.false_alarms[np.argmax(curve.hits >= _NEARLY_ALL)]) for curve in curves)
     return next(limit for limit in _LIMITS if limit >= needed)
+
+
+def _draw(
+    axes: Axes,
+    curves: Sequence[tuple[ClassCurves, np.ndarray, np.ndarray, float]],
+    class_names: Sequence[str],
+) -> None:
+    """Draw (class, x, y, area) of every class; those of the smallest areas in colors, with their names."""
+    ranked = sorted(curves, key=lambda each: each[3])
+    names = class_labels(class_names, longest=16)
+    for _, x, y, _ in ranked[NAMED_CLASSES:]:
+        axes.plot(x, y, color=MUTED, alpha=0.4, linewidth=0.9, gid="others")
+    for place, (curve, x, y, area) in enumerate(ranked[:NAMED_CLASSES]):
+        label = f"{names[curve.label]} ({area_text(area)})"
+        axes.plot(x, y, color=class_color(place), linestyle=_DASHES[place], label=label)
 
 
 def _empty(title: str) -> tuple[Figure, Axes]:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from pipeline.foundation.files import atomic_path
+from pipeline.reporting.wording import shortened
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 RIGHT, WRONG = "#00694d", "#a84300"
@@ -190,17 +191,10 @@ def class_labels(class_names: Sequence[str], longest: int = LONGEST_LABEL) -> li
     def drawn(character: str) -> str:
         return character if ord(character) in drawable else f"<U+{ord(character):04X}>"
 
-    return [_shorten("".join(map(drawn, name)), longest) for name in class_names]
+    return [shortened("".join(map(drawn, name)), longest) for name in class_names]
 
 
 def percent_axis(axes: Axes, which: str) -> None:
     """Label the ticks of axis `which` ("x" or "y"), whose values are shares of 1, as percentages."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(lambda value, _position: f"{100 * value:g} %")
-
-
-def _shorten(name: str, longest: int) -> str:
-    if len(name) <= longest:
-        return name
-    head = (longest - 1) * 2 // 3
-    return f"{name[:head].rstrip()}…{name[head + 1 - longest :].lstrip()}"

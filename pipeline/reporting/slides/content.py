@@ -12,7 +12,6 @@ from pipeline.reporting.diagnosis import diagnose
 from pipeline.reporting.document import Document, Example
 from pipeline.reporting.figures.style import CANDIDATE_COLORS, MUTED, SUBSET_COLORS, candidate_color
 from pipeline.reporting.results import Candidate, Results
-from pipeline.reporting.slides.fitting import shortened
 from pipeline.reporting.slides.slide import (
     PERCENT,
     WHOLE,
@@ -36,6 +35,7 @@ from pipeline.reporting.wording import (
     points,
     probability,
     quantity,
+    shortened,
     whole,
 )
 from pipeline.scoring.explanations import INPUT_LAYER

@@ -12,6 +12,8 @@ from pathlib import Path
 import matplotlib
 from PIL import ImageFont
 
+from pipeline.reporting.wording import shortened
+
 _FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 _LINE_HEIGHT = 1.2
 _PARAGRAPH_GAP = 0.5
@@ -47,14 +49,6 @@ def text_height(paragraphs: Sequence[str], width: float, size: float) -> float:
 def text_width(text: str, size: float) -> float:
     """Points that the text takes on one line."""
     return size * _width(text)
-
-
-def shortened(text: str, longest: int) -> str:
-    """The text, or its beginning and end where it has more than `longest` characters."""
-    if len(text) <= longest:
-        return text
-    end = longest // 3
-    return f"{text[: longest - end - 1].rstrip()}…{text[-end:].lstrip()}"
 
 
 def fitted_name(name: str, width: float, size: float) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.reporting.slides.fitting import fitted, fitted_name, shortened, text_height, text_width
+from pipeline.reporting.slides.fitting import fitted, fitted_name, text_height, text_width
+from pipeline.reporting.wording import shortened
 
 
 def test_a_line_is_as_wide_as_its_letters() -> None:
