@@ -32,9 +32,9 @@ from IPython.display import Image
 from pipeline import fetch, preprocess, split, train_baseline
 from pipeline.execution.in_process import run_stages, temporary_workspace
 from pipeline.explanation.explaining import explain_candidates
-from pipeline.foundation.params import load_params
 from pipeline.images.arrays import ImageArrays
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.params.whole import load_params
 from pipeline.reporting.figures import figure_png
 from pipeline.reporting.figures.features import feature_maps_figure, feature_space_figure, filters_figure
 from pipeline.reporting.figures.heatmaps import heatmaps_figure

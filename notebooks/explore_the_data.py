@@ -39,11 +39,11 @@ from IPython.display import Image
 from pipeline import fetch, preprocess, split
 from pipeline.execution.in_process import run_stages, temporary_workspace
 from pipeline.foundation.files import read_json
-from pipeline.foundation.params import load_params
 from pipeline.foundation.workspace import SUBSETS
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.images.augmentation import augment
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.params.whole import load_params
 from pipeline.reporting.figures import figure_png
 from pipeline.reporting.figures.data import class_distribution_figure, image_rows_figure
 

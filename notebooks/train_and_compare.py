@@ -33,8 +33,8 @@ from IPython.display import Image
 
 from pipeline import evaluate, fetch, preprocess, split, train_baseline, train_transfer, tune
 from pipeline.execution.in_process import run_stages, temporary_workspace
-from pipeline.foundation.params import load_params
 from pipeline.images.arrays import ImageArrays
+from pipeline.params.whole import load_params
 from pipeline.reporting import statements
 from pipeline.reporting.figures import confusion_matrix_figure, figure_png
 from pipeline.reporting.figures.training import training_curves_figure, validation_accuracy_figure

@@ -38,13 +38,13 @@ from IPython.display import Image
 
 from pipeline import evaluate, fetch, preprocess, report, split, train_baseline, train_transfer, tune
 from pipeline.execution.in_process import run_stages, temporary_workspace
-from pipeline.foundation.params import load_params
 from pipeline.images.arrays import ImageArrays
-from pipeline.images.example_folder import write_example_folder
+from pipeline.params.whole import load_params
 from pipeline.reporting import statements
 from pipeline.reporting.figures import figure_png
 from pipeline.reporting.figures.data import image_rows_figure
 from pipeline.reporting.results import Results
+from pipeline.sources.example_folder import write_example_folder
 from pipeline.training.trained_model import TrainedModel
 
 # %% [markdown]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.commands.serve import add_options as add_serve_options
+from pipeline.commands.models.serve import add_options as add_serve_options
 from pipeline.execution.failures import failures_explained
 from pipeline.execution.process import quiet_libraries, stop_in_good_order
 from pipeline.foundation.errors import PipelineError
@@ -182,8 +182,8 @@ def _add_name(command: argparse.ArgumentParser) -> None:
 
 def _repro(workspace: Workspace, options: argparse.Namespace) -> int:
     """Run the stages whose params, code or inputs have changed; then sync MLflow and show the models."""
-    from pipeline.commands.reproduction import reproduce
-    from pipeline.commands.summary import print_summary
+    from pipeline.commands.reproducing.repro import reproduce
+    from pipeline.commands.runs.summary import print_summary
 
     code = reproduce(workspace, options.overrides, _say)
     _synchronize(workspace)
@@ -194,7 +194,7 @@ def _repro(workspace: Workspace, options: argparse.Namespace) -> int:
 
 def _summary(workspace: Workspace, options: argparse.Namespace) -> None:
     """Show the scores of all models, which one is best, and where the report is."""
-    from pipeline.commands.summary import print_summary
+    from pipeline.commands.runs.summary import print_summary
 
     print_summary(workspace)
 
@@ -215,8 +215,8 @@ def _sync(workspace: Workspace, options: argparse.Namespace) -> None:
 
 def _ui(workspace: Workspace, options: argparse.Namespace) -> None:
     """Serve the MLflow UI on this machine until Ctrl-C, after bringing MLflow up to date."""
-    from pipeline.foundation.params import load_params
-    from pipeline.tracking.ui import serve_ui
+    from pipeline.params.whole import load_params
+    from pipeline.tracking.web.ui import serve_ui
 
     _synchronize(workspace)
     try:
@@ -230,7 +230,7 @@ def _runs(workspace: Workspace, options: argparse.Namespace) -> None:
 
     Runs that differ in nothing but their seed are also shown together, with mean and standard deviation.
     """
-    from pipeline.commands.run_table import Query, show_runs
+    from pipeline.commands.runs.runs import Query, show_runs
 
     _synchronize(workspace, quietly=options.json)
     query = Query(
@@ -249,8 +249,8 @@ def _seeds(workspace: Workspace, options: argparse.Namespace) -> int:
 
     Each seed is a DVC experiment of its own; the workspace's files stay as they are.
     """
-    from pipeline.commands.run_table import Query, show_runs
-    from pipeline.commands.seeds import run_seeds
+    from pipeline.commands.reproducing.seeds import run_seeds
+    from pipeline.commands.runs.runs import Query, show_runs
 
     _synchronize(workspace)
     code = run_seeds(workspace, options.count, options.candidate, _say)
@@ -261,7 +261,7 @@ def _seeds(workspace: Workspace, options: argparse.Namespace) -> int:
 
 def _lineage(workspace: Workspace, options: argparse.Namespace) -> None:
     """Where a model comes from, with the commands that bring it back; or what a commit or experiment made."""
-    from pipeline.commands.lineage import show_lineage
+    from pipeline.commands.runs.lineage import show_lineage
 
     _synchronize(workspace, quietly=options.json)
     show_lineage(workspace, options.what, as_json=options.json)
@@ -269,7 +269,7 @@ def _lineage(workspace: Workspace, options: argparse.Namespace) -> None:
 
 def _compare(workspace: Workspace, options: argparse.Namespace) -> None:
     """Compare two models: params, scores, curves, confusions, and the pictures that one gets right alone."""
-    from pipeline.commands.versus import compare_models
+    from pipeline.commands.models.compare import compare_models
 
     _synchronize(workspace)
     compare_models(workspace, options.A, options.B, options.output, _say)
@@ -280,14 +280,14 @@ def _verify(workspace: Workspace, options: argparse.Namespace) -> int:
 
     Exit code 0 only when all agree, 3 when something differs.
     """
-    from pipeline.commands.verification import verify
+    from pipeline.commands.reproducing.verify import verify
 
     return verify(workspace, options.revision, options.stage, options.from_source, _say)
 
 
 def _register(workspace: Workspace, options: argparse.Namespace) -> None:
     """Register an evaluated model in MLflow, with its lineage, scores and card, as challenger."""
-    from pipeline.commands.registration import register
+    from pipeline.commands.registry.register import register
 
     _synchronize(workspace)
     register(workspace, options.candidate, options.name, _say)
@@ -298,7 +298,7 @@ def _promote(workspace: Workspace, options: argparse.Namespace) -> int:
 
     Exit code 0 when it does, 3 when a gate refuses. Every decision is kept in the history.
     """
-    from pipeline.commands.promotion import promote
+    from pipeline.commands.registry.promote import promote
 
     if options.force and not options.reason.strip():
         raise PipelineError("--force needs a reason.", remedy="add --reason 'why the gates do not count'")
@@ -308,7 +308,7 @@ def _promote(workspace: Workspace, options: argparse.Namespace) -> int:
 
 def _history(workspace: Workspace, options: argparse.Namespace) -> None:
     """Print every promotion, refusal and rollback: when, who, what, why."""
-    from pipeline.commands.promotion import show_history
+    from pipeline.commands.registry.promote import show_history
 
     _synchronize(workspace, quietly=options.json)
     show_history(workspace, options.name, as_json=options.json)
@@ -316,7 +316,7 @@ def _history(workspace: Workspace, options: argparse.Namespace) -> None:
 
 def _rollback(workspace: Workspace, options: argparse.Namespace) -> None:
     """Make the previous champion champion again; kept in the history."""
-    from pipeline.commands.promotion import rollback
+    from pipeline.commands.registry.promote import rollback
 
     _synchronize(workspace)
     rollback(workspace, options.name, options.reason, _say)
@@ -327,7 +327,7 @@ def _export(workspace: Workspace, options: argparse.Namespace) -> int:
 
     Exit code 3, and nothing is kept, where a file does not give the original's answers.
     """
-    from pipeline.commands.export import export
+    from pipeline.commands.models.export import export
 
     _synchronize(workspace)
     return export(workspace, options.model, options.formats, _say)
@@ -335,14 +335,14 @@ def _export(workspace: Workspace, options: argparse.Namespace) -> int:
 
 def _predict(workspace: Workspace, options: argparse.Namespace) -> int:
     """Predict images with an exported model; an image that cannot be read costs its own line only."""
-    from pipeline.commands.predict import predict
+    from pipeline.commands.models.predict import predict
 
     return predict(workspace, options.images, options.model, options.top, options.json, options.format)
 
 
 def _explain(workspace: Workspace, options: argparse.Namespace) -> int:
     """Show what a trained model looks at: a picture of each image with its heatmap and the probabilities."""
-    from pipeline.commands.explain import explain
+    from pipeline.commands.models.explain import explain
 
     return explain(
         workspace, options.images, options.model, options.class_name, options.output, options.top, _say
@@ -351,7 +351,7 @@ def _explain(workspace: Workspace, options: argparse.Namespace) -> int:
 
 def _serve(workspace: Workspace, options: argparse.Namespace) -> int:
     """Serve an exported model until Ctrl-C: a web page, a REST API and TensorFlow Serving's protocol."""
-    from pipeline.commands.serve import serve
+    from pipeline.commands.models.serve import serve
 
     return serve(workspace, options, _say)
 
@@ -361,7 +361,7 @@ def _synchronize(workspace: Workspace, quietly: bool = False) -> str:
 
     `quietly` keeps standard output for JSON.
     """
-    from pipeline.commands.synchronization import synchronize
+    from pipeline.commands.runs.sync import synchronize
 
     return synchronize(workspace, _say_aside if quietly else _say)
 

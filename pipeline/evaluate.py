@@ -11,12 +11,13 @@ from pipeline.explanation.explaining import explain_candidates
 from pipeline.foundation.digests import digest_json
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_json, write_text
-from pipeline.foundation.params import EvaluateParams, NonNegativeInt, PositiveInt, Section
 from pipeline.foundation.tracker import Run, Tracker
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.images.arrays import ImageArrays, arrays_digest
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.params.base import NonNegativeInt, PositiveInt, Section
+from pipeline.params.evaluate import EvaluateParams
 from pipeline.reporting.figures import confusion_matrix_figure, heatmaps_figure, save_figure
 from pipeline.scoring.evaluation import (
     Evaluation,

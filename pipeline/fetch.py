@@ -2,13 +2,14 @@
 
 from pipeline.execution.stage import run_stage
 from pipeline.foundation.files import atomic_folder
-from pipeline.foundation.params import FetchParams, Section
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.catalogue import Provenance
-from pipeline.images.datasets import DATASETS
-from pipeline.images.importing import AcceptanceLimits, import_images
-from pipeline.images.sources import parse_location, rename_classes
+from pipeline.params.base import Section
+from pipeline.params.fetch import FetchParams
+from pipeline.sources.datasets import DATASETS
+from pipeline.sources.importing import AcceptanceLimits, import_images
+from pipeline.sources.sources import parse_location, rename_classes
 
 
 class Config(Section):

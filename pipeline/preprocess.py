@@ -2,13 +2,14 @@
 
 from pipeline.execution.stage import run_stage
 from pipeline.foundation.files import atomic_folder
-from pipeline.foundation.params import PreprocessParams, Section
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import SUBSETS, Workspace
 from pipeline.images.array_writing import channel_statistics, write_arrays
 from pipeline.images.catalogue import Catalogue, EncodedImages, Provenance
 from pipeline.images.splitting import Split
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.params.base import Section
+from pipeline.params.preprocess import PreprocessParams
 
 
 class Config(Section):

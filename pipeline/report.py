@@ -1,15 +1,12 @@
 """Write the report: what all stages made -> metrics/report (a page, a PDF, slides and their figures)."""
 
 from pipeline.execution.stage import run_stage
-from pipeline.foundation.params import (
-    AugmentationParams,
-    EvaluateParams,
-    NonNegativeInt,
-    ReportParams,
-    Section,
-)
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.base import NonNegativeInt, Section
+from pipeline.params.evaluate import EvaluateParams
+from pipeline.params.report import ReportParams
 from pipeline.reporting.content import ReportSettings, build_document
 from pipeline.reporting.results import Results
 from pipeline.reporting.slides import build_slides

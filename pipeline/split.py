@@ -2,11 +2,12 @@
 
 from pipeline.execution.stage import run_stage
 from pipeline.foundation.files import write_json
-from pipeline.foundation.params import Section, SplitParams
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import SUBSETS, Workspace
 from pipeline.images.catalogue import Catalogue, Provenance
 from pipeline.images.splitting import SplitRules, make_split
+from pipeline.params.base import Section
+from pipeline.params.split import SplitParams
 
 
 class Config(Section):

@@ -1,18 +1,14 @@
 """Train a network from scratch: data/arrays -> models/baseline."""
 
 from pipeline.execution.stage import run_stage
-from pipeline.foundation.params import (
-    AugmentationParams,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Precision,
-    Section,
-    TrainBaselineParams,
-)
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.training.candidates import Hardware, Setting, fit_from_scratch
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, Section
+from pipeline.params.fitting import Precision
+from pipeline.params.train_baseline import TrainBaselineParams
+from pipeline.training.candidate import Hardware
+from pipeline.training.fit_from_scratch import Setting, fit_from_scratch
 from pipeline.training.session import training_session
 
 

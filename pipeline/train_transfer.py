@@ -1,18 +1,14 @@
 """Fit a new head on a pretrained backbone, then fine-tune: data/arrays -> models/transfer."""
 
 from pipeline.execution.stage import run_stage
-from pipeline.foundation.params import (
-    AugmentationParams,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Precision,
-    Section,
-    TrainTransferParams,
-)
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.training.candidates import Hardware, fit_transfer
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, Section
+from pipeline.params.fitting import Precision
+from pipeline.params.train_transfer import TrainTransferParams
+from pipeline.training.candidate import Hardware
+from pipeline.training.fit_transfer import fit_transfer
 from pipeline.training.session import training_session
 
 

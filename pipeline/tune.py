@@ -1,20 +1,17 @@
 """Search hyperparameters of train_baseline's network, train the best in full: data/arrays -> models/tuned."""
 
 from pipeline.execution.stage import run_stage
-from pipeline.foundation.params import (
-    AugmentationParams,
-    NonNegativeInt,
-    PositiveInt,
-    Precision,
-    Section,
-    TrainBaselineParams,
-    TuneParams,
-)
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.training.candidates import Hardware, fit_from_scratch
-from pipeline.training.searching import best_trial, save_trials, search, setting_of, trial_runner
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.base import NonNegativeInt, PositiveInt, Section
+from pipeline.params.fitting import Precision
+from pipeline.params.train_baseline import TrainBaselineParams
+from pipeline.params.tune import TuneParams
+from pipeline.training.candidate import Hardware
+from pipeline.training.fit_from_scratch import fit_from_scratch
 from pipeline.training.session import training_session
+from pipeline.tuning.searching import best_trial, save_trials, search, setting_of, trial_runner
 
 
 class Config(Section):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.foundation.params import EvaluateParams
+from pipeline.params.evaluate import EvaluateParams
 
 
 def evaluate_params(**changes: Any) -> EvaluateParams:

@@ -31,7 +31,6 @@ from pipeline.deployment.parity import (
 )
 from pipeline.deployment.pruning import prune
 from pipeline.deployment.saved_model import SavedModelPredictor, write_bare_saved_model, write_saved_model
-from pipeline.foundation.child_process import keep_standard_output, save_error
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.images.arrays import ImageArrays
@@ -43,6 +42,7 @@ from pipeline.inference.exported_model import (
     ExportedFile,
 )
 from pipeline.inference.predictor import Predictor, open_predictor
+from pipeline.processes.child_process import keep_standard_output, save_error
 from pipeline.scoring.predictions import Predictions, require_finite
 from pipeline.scoring.scores import rounded, score
 from pipeline.training.source import TrainingSource

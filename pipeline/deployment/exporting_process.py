@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.deployment.job import ExportJob, ExportResult
-from pipeline.foundation.child_process import run_program
+from pipeline.processes.child_process import run_program
 
 _PROGRAM = "pipeline.deployment.exporting"
 

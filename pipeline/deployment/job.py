@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.deployment.parity import Check
-from pipeline.foundation.child_process import raise_saved_error
 from pipeline.foundation.files import read_json, write_json
-from pipeline.foundation.params import EvaluateParams, ExportParams
 from pipeline.inference.exported_model import ExportedFile
+from pipeline.params.evaluate import EvaluateParams
+from pipeline.params.export import ExportParams
+from pipeline.processes.child_process import raise_saved_error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.foundation.params import ExportParams
+from pipeline.params.export import ExportParams
 
 TOLERANCE = 1e-4
 """Largest difference of a probability between float32 formats and the original."""

@@ -13,9 +13,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipeline.foundation.params import AugmentationParams, ExportParams
+from pipeline.backbones.transfer import unfreeze
 from pipeline.inference.model_card import ModelCard
-from pipeline.networks.transfer import unfreeze
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.export import ExportParams
 from pipeline.training.fitting import FitPlan, fit
 from pipeline.training.source import TrainingSource
 

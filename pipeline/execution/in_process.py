@@ -6,9 +6,9 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline.execution import process
-from pipeline.foundation.params import Params, select
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
+from pipeline.params.whole import Params, select
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 """Deleted when this process ends."""

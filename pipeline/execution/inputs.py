@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from pipeline.foundation.declarations import parse_declarations, parse_values
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking.dvc_hash import dvc_hash
-from pipeline.tracking.repository import parse_locked_outputs
-from pipeline.tracking.run_params import parse_values
+from pipeline.repository.dvc_hash import dvc_hash
+from pipeline.repository.repository import parse_locked_outputs
 
 _POLL_SECONDS = 2.0
 _LARGE_BYTES = 1 << 20
@@ -51,9 +51,9 @@ class StageInputs:
         self._root = workspace.root
         self._params = workspace.params
         self._params_text = _text(workspace.params)
-        entry = (parse_values(_text(workspace.stages)).get("stages") or {}).get(stage) or {}
-        self._keys = [str(key) for key in entry.get("params") or []]
-        self._dependencies = [str(path) for path in entry.get("deps") or []]
+        declared = parse_declarations(_text(workspace.stages)).get(stage)
+        self._keys = declared.params if declared else ()
+        self._dependencies = declared.dependencies if declared else ()
         self._ignored = (*_ALWAYS_IGNORED, *_ignored_names(workspace.root / ".dvcignore"))
         self._lock = _text(workspace.lock)
         self._stage = stage

@@ -12,10 +12,11 @@ from typing import TypeVar
 from pipeline.execution import process
 from pipeline.execution.failures import failures_explained
 from pipeline.execution.inputs import StageInputs, unchanged
-from pipeline.foundation.params import Section, load_params, select
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking.recording import JournalTracker
+from pipeline.params.base import Section
+from pipeline.params.whole import load_params, select
+from pipeline.tracking.journal.journal_tracker import JournalTracker
 
 Config = TypeVar("Config", bound=Section)
 

@@ -15,7 +15,7 @@ from pipeline.explanation.filters import first_filters
 from pipeline.explanation.heatmaps import AUTO, Heatmaps, named_layer
 from pipeline.explanation.opened_network import OpenedNetwork
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import EvaluateParams
+from pipeline.params.evaluate import EvaluateParams
 from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import Predictions
 from pipeline.training.trained_model import predict

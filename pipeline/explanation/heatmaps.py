@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.explanation.opened_network import LayerOutput, OpenedNetwork
-from pipeline.foundation.params import HeatmapMethod
 from pipeline.images.parallel import with_progress
+from pipeline.params.evaluate import HeatmapMethod
 from pipeline.scoring.explanations import INPUT_GRADIENT, INPUT_LAYER
 
 AUTO = "auto"

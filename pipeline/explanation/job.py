@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.foundation.child_process import Say, raise_saved_error, run_program
 from pipeline.foundation.files import read_json, write_json
-from pipeline.foundation.params import HeatmapMethod
+from pipeline.params.evaluate import HeatmapMethod
+from pipeline.processes.child_process import Say, raise_saved_error, run_program
 
 _PROGRAM = "pipeline.explanation.process"
 _PATHS = ("model", "images", "probabilities", "heatmaps")

@@ -15,9 +15,9 @@ import tensorflow as tf
 from pipeline.explanation.heatmaps import AUTO, Heatmaps, named_layer
 from pipeline.explanation.job import Explained, ExplainJob
 from pipeline.explanation.opened_network import OpenedNetwork
-from pipeline.foundation.child_process import keep_standard_output, save_error
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.images.parallel import with_progress
+from pipeline.processes.child_process import keep_standard_output, save_error
 from pipeline.scoring.predictions import require_finite
 from pipeline.training.trained_model import TrainedModel
 

@@ -5,7 +5,7 @@ A batch of 32x32 images costs 5 to 60 microseconds an image, a percent or two of
 
 import numpy as np
 
-from pipeline.foundation.params import AugmentationParams
+from pipeline.params.augmentation import AugmentationParams
 
 
 def augment(

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.native_output import native_stderr_silenced
 from pipeline.inference.exported_model import LITERT_FORMATS, ONNX_FORMAT, PRUNED_FORMATS, ExportedModel
+from pipeline.processes.native_output import native_stderr_silenced
 
 
 class Predictor(Protocol):

@@ -3,7 +3,7 @@
 Keras is first imported here, whichever module of this floor or of a higher one asks for it.
 """
 
-from pipeline.foundation.native_output import native_stderr_silenced
+from pipeline.processes.native_output import native_stderr_silenced
 
 # TensorFlow 2.21 announces oneDNN there before its logging can be configured; no variable stops it.
 with native_stderr_silenced():

@@ -6,7 +6,7 @@ Only `limits` has entries that are true of every run.
 
 import numpy as np
 
-from pipeline.foundation.params import AugmentationParams
+from pipeline.params.augmentation import AugmentationParams
 from pipeline.reporting import statements
 from pipeline.reporting.diagnosis import Diagnosis, Verdict, comparable_trials, diagnose
 from pipeline.reporting.results import Candidate, Results

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.foundation.params import AugmentationParams
 from pipeline.inference.model_card import ModelCard
+from pipeline.params.augmentation import AugmentationParams
 from pipeline.reporting.diagnosis import Diagnosis, Effect, Verdict, comparable_trials
 from pipeline.reporting.results import Candidate, PairedTest, Results, Trial
 from pipeline.reporting.wording import (

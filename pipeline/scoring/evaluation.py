@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import classification_report
 
-from pipeline.foundation.params import EvaluateParams
+from pipeline.params.evaluate import EvaluateParams
 from pipeline.scoring.calibration import Calibration
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.paired import compare

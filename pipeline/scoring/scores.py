@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.foundation.params import EvaluateParams
+from pipeline.params.evaluate import EvaluateParams
 from pipeline.scoring.calibration import Calibration, calibrate
 from pipeline.scoring.intervals import Bootstrap, Interval, percentile_interval, resample
 from pipeline.scoring.predictions import Predictions

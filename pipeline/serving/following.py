@@ -74,7 +74,7 @@ class Follower:
           exports: the folder with the pointer and `<name>/<version>/`.
           switch: is told what to serve.
           watcher: command that watches the registry, to which the model's name is added, and prints
-            what pipeline.tracking.watching prints; None: the registry is not watched.
+            what pipeline.tracking.registry.watching prints; None: the registry is not watched.
           report: writes to the log.
         """
         self.state = FollowingState(pointer=True)

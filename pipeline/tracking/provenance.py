@@ -13,11 +13,12 @@ from typing import Any
 
 import psutil
 
+from pipeline.foundation.declarations import parse_declarations
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.workspace import Workspace
+from pipeline.repository.repository import Repository, parse_locked_outputs
 from pipeline.tracking import tags
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.repository import Repository, parse_dependencies, parse_locked_outputs
 
 DECISIVE_FILES = ("pipeline", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
 """What decides a result together with the data; the products of the stages do not make a commit dirty."""
@@ -132,7 +133,8 @@ def _git_tags(root: Path) -> dict[str, str]:
 def _data_tags(workspace: Workspace, stage: str) -> dict[str, str]:
     """What the stage reads: the hashes of upstream outputs, and the source of the images."""
     values = {}
-    dependencies = parse_dependencies(_text(workspace.stages)).get(stage, [])
+    declared = parse_declarations(_text(workspace.stages)).get(stage)
+    dependencies = declared.dependencies if declared else ()
     inputs = parse_locked_outputs(_text(workspace.lock)).data_inputs(stage, dependencies)
     if inputs:
         values[tags.INPUTS] = _compact_json(inputs)

@@ -4,24 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
-
 from pipeline.tracking.redaction import without_credentials
 
 
 def as_text(params: Mapping[str, Any]) -> dict[str, str]:
     """Nested names joined with dots, every value as text and without credentials."""
     return {name: without_credentials(_text_of(value)) for name, value in _flattened(params)}
-
-
-def parse_values(text: str) -> dict[str, Any]:
-    """The values of a params.yaml as JSON knows them, unchecked; what cannot be read counts as empty."""
-    try:
-        values = YAML(typ="safe").load(text)
-    except YAMLError:
-        return {}
-    # Dates would become text, keys that are numbers too: what comes from another commit may hold anything.
-    return json.loads(json.dumps(values, default=str)) if isinstance(values, dict) else {}
 
 
 def _flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

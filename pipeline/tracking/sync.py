@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags
-from pipeline.tracking.delivery import REJECTED, deliver
-from pipeline.tracking.journal import Journal, pending_journals, runs_waiting
+from pipeline.tracking.journal.delivery import REJECTED, deliver
+from pipeline.tracking.journal.journal import Journal, pending_journals, runs_waiting
 from pipeline.tracking.provenance import origin
 from pipeline.tracking.store import Store, StoreUnavailableError, surely_nothing_runs
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.foundation.params import AugmentationParams
 from pipeline.images.arrays import ImageArrays
 from pipeline.images.augmentation import augment
+from pipeline.params.augmentation import AugmentationParams
 
 _ORDER, _AUGMENTATION = 0, 1  # separate random streams
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import atomic_path, read_json, write_json
-from pipeline.foundation.params import AugmentationParams
 from pipeline.images.arrays import ImageArrays
+from pipeline.params.augmentation import AugmentationParams
 from pipeline.training.batches import PlainBatches, TrainingBatches, class_weights
 from pipeline.training.schedules import WarmUpSchedule
 

@@ -2,22 +2,23 @@
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 import pipeline
+from pipeline.foundation.declarations import parse_declarations
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import write_text
-from pipeline.foundation.params import Section
+from pipeline.foundation.files import read_text, write_text
 from pipeline.foundation.workspace import Workspace
+from pipeline.params.base import Section
 
-_CODE = ("foundation", "images", "inference", "networks", "training")
-_CODE_ENDINGS = (".py", ".json")  # the bundled backbone's description names its weights
+_PROJECT = Path(pipeline.__file__).parent.parent  # of the code that runs: in an experiment, its copy
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,16 @@ def resumable(workspace: Workspace, stage: str, config: Section, data_digest: st
     same params would only fail again). After a kill, or when the disk was full, it stays, and the next
     run goes on from it.
     """
-    digest = digest_json([stage, config.model_dump(mode="json"), data_digest, _code_digest(stage)])
-    folder = workspace.resume / f"{stage}-{digest[:16]}"
+    code = parse_declarations(read_text(_PROJECT / "dvc.yaml"))[stage].code
+    values = config.model_dump(mode="json")
+    with resumable_work(workspace.resume, stage, [values, data_digest, code_digest(code)]) as place:
+        yield place
+
+
+@contextmanager
+def resumable_work(parent: Path, name: str, decisive: Sequence[Any]) -> Iterator[Resumable]:
+    """The same for any work: below `parent`, for all that its result depends on, as JSON knows it."""
+    folder = parent / f"{name}-{digest_json([name, *decisive])[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         key_file = folder / "run_key"
@@ -68,15 +77,11 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _code_digest(stage: str) -> str:
-    root = Path(pipeline.__file__).parent
-    files = [
-        root / f"{stage}.py",
-        *(
-            file
-            for floor in _CODE
-            for file in sorted((root / floor).rglob("*"))
-            if file.suffix in _CODE_ENDINGS
-        ),
-    ]
-    return digest_json([digest_file(file) for file in files if file.exists()])
+def code_digest(paths: Iterable[str]) -> str:
+    """Of files, and of all files in folders, named from the project's folder."""
+    files = [file for path in paths for file in _files(_PROJECT / path) if "__pycache__" not in file.parts]
+    return digest_json([digest_file(file) for file in sorted(files)])
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.foundation.params import Section
 from pipeline.foundation.tracker import Run, Tracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.training.candidates import Fitted, OnEpoch
+from pipeline.params.base import Section
+from pipeline.training.candidate import Fitted, OnEpoch
 from pipeline.training.fitting import EpochResult
 from pipeline.training.resumption import resumable
+from pipeline.training.saving import TrainingFacts, save_trained_model
 from pipeline.training.source import TrainingSource
-from pipeline.training.trained_model import TrainingFacts, save_trained_model
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,15 @@
-"""A trained model as a folder: model.keras, history.csv, card.json."""
+"""A trained model, read from its folder: model.keras, history.csv, card.json."""
 
-import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 
-from pipeline.foundation.digests import digest_file
-from pipeline.foundation.files import atomic_path, require
+from pipeline.foundation.files import require
 from pipeline.inference.model_card import ModelCard
-from pipeline.training.candidates import Fitted
-from pipeline.training.keras_file import save_stable
-from pipeline.training.source import TrainingSource
-from pipeline.training.summary import parameter_counts, summarize
 
-_MODEL, _HISTORY, _CARD = "model.keras", "history.csv", "card.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingFacts:
-    """What a model card says beyond what the network itself tells."""
-
-    candidate: str
-    stage: str
-    network: str
-    source: TrainingSource
-    hyperparameters: dict[str, Any]
+MODEL, HISTORY, CARD = "model.keras", "history.csv", "card.json"
 
 
 @dataclass(frozen=True)
@@ -41,8 +22,8 @@ class TrainedModel:
     @classmethod
     def load(cls, folder: Path) -> "TrainedModel":
         """Raises PipelineError where a file is missing."""
-        card = ModelCard.load(folder / _CARD)
-        return cls(keras.models.load_model(require(folder / _MODEL), compile=False), card)
+        card = ModelCard.load(folder / CARD)
+        return cls(keras.models.load_model(require(folder / MODEL), compile=False), card)
 
     def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
         """Class probabilities, float32 (N, K), of uint8 images (N, height, width, channels)."""
@@ -56,49 +37,3 @@ def predict(network: keras.Model, images: np.ndarray, batch_size: int) -> np.nda
         for start in range(0, len(images), batch_size)
     ]
     return np.concatenate(parts).astype(np.float32)
-
-
-def save_trained_model(folder: Path, fitted: Fitted, facts: TrainingFacts) -> ModelCard:
-    """Write models/<candidate> and return its card.
-
-    Args:
-      folder: models/<candidate>.
-      fitted: the network with its history.
-      facts: the rest of the card.
-    """
-    save_stable(fitted.final_model(), folder / _MODEL)
-    with atomic_path(folder / _HISTORY) as temporary:
-        pd.DataFrame([asdict(result) for result in fitted.history]).to_csv(temporary, index=False)
-    layers = summarize(fitted.trained)
-    card = ModelCard(
-        candidate=facts.candidate,
-        stage=facts.stage,
-        network=facts.network,
-        model_digest=digest_file(folder / _MODEL),
-        data_digest=facts.source.digest,
-        preprocessing=facts.source.preprocessing,
-        statistics=facts.source.statistics,
-        hyperparameters=facts.hyperparameters,
-        parameters=parameter_counts(fitted.trained),
-        forward_macs=sum(layer.macs for layer in layers),
-        layers=layers,
-        training={
-            "epochs": len(fitted.history),
-            "best_epoch": fitted.kept.epoch,
-            "stopped_early": fitted.stopped_early,
-            "train_images": len(facts.source.train),
-        },
-        versions=_versions(),
-    )
-    card.save(folder / _CARD)
-    return card
-
-
-def _versions() -> dict[str, str]:
-    backend = __import__(keras.config.backend())
-    return {
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "keras": keras.__version__,
-        keras.config.backend(): backend.__version__,
-        "numpy": np.__version__,
-    }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.foundation.params import Params, parse_params
+from pipeline.params.whole import Params, parse_params
 
 
 def make(project: Path, *arguments: str) -> str:

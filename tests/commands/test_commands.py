@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import __main__ as commands
-from pipeline.commands import reproduction
+from pipeline.commands.reproducing import repro as reproduction
 from pipeline.foundation.workspace import Workspace
 
 
@@ -89,8 +89,10 @@ def test_repro_syncs_and_then_shows_the_models_if_all_went_well(monkeypatch, wor
         return ""
 
     monkeypatch.setattr(reproduction, "reproduce", reproduce)
-    monkeypatch.setattr("pipeline.commands.synchronization.synchronize", synchronize)
-    monkeypatch.setattr("pipeline.commands.summary.print_summary", lambda workspace: done.append("summary"))
+    monkeypatch.setattr("pipeline.commands.runs.sync.synchronize", synchronize)
+    monkeypatch.setattr(
+        "pipeline.commands.runs.summary.print_summary", lambda workspace: done.append("summary")
+    )
     monkeypatch.setattr(commands, "quiet_libraries", lambda: None)
     monkeypatch.setattr(commands, "stop_in_good_order", lambda: None)
     monkeypatch.chdir(workspace.root)

@@ -14,11 +14,11 @@ from pipeline.deployment import exporting, litert, saved_model
 from pipeline.deployment.exporting import export
 from pipeline.deployment.job import ExportJob, ExportResult
 from pipeline.deployment.measuring import Speed
-from pipeline.foundation.child_process import save_error
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import load_params
 from pipeline.foundation.workspace import Workspace
 from pipeline.inference.exported_model import EXACT_FORMATS, FORMATS
+from pipeline.params.whole import load_params
+from pipeline.processes.child_process import save_error
 from pipeline.training.trained_model import TrainedModel
 
 MakeJob = Callable[..., ExportJob]

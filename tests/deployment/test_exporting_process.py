@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.deployment.exporting_process import run_job
 from pipeline.deployment.job import ExportJob
-from pipeline.foundation import child_process
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import load_params
 from pipeline.foundation.workspace import Workspace
+from pipeline.params.whole import load_params
+from pipeline.processes import child_process
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pipeline.deployment.parity import (
     exact_checks,
     spread,
 )
-from pipeline.foundation.params import ExportParams
+from pipeline.params.export import ExportParams
 
 ORIGINAL = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.50005, 0.49995]], dtype=np.float32)
 LABELS = np.array([0, 0, 1, 1])  # the original gets three of four right

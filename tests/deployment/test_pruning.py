@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from pipeline.deployment.pruning import kept, kernels, prune
-from pipeline.foundation.params import ExportParams
 from pipeline.foundation.workspace import Workspace
+from pipeline.params.export import ExportParams
 from pipeline.training.source import TrainingSource
 from pipeline.training.trained_model import TrainedModel
 

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from pipeline.foundation.files import write_json
 from pipeline.foundation.workspace import Workspace
-from pipeline.training.candidates import Hardware, Setting, fit_from_scratch
+from pipeline.training.candidate import Hardware
+from pipeline.training.fit_from_scratch import Setting, fit_from_scratch
+from pipeline.training.saving import TrainingFacts, save_trained_model
 from pipeline.training.source import TrainingSource
-from pipeline.training.trained_model import TrainingFacts, save_trained_model
 from tests.training.tiny import augmentation, baseline, subset, write_arrays
 
 TEST_IMAGES = 48

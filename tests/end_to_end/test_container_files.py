@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands.serve import TOKEN_VARIABLE, add_options
-from pipeline.foundation.params import load_params
+from pipeline.commands.models.serve import TOKEN_VARIABLE, add_options
+from pipeline.params.whole import load_params
 from tests.end_to_end.container import COMPOSE_FILE, DOCKERFILE, compose_services, instructions
 
 

@@ -10,9 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.foundation.files import read_json
-from pipeline.foundation.params import parse_params, select
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
+from pipeline.params.whole import parse_params, select
 
 STAGES = (
     "fetch",

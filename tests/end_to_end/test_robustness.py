@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags
-from pipeline.tracking.journal import pending_journals
+from pipeline.tracking.journal.journal import pending_journals
 from tests.end_to_end.clones import READ_RUNS, Clone
 from tests.end_to_end.processes import kill_processes_below
 
@@ -28,7 +28,7 @@ STAGE = """
     import sys
     from pathlib import Path
     from pipeline.foundation.workspace import Workspace
-    from pipeline.tracking.recording import JournalTracker
+    from pipeline.tracking.journal.journal_tracker import JournalTracker
 
     number, home = sys.argv[1], Path.cwd()
     print("ready", flush=True)

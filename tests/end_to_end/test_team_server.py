@@ -51,7 +51,7 @@ GATES = ("registry.max_ece=1.0", "registry.max_latency_ms=60000")
 STAGE = """
 from pathlib import Path
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking.recording import JournalTracker
+from pipeline.tracking.journal.journal_tracker import JournalTracker
 
 home = Path.cwd()
 with JournalTracker(Workspace(home, home), "train_baseline", "missed", {}) as tracker:

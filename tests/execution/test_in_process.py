@@ -9,7 +9,7 @@ import pytest
 from pipeline import fetch, split
 from pipeline.execution.in_process import run_stages, temporary_workspace
 from pipeline.foundation.files import read_json
-from pipeline.foundation.params import load_params
+from pipeline.params.whole import load_params
 
 
 def test_stages_run_in_order_with_their_own_params(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

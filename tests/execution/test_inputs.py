@@ -14,7 +14,7 @@ from pipeline.execution import inputs
 from pipeline.execution.inputs import StageInputs, unchanged
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking.dvc_hash import dvc_hash
+from pipeline.repository.dvc_hash import dvc_hash
 
 DVC_YAML = """
 stages:
@@ -210,7 +210,7 @@ SCRIPT = """
     import sys, time
     from pathlib import Path
     from pipeline.execution.stage import run_stage
-    from pipeline.foundation.params import PositiveInt, Section
+    from pipeline.params.base import PositiveInt, Section
 
     class Config(Section):
         threads: PositiveInt

@@ -16,7 +16,7 @@ SCRIPT = """
     import errno, os, sys, time, warnings
     from pipeline.execution.stage import run_stage
     from pipeline.foundation.errors import PipelineError
-    from pipeline.foundation.params import PositiveInt, Section
+    from pipeline.params.base import PositiveInt, Section
     from pipeline.foundation.tracker import Tracker
 
     class Config(Section):

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from pipeline.explanation.heatmaps import Heatmaps
 from pipeline.explanation.opened_network import OpenedNetwork
-from pipeline.foundation.params import HeatmapMethod
+from pipeline.params.evaluate import HeatmapMethod
 from tests.explanation.made_networks import from_scratch, object_images, randomised, trained_on_objects
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from pipeline.backbones.transfer import build_transfer
 from pipeline.explanation.opened_network import OpenedNetwork
-from pipeline.networks.transfer import build_transfer
 from tests.explanation.made_networks import from_scratch, with_softmax
 
 

@@ -9,17 +9,11 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import (
-    FetchParams,
-    Params,
-    Range,
-    Section,
-    SplitParams,
-    Values,
-    load_params,
-    parse_params,
-    select,
-)
+from pipeline.params.base import Section
+from pipeline.params.fetch import FetchParams
+from pipeline.params.split import SplitParams
+from pipeline.params.tune import Range, Values
+from pipeline.params.whole import Params, load_params, parse_params, select
 
 MISSING = object()
 

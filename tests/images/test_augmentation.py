@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.foundation.params import AugmentationParams
 from pipeline.images.augmentation import _brighten_and_contrast, _rotate_and_zoom, augment
+from pipeline.params.augmentation import AugmentationParams
 
 OFF: dict[str, Any] = {
     "horizontal_flip": False,

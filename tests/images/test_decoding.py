@@ -10,7 +10,7 @@ from PIL import Image, TiffImagePlugin
 
 from pipeline.images import decoding
 from pipeline.images.decoding import UnreadableImageError, decode, encode_png
-from pipeline.images.importing import digest_pixels
+from pipeline.sources.importing import digest_pixels
 
 Encode = Callable[..., bytes]
 

@@ -12,11 +12,12 @@ import numpy as np
 from scipy.stats import binomtest
 
 from pipeline.foundation.files import write_json, write_text
-from pipeline.foundation.params import AugmentationParams, ReportParams
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.inference.model_card import LayerSummary, ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.report import ReportParams
 from pipeline.report import Config
 from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import Predictions, save_predictions

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
-from pipeline.foundation.params import AugmentationParams
+from pipeline.params.augmentation import AugmentationParams
 from pipeline.reporting import advice
 from pipeline.reporting.results import Results, Trial
 from tests.reporting.fake_project import NO_AUGMENTATION, FakeProject

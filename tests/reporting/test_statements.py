@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.foundation.params import AugmentationParams
+from pipeline.params.augmentation import AugmentationParams
 from pipeline.reporting import statements
 from pipeline.reporting.diagnosis import diagnose
 from pipeline.reporting.results import Candidate, Results

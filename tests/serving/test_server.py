@@ -20,7 +20,7 @@ from tests.serving.live_server import encoded
 PROGRAM = """
 import argparse, sys
 from pathlib import Path
-from pipeline.commands.serve import add_options, serve
+from pipeline.commands.models.serve import add_options, serve
 from pipeline.execution.failures import failures_explained
 from pipeline.execution.process import quiet_libraries, stop_in_good_order
 from pipeline.foundation.workspace import Workspace

@@ -19,14 +19,14 @@ from sklearn.datasets import load_digits
 
 from pipeline import fetch
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import FetchParams
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.images.cifar import CifarDataset
-from pipeline.images.datasets import DATASETS
-from pipeline.images.download import RemoteFile
-from pipeline.images.fingerprint import local_fingerprint
-from pipeline.images.idx import IdxDataset
+from pipeline.params.fetch import FetchParams
+from pipeline.sources.cifar import CifarDataset
+from pipeline.sources.datasets import DATASETS
+from pipeline.sources.download import RemoteFile
+from pipeline.sources.fingerprint import local_fingerprint
+from pipeline.sources.idx import IdxDataset
 
 OUTS = ("catalogue.csv", "images.tar", "rejected.csv", "source.json")
 

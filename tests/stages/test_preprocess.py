@@ -11,13 +11,15 @@ from PIL import Image
 
 from pipeline import fetch, preprocess, split
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import FetchParams, PreprocessParams, SplitParams
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import SUBSETS, Workspace
 from pipeline.images import parallel
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.images.catalogue import Catalogue
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.params.fetch import FetchParams
+from pipeline.params.preprocess import PreprocessParams
+from pipeline.params.split import SplitParams
 
 PICTURES = 30
 

@@ -12,9 +12,10 @@ from PIL import Image
 
 from pipeline import fetch, split
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import FetchParams, SplitParams
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
+from pipeline.params.fetch import FetchParams
+from pipeline.params.split import SplitParams
 
 
 def write_image(path: Path, seed: int) -> None:

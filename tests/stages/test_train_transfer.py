@@ -8,12 +8,12 @@ import keras
 import pytest
 
 from pipeline import train_transfer
+from pipeline.backbones import transfer as transfer_networks
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.networks import transfer as transfer_networks
 from pipeline.training.trained_model import TrainedModel
-from tests.networks.tiny_backbone import tiny_backbone
+from tests.backbones.tiny_backbone import tiny_backbone
 from tests.training import tiny
 
 pytestmark = pytest.mark.usefixtures("eager")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking.delivery import deliver
-from pipeline.tracking.journal import Journal, pending_journals
-from pipeline.tracking.recording import JournalTracker
+from pipeline.tracking.journal.delivery import deliver
+from pipeline.tracking.journal.journal import Journal, pending_journals
+from pipeline.tracking.journal.journal_tracker import JournalTracker
 from pipeline.tracking.store import Store
 
 EXPERIMENT = "tests"

@@ -11,10 +11,10 @@ from ruamel.yaml import YAML
 
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.repository.dvc_hash import dvc_hash
+from pipeline.repository.repository import Lock, StageLock
+from pipeline.repository.stage_outputs import TRAININGS, Results
 from pipeline.scoring.predictions import Predictions, save_predictions
-from pipeline.tracking.dvc_hash import dvc_hash
-from pipeline.tracking.repository import Lock, StageLock
-from pipeline.tracking.results import TRAININGS, Results
 
 BASELINE, COMMIT = "b" * 40, "c" * 40
 CLASSES = ["cat", "dog"]

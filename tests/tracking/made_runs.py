@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from mlflow.entities import LoggedModelOutput, Metric, Param
 
 from pipeline.tracking import tags
-from pipeline.tracking.runs import TrainingRun
+from pipeline.tracking.runs.trainings import TrainingRun
 from pipeline.tracking.store import Store
 from tests.tracking.conftest import EXPERIMENT
 

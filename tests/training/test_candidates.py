@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from pipeline.backbones import transfer as transfer_networks
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.networks import transfer as transfer_networks
-from pipeline.training.candidates import Fitted, Hardware, Setting, fit_from_scratch, fit_transfer
+from pipeline.training.candidate import Fitted, Hardware
+from pipeline.training.fit_from_scratch import Setting, fit_from_scratch
+from pipeline.training.fit_transfer import fit_transfer
 from pipeline.training.fitting import EpochResult
 from pipeline.training.source import TrainingSource
-from tests.networks.tiny_backbone import tiny_backbone
+from tests.backbones.tiny_backbone import tiny_backbone
 from tests.training import tiny
 
 pytestmark = pytest.mark.usefixtures("eager")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.params import Section
 from pipeline.foundation.workspace import Workspace
+from pipeline.params.base import Section
 from pipeline.training import resumption
 from pipeline.training.resumption import Resumable, resumable
 
@@ -73,12 +73,21 @@ def test_params_data_stage_and_code_have_places_of_their_own(
         raise KeyboardInterrupt
     assert len(places(workspace)) == 4
 
-    (tmp_path / "code" / "networks").mkdir(parents=True)
-    monkeypatch.setattr(resumption.pipeline, "__file__", str(tmp_path / "code" / "__init__.py"))
-    for name, content in (("layer.py", "1"), ("layer.py", "2"), ("backbone.json", "{}"), ("notes.pyc", "-")):
-        (tmp_path / "code" / "networks" / name).write_text(content)
+    networks = tmp_path / "project" / "pipeline" / "networks"
+    networks.mkdir(parents=True)
+    (tmp_path / "project" / "dvc.yaml").write_text(
+        "stages: {train_baseline: {deps: [pipeline/networks, data]}}"
+    )
+    monkeypatch.setattr(resumption, "_PROJECT", tmp_path / "project")
+    for name, content in (("layer.py", "1"), ("layer.py", "2"), ("backbone.npz", "weights")):
+        (networks / name).write_text(content)
         killed(workspace)
-    assert len(places(workspace)) == 7, "two versions of the code, a new backbone, and not its compiled form"
+    assert len(places(workspace)) == 7, "two versions of the code, and other weights"
+    (networks / "__pycache__").mkdir()
+    (networks / "__pycache__" / "layer.pyc").write_text("compiled")
+    (networks.parent / "elsewhere.py").write_text("not of this stage")
+    killed(workspace)
+    assert len(places(workspace)) == 7
 
 
 def test_params_that_only_fail_again_leave_nothing(workspace: Workspace) -> None:

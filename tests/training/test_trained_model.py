@@ -12,9 +12,11 @@ import pytest
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.inference.model_card import ModelCard
-from pipeline.training.candidates import Fitted, Hardware, Setting, fit_from_scratch
+from pipeline.training.candidate import Fitted, Hardware
+from pipeline.training.fit_from_scratch import Setting, fit_from_scratch
+from pipeline.training.saving import TrainingFacts, save_trained_model
 from pipeline.training.source import TrainingSource
-from pipeline.training.trained_model import TrainedModel, TrainingFacts, save_trained_model
+from pipeline.training.trained_model import TrainedModel
 from tests.training import tiny
 
 

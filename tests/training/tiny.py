@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.foundation.params import (
-    AugmentationParams,
-    TrainBaselineParams,
-    TrainTransferParams,
-    TuneParams,
-)
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import ChannelStatistics, ImageArrays, arrays_digest
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.train_baseline import TrainBaselineParams
+from pipeline.params.train_transfer import TrainTransferParams
+from pipeline.params.tune import TuneParams
 from pipeline.training.source import TrainingSource
 
 CLASSES = ("dark", "bright", "striped")

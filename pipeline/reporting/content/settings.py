@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from pipeline.foundation.params import AugmentationParams, EvaluateParams, ReportParams
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.evaluate import EvaluateParams
+from pipeline.params.report import ReportParams
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.repository.repository import Experiment
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.index import Index, summary
 from pipeline.tracking.lineage.values import (
@@ -11,7 +12,6 @@ from pipeline.tracking.lineage.values import (
     RelatedVersion,
     RevisionLineage,
 )
-from pipeline.tracking.repository import Experiment
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -5,17 +5,17 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.repository.repository import Experiment
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.index import Index, json_object, summary
-from pipeline.tracking.lineage.values import ModelLineage
-from pipeline.tracking.recovery import (
+from pipeline.tracking.lineage.recovery import (
     PARAMS_FILE,
     ChangedParam,
     Recipe,
     changed_params,
     find_recovery,
 )
-from pipeline.tracking.repository import Experiment
+from pipeline.tracking.lineage.values import ModelLineage
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.repository.repository import Repository
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.values import RegisteredVersion, RunSummary
-from pipeline.tracking.repository import Repository
 from pipeline.tracking.store import Store, StoreUnavailableError, is_rejection
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.repository.repository import Experiment
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.backwards import (
     lineage_of_commit,
@@ -19,7 +20,6 @@ from pipeline.tracking.lineage.backwards import (
 from pipeline.tracking.lineage.forwards import lineage_of_model, lineage_of_version
 from pipeline.tracking.lineage.index import Index, first_maker
 from pipeline.tracking.lineage.values import Lineage
-from pipeline.tracking.repository import Experiment
 from pipeline.tracking.store import StoreUnavailableError, is_rejection
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.tracking.recovery import ChangedParam, Recovery
-from pipeline.tracking.repository import Experiment
+from pipeline.repository.repository import Experiment
+from pipeline.tracking.lineage.recovery import ChangedParam, Recovery
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Pretrained backbones, the bundled one among them, and networks with a new head on one."""

@@ -1,0 +1,1 @@
+"""Commands that use one model or two."""

@@ -1,0 +1,187 @@
+"""`python -m pipeline explain`: what a trained model looks at in anybody's images."""
+
+import dataclasses
+import itertools
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from pipeline.commands.models.answers import Answer, class_column, most_probable, print_answer
+from pipeline.commands.models.image_arguments import named_images, why_unreadable
+from pipeline.commands.models.model_folder import REGISTERED, card_of, local_folder
+from pipeline.explanation.job import Explained, ExplainJob, run_job
+from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
+from pipeline.foundation.workspace import Workspace
+from pipeline.images.decoding import UnreadableImageError
+from pipeline.inference.model_card import ModelCard
+from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.params.whole import Params, load_params
+from pipeline.processes.child_process import Say
+from pipeline.reporting.figures import save_figure
+from pipeline.reporting.figures.explained import explained_figure
+from pipeline.reporting.wording import counted
+from pipeline.scoring.explanations import INPUT_LAYER
+from pipeline.tracking.registry.model_files import download_model
+
+_PIXELS = "images.npy"
+_SHOWN_SIDE = 320
+"""Pixels of the picture beside the probabilities: cut as the network's own, with more to see."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An image as it was given: its name, what reads it, and why that failed; empty where it did not."""
+
+    name: str
+    read: Callable[[], bytes]
+    error: str
+
+
+def explain(
+    workspace: Workspace,
+    images: Sequence[str],
+    model: str,
+    class_name: str | None,
+    output: Path | None,
+    top: int,
+    say: Say,
+) -> int:
+    """Write a PNG file for each image, with its heatmap and probabilities, and print a table of all.
+
+    Args:
+      workspace: where the models are.
+      images: files, folders (all image files below them), or - for one image on standard input.
+      model: best, a candidate, a model file or its folder, or the address of a registered model.
+      class_name: the class that the heatmaps speak for; None for each image's most probable one.
+      output: the folder of the pictures; None for workspace.explained_images.
+      top: how many classes to print.
+      say: is told what is being done.
+
+    Returns:
+      0, or EXIT_FAILURE where some image could not be read; the others are explained all the same.
+
+    Raises:
+      PipelineError: there is no such model or class, or a picture cannot be written.
+    """
+    if top < 1:
+        raise PipelineError("--top is a number of classes.", expected="at least 1", found=str(top))
+    params = load_params(workspace.params)
+    pictures = workspace.explained_images if output is None else output
+    if pictures.exists() and not pictures.is_dir():
+        raise PipelineError("--output names a file.", expected="a folder, or none yet", found=str(pictures))
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        folder = _model_folder(workspace, model, scratch)
+        card = card_of(folder)
+        label = _label(card, class_name)
+        sources = _prepare(images, card.preprocessing, scratch / _PIXELS)
+        readable = sum(not source.error for source in sources)
+        if readable:
+            say(f"explaining {counted(readable, 'image')}; loading TensorFlow takes some seconds")
+        explained = _explained(params, folder, scratch, readable, label, say) if readable else None
+    _show(sources, explained, card, label, pictures, top)
+    return EXIT_FAILURE if readable < len(sources) else 0
+
+
+def _model_folder(workspace: Workspace, model: str, scratch: Path) -> Path:
+    """Where model.keras and card.json are; those of a registered model are brought into `scratch`."""
+    if not model.startswith(REGISTERED):
+        return local_folder(workspace, model)
+    folder = scratch / "model"
+    folder.mkdir()
+    return download_model(workspace, model, folder).folder
+
+
+def _label(card: ModelCard, class_name: str | None) -> int | None:
+    """The number of a class. Raises PipelineError where the model has none of that name."""
+    classes = card.preprocessing.classes
+    if class_name is not None and class_name not in classes:
+        raise PipelineError(
+            f"{card.candidate} knows no class '{class_name}'.", expected="one of " + ", ".join(classes)
+        )
+    return None if class_name is None else classes.index(class_name)
+
+
+def _prepare(images: Sequence[str], preprocessing: PreprocessingSpec, path: Path) -> list[_Source]:
+    """Read all images and write the pixels of those that can be read, in order, to an npy file."""
+    named = list(named_images(images))
+    pixels = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.uint8, shape=(len(named), *preprocessing.shape)
+    )
+    sources: list[_Source] = []
+    readable = 0
+    for name, read in named:
+        error = ""
+        try:
+            pixels[readable] = preprocessing.apply(read())
+            readable += 1
+        except (OSError, UnreadableImageError) as caught:
+            error = why_unreadable(caught)
+        sources.append(_Source(name, read, error))
+    pixels.flush()
+    return sources
+
+
+def _explained(
+    params: Params, folder: Path, scratch: Path, count: int, label: int | None, say: Say
+) -> Explained:
+    job = ExplainJob(
+        model=folder.resolve(),
+        images=scratch / _PIXELS,
+        count=count,
+        probabilities=scratch / "probabilities.npy",
+        heatmaps=scratch / "heatmaps.npy",
+        method=params.evaluate.heatmap_method,
+        layer=params.evaluate.heatmap_layer,
+        label=label,
+        batch_size=params.evaluate.batch_size,
+        threads=params.threads,
+    )
+    return run_job(job, say)
+
+
+def _show(
+    sources: Sequence[_Source],
+    explained: Explained | None,
+    card: ModelCard,
+    label: int | None,
+    pictures: Path,
+    top: int,
+) -> None:
+    """Write a picture of every image that could be read and print what the model says of it."""
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    classes = card.preprocessing.classes
+    if explained is not None:
+        origin = "gradients by the pixels" if explained.layer == INPUT_LAYER else f"layer {explained.layer}"
+        console.print(f"{card.candidate}: {card.network}; heatmaps from {origin}", style="dim")
+    larger = dataclasses.replace(
+        card.preprocessing, image_size=max(_SHOWN_SIDE, card.preprocessing.image_size)
+    )
+    rows, names = itertools.count(), Counter[str]()
+    for source in sources:
+        if source.error or explained is None:
+            print_answer(console, Answer(source.name, error=source.error), class_column(classes))
+            continue
+        row = next(rows)
+        answer = most_probable(explained.probabilities[row], classes, len(classes))
+        asked = answer[0][0] if label is None else classes[label]
+        figure = explained_figure(
+            larger.apply(source.read()), explained.heatmaps[row], answer, asked, source.name
+        )
+        picture = pictures / _file_name(source.name, names)
+        save_figure(figure, picture)
+        print_answer(console, Answer(source.name, answer[:top]), class_column(classes))
+        console.print(f"  {os.path.relpath(picture)}", style="dim")
+
+
+def _file_name(image: str, taken: Counter[str]) -> str:
+    """A name of its own for the picture of an image; images of two folders may be called alike."""
+    name = f"{Path(image).stem.replace(' ', '-')}-explained"
+    taken[name] += 1
+    return f"{name}.png" if taken[name] == 1 else f"{name}-{taken[name]}.png"

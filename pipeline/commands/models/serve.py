@@ -1,0 +1,240 @@
+"""`python -m pipeline serve`: the server, from what people type."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.workspace import Workspace
+from pipeline.serving.limits import MEGABYTE, Limits
+
+TOKEN_VARIABLE = "PIPELINE_SERVE_TOKEN"
+"""Environment variable of the bearer token: a command line can be read by everybody on the machine."""
+
+_SHORTEST_TOKEN = 16
+_ENDLESS = 10**9
+"""No limit is; and the system's own clocks and sizes end somewhere."""
+_WATCHER = (sys.executable, "-m", "pipeline.tracking.registry.watching")
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Declare the options of `serve`."""
+    command.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="an exported model (default: the one published last)"
+    )
+    command.add_argument(
+        "--format", metavar="FORMAT", help="format to run (default: LiteRT in float32, else the next best)"
+    )
+    command.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
+    command.add_argument("--port", type=_port, default=8000, help="0 takes a free one (%(default)s)")
+    command.add_argument(
+        "--follow",
+        action=argparse.BooleanOptionalAction,
+        help="change over to another model when one is published or becomes champion, without losing a "
+        "request (default: unless --model is given; the registry is watched where there is one and mlflow "
+        "is installed)",
+    )
+    command.add_argument(
+        "--samples",
+        type=Path,
+        metavar="FOLDER",
+        help="images that the page offers, each named after its class: 7.png or any-7.png (default: samples)",
+    )
+    _add_access(command.add_argument_group("access"))
+    _add_limits(command.add_argument_group("limits; what exceeds one is refused"))
+
+
+def _add_access(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with a token that /api, /v1 and /metrics then ask for; "
+        f"${TOKEN_VARIABLE} may hold it instead",
+    )
+    group.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name that requests may use; may be repeated (default: on loopback only this machine's own "
+        "names, elsewhere any)",
+    )
+    group.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="other web site whose pages may use the server, such as https://example.org; may be repeated",
+    )
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    def add(name: str, default: float, text: str) -> None:
+        kind = type(default)
+        group.add_argument(f"--{name}", type=_positive(kind), default=default, metavar="N", help=text)
+
+    add("workers", Limits.workers, "processes that decode and predict (%(default)s on this machine)")
+    add("max-body-mb", Limits.body_bytes // MEGABYTE, "megabytes of one request (%(default)s)")
+    add("max-images", Limits.images, "images in one request (%(default)s)")
+    add("max-pixels", Limits.pixels, "pixels of one image (%(default)s)")
+    add(
+        "receive-seconds",
+        Limits.receive_seconds,
+        "for a request to arrive, an answer to be taken (%(default)s)",
+    )
+    add(
+        "work-seconds",
+        Limits.work_seconds,
+        "for an image, or a whole request on TensorFlow Serving's protocol, and to wait for a worker "
+        "(%(default)s)",
+    )
+    add("max-requests", Limits.requests, "requests at once (%(default)s)")
+    add(
+        "max-requests-per-client",
+        Limits.requests_per_client,
+        "requests at once from one address; behind a proxy all come from one (%(default)s)",
+    )
+    add("max-connections", Limits.connections, "connections at once (%(default)s)")
+    add("max-buffered-mb", Limits.buffered_bytes // MEGABYTE, "megabytes of all requests (%(default)s)")
+
+
+def serve(workspace: Workspace, options: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Serve until Ctrl-C or SIGTERM; returns 0.
+
+    Args:
+      workspace: the project, or any folder where options.model is given.
+      options: what `add_options` has declared.
+      say: is told where the server listens.
+
+    Raises:
+      PipelineError: an option does not fit, the model cannot be loaded, or the address is taken.
+    """
+    from pipeline.inference.exported_model import published
+    from pipeline.serving.application import Settings
+    from pipeline.serving.protection import Access, is_loopback
+    from pipeline.serving.server import run_server
+
+    if options.model and options.follow:
+        raise PipelineError("--model and --follow exclude each other.", remedy="leave one of them out")
+    follow = not options.model and options.follow is not False
+    private = is_loopback(options.host)
+    access = Access(
+        hosts=frozenset(map(_host, options.allow_host)) if private or options.allow_host else None,
+        origins=frozenset(map(_origin, options.allow_origin)),
+        token=_token(options.token_file),
+    )
+    settings = Settings(
+        folder=options.model or published(workspace.exports),
+        format_name=options.format,
+        exports=workspace.exports if follow else None,
+        watcher=_WATCHER if follow and _has_registry(workspace) else None,
+        samples=options.samples or workspace.root / "samples",
+        limits=_limits(options),
+        access=access,
+    )
+    if not private and access.token is None:
+        say(
+            f"Warning: whoever reaches {options.host} can use this server; set ${TOKEN_VARIABLE} to a secret."
+        )
+    run_server(settings, options.host, options.port, say)
+    say("The server has ended.")
+    return 0
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    if options.max_body_mb > options.max_buffered_mb:
+        raise PipelineError(
+            "The largest request that is allowed could never be held.",
+            expected="--max-body-mb at most --max-buffered-mb",
+            found=f"{options.max_body_mb} and {options.max_buffered_mb}",
+            remedy="raise --max-buffered-mb, or lower --max-body-mb",
+        )
+    return Limits(
+        workers=options.workers,
+        body_bytes=options.max_body_mb * MEGABYTE,
+        images=options.max_images,
+        pixels=options.max_pixels,
+        receive_seconds=options.receive_seconds,
+        work_seconds=options.work_seconds,
+        requests=options.max_requests,
+        requests_per_client=options.max_requests_per_client,
+        connections=options.max_connections,
+        buffered_bytes=options.max_buffered_mb * MEGABYTE,
+    )
+
+
+def _has_registry(workspace: Workspace) -> bool:
+    """Whether there is a store to watch and the library to watch it with, asked without importing it."""
+    has_store = "MLFLOW_TRACKING_URI" in os.environ or workspace.tracking_database.exists()
+    return has_store and importlib.util.find_spec("mlflow") is not None
+
+
+def _token(file: Path | None) -> str | None:
+    """The bearer token from a file or from the environment; None where neither is given."""
+    # Not left where the workers, which open whatever is uploaded, would inherit it.
+    token = os.environ.pop(TOKEN_VARIABLE, None)
+    if file is not None:
+        try:
+            token = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PipelineError(f"The token cannot be read from {file}.", found=str(error)) from error
+    if token is None:
+        return None
+    token = token.strip()
+    if len(token) < _SHORTEST_TOKEN or not token.isascii() or len(token.split()) > 1:
+        raise PipelineError(
+            "The token does not fit.",
+            expected=f"at least {_SHORTEST_TOKEN} ASCII characters without spaces",
+            remedy='make one: python -c "import secrets; print(secrets.token_urlsafe())"',
+        )
+    return token
+
+
+def _host(text: str) -> str:
+    """As it is compared: requests are judged by their host's name in lower case, without its port."""
+    try:
+        fits = ip_address(text).version > 0  # an IPv6 address has colons of its own
+    except ValueError:
+        fits = bool(text) and not set(text) & set(":/[]")
+    if not fits:
+        raise PipelineError(
+            f"--allow-host {text} is no host name.",
+            expected="a name without scheme and port, such as images.example, or an address without brackets",
+        )
+    return text.lower()
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if (
+        parts.scheme not in ("http", "https")
+        or text != f"{parts.scheme}://{parts.netloc}"
+        or not parts.netloc
+    ):
+        raise PipelineError(
+            f"--allow-origin {text} is no origin.", expected="scheme and host, such as https://example.org"
+        )
+    return text.lower()  # as browsers send it
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+    return int(text)
+
+
+def _positive(kind: type[float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < _ENDLESS:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0, or too much")
+        return value
+
+    parse.__name__ = kind.__name__  # argparse shows it: "invalid int value"
+    return parse

@@ -1,0 +1,1 @@
+"""Commands about registered models and who is champion."""

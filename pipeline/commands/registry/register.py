@@ -1,0 +1,220 @@
+"""`python -m pipeline register`: an evaluated model becomes a version in MLflow's registry."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.commands.registry.evaluated import Evaluated
+from pipeline.commands.registry.version_card import CardFacts, shortened, version_card
+from pipeline.commands.reproducing.dvc_process import dvc_environment
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import read_json, write_text
+from pipeline.foundation.workspace import Workspace
+from pipeline.images.decoding import encode_png
+from pipeline.params.whole import Params, load_params
+from pipeline.tracking import tags
+from pipeline.tracking.registry.model_use import EncodedFiles, Use, use_model
+from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Registry, TrainedRun, Version
+
+Say = Callable[[str], None]
+
+_TAGGED_SCORES = ("accuracy", "accuracy_low", "accuracy_high", "f1_macro", "log_loss", "ece")
+_CHECKED_IMAGES, _CHECKED_FILES, _REPETITIONS = 64, 8, 30
+_TOLERANCE = 1e-5
+"""Two programs that compute the same network in other batches differ by less."""
+
+
+def register(workspace: Workspace, candidate: str, name: str | None, say: Say) -> None:
+    """Register the model of a candidate with its lineage, scores and card, and make it challenger.
+
+    A model that is registered already gets no second version.
+
+    Args:
+      workspace: the project.
+      candidate: baseline, transfer, tuned, or best for the one that evaluate has chosen.
+      name: of the registered model; registry.model of params.yaml where None.
+      say: is told what is being done.
+
+    Raises:
+      PipelineError: the model is not what evaluate has scored, is not in MLflow, or does not work as
+        it is there.
+    """
+    params, registry = open_registry(workspace, name)
+    if candidate == "best":
+        candidate = str(read_json(workspace.best)["candidate"])
+    say(f"checking that models/{candidate} and its scores are up to date")
+    _require_up_to_date(workspace)
+    evaluated = Evaluated.load(workspace, candidate)
+    trained = registry.find_trained(params.tracking.experiment, evaluated.card.model_digest)
+    if trained is None:
+        raise PipelineError(
+            f"MLflow does not have models/{candidate}.",
+            expected=f"a run with the model {evaluated.card.model_digest[:12]}…",
+            remedy=f"train it again: 'dvc repro -f {evaluated.card.stage}', then 'dvc repro'",
+        )
+    version = _version(registry, trained, evaluated, params, say)
+    say(f"models/{candidate} is version {version.number} of '{registry.name}'")
+    _make_challenger(registry, version, say)
+
+
+def _version(
+    registry: Registry, trained: TrainedRun, evaluated: Evaluated, params: Params, say: Say
+) -> Version:
+    """The version of a model with all that belongs to it; made, or completed, where it is not there yet."""
+    digest = evaluated.card.model_digest
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        evaluated.save(folder)
+        place = registry.place(folder)
+        version = registry.version_of(digest)
+        if version is not None and version.tags.get(tags.REGISTRATION) == place:
+            say("this model and its scores are registered already")
+            return version
+        use = _require_same_predictions(registry, trained, evaluated, params.threads, say)
+        with registry.alone(say):
+            version = registry.version_of(digest)
+            run_tags = registry.run_tags(version.run_id if version else trained.run_id)
+            values = _version_tags(run_tags, evaluated, use.milliseconds)
+            if version is None:
+                version = registry.create_version(trained, values)
+            else:
+                registry.describe(version, values)
+            facts = CardFacts(
+                name=registry.name,
+                version=version.number,
+                evaluated=evaluated,
+                confidence=params.evaluate.confidence,
+                lineage=run_tags,
+                latency_ms=float(np.median(use.milliseconds)),
+            )
+            card = version_card(facts)
+            write_text(folder / "model_card.md", card)
+            registry.keep(version, folder, place)
+            # Only now is the version complete: the next `register` goes on with one that lacks this tag.
+            registry.describe(version, {tags.REGISTRATION: place}, shortened(card))
+        return version
+
+
+def open_registry(workspace: Workspace, name: str | None) -> tuple[Params, Registry]:
+    """The params, and the registered model of that name, or of params.yaml where there is none given.
+
+    Raises PipelineError where the name cannot be one or MLflow cannot be reached.
+    """
+    params = load_params(workspace.params, [] if name is None else [f"registry.model={name}"])
+    return params, Registry(workspace, params.registry.model)
+
+
+def _require_up_to_date(workspace: Workspace) -> None:
+    """Raises PipelineError unless models and scores are what dvc.lock says and `dvc repro` would make."""
+    command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", "evaluate"]
+    done = subprocess.run(command, cwd=workspace.root, env=dvc_environment(), capture_output=True, text=True)
+    if done.returncode != 0:
+        raise PipelineError(
+            "DVC cannot tell whether the models are up to date.", found=done.stderr.strip()[-500:]
+        )
+    stale = json.loads(done.stdout)
+    if stale:
+        raise PipelineError(
+            "The models or their scores are not up to date, so that nobody could say what was registered.",
+            expected="all stages up to evaluate as dvc.lock has them",
+            found="; ".join(f"{stage}: {_changes(changes)}" for stage, changes in stale.items()),
+            remedy="run 'dvc repro'; or go back to what was committed: 'git stash; dvc checkout'",
+        )
+
+
+def _changes(changes: list[Any]) -> str:
+    """`dvc status` of one stage in a few words."""
+    words = []
+    for change in changes:
+        for kind, paths in change.items() if isinstance(change, dict) else [(change, {})]:
+            words.append(f"{kind} {', '.join(paths)}".strip())
+    return ", ".join(words)
+
+
+def _require_same_predictions(
+    registry: Registry, trained: TrainedRun, evaluated: Evaluated, threads: int, say: Say
+) -> Use:
+    """Use the logged model as others will. Raises PipelineError unless it says what evaluate has saved."""
+    expected = evaluated.test
+    rows = np.unique(np.linspace(0, len(expected) - 1, _CHECKED_IMAGES).astype(int))
+    images = evaluated.test_images[rows]
+    with tempfile.TemporaryDirectory() as folder:
+        use = use_model(
+            registry.store,
+            f"models:/{trained.model_id}",
+            say,
+            pixels=images,
+            encoded=_as_files(images[:_CHECKED_FILES], Path(folder) / "images"),
+            repetitions=_REPETITIONS,
+            threads=threads,
+        )
+    if use.classes != evaluated.card.preprocessing.classes:
+        raise PipelineError(
+            "The model in MLflow knows other classes than the one in the workspace.",
+            expected=", ".join(evaluated.card.preprocessing.classes),
+            found=", ".join(use.classes),
+        )
+    found = np.concatenate([use.pixels, use.encoded])
+    wanted = expected.probabilities[np.concatenate([rows, rows[:_CHECKED_FILES]])]
+    farthest = float(np.abs(found - wanted).max())
+    if not farthest <= _TOLERANCE:
+        raise PipelineError(
+            "The model in MLflow does not predict what evaluate has saved.",
+            expected=f"the same probabilities within {_TOLERANCE:g} on {len(rows)} test images",
+            found=f"a difference of {farthest:.3g}",
+            remedy=f"train and evaluate it on this machine: 'dvc repro -f {evaluated.card.stage}; dvc repro'",
+        )
+    say(f"it predicts {len(rows)} test images as evaluate has, pixels and encoded files alike")
+    return use
+
+
+def _as_files(images: np.ndarray, path: Path) -> EncodedFiles:
+    """The images as PNG, one behind the other in one file."""
+    files = [encode_png(image.squeeze(-1) if image.shape[-1] == 1 else image) for image in images]
+    path.write_bytes(b"".join(files))
+    sizes = [len(file) for file in files]
+    return EncodedFiles(path, [sum(sizes[:index]) for index in range(len(sizes))], sizes)
+
+
+def _version_tags(
+    run_tags: Mapping[str, str], evaluated: Evaluated, milliseconds: np.ndarray
+) -> dict[str, str]:
+    """All that a version says about itself."""
+    spec = evaluated.card.preprocessing
+    scores = {
+        f"{subset}_{name}": str(values[name])
+        for subset, values in evaluated.scores.items()
+        for name in _TAGGED_SCORES
+    }
+    return {
+        **{name: run_tags[name] for name in tags.LINEAGE if name in run_tags},
+        **({tags.PARENT_RUN: run_tags[tags.NESTED_IN]} if tags.NESTED_IN in run_tags else {}),
+        **scores,
+        tags.MODEL_DIGEST: evaluated.card.model_digest,
+        tags.CANDIDATE: evaluated.card.candidate,
+        tags.NETWORK: evaluated.card.network,
+        tags.CLASSES: json.dumps(spec.classes, ensure_ascii=False),
+        tags.INPUT_SIZE: str(spec.image_size),
+        tags.COLOR: spec.color,
+        tags.SIZE_BYTES: str(evaluated.size_bytes),
+        tags.LATENCY_MS: f"{np.median(milliseconds):.4g}",
+        tags.LATENCY_P99_MS: f"{np.quantile(milliseconds, 0.99):.4g}",
+        tags.TEST_DIGEST: evaluated.test_digest,
+    }
+
+
+def _make_challenger(registry: Registry, version: Version, say: Say) -> None:
+    aliases = registry.read().aliases
+    if aliases.get(CHAMPION) == version.number:
+        say(f"version {version.number} is the champion already; it does not become challenger")
+        return
+    registry.set_alias(CHALLENGER, version.number)
+    before = aliases.get(CHALLENGER, version.number)
+    instead = f" instead of version {before}" if before != version.number else ""
+    say(f"version {version.number} is challenger{instead}; decide on it with: python -m pipeline promote")

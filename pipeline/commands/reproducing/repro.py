@@ -1,0 +1,80 @@
+"""Runs DVC for `python -m pipeline repro` and sees what DVC cannot: that the source of the images changed."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
+from pipeline.foundation.files import read_json
+from pipeline.foundation.workspace import Workspace
+from pipeline.params.whole import load_params
+from pipeline.sources.fingerprint import local_fingerprint
+
+
+def reproduce(workspace: Workspace, overrides: Sequence[str], say: Callable[[str], None]) -> int:
+    """Bring all outputs up to date; returns the exit code of the DVC command that failed, or 0.
+
+    Args:
+      workspace: the project.
+      overrides: `key=value` pairs for `dvc exp run -S`; with none it is `dvc repro`.
+      say: is told what is run and why.
+
+    Raises:
+      PipelineError: an override does not fit; nothing has been changed then.
+      KeyboardInterrupt, Terminated: it was stopped so, after the stage had ended by itself.
+    """
+    # DVC would write a wrong value into params.yaml before a stage could refuse it.
+    load_params(workspace.params, overrides)
+    code = 0 if _touch_fetch(overrides) else _force_fetch_if_changed(workspace, say)
+    if code == 0:
+        code = _run_experiment(workspace, overrides, say) if overrides else _run(workspace, ["repro"], say)
+    # Params that DVC has seen before bring back from its cache what fetch imported then.
+    if code or changed_location(workspace) is None:
+        return code
+    return _force_fetch_if_changed(workspace, say) or _run(workspace, ["repro"], say)
+
+
+def changed_location(workspace: Workspace) -> Path | None:
+    """The local fetch.location if its content differs from what data/raw was imported from, else None.
+
+    None too where nothing was imported yet or params.yaml names another source than data/raw has:
+    DVC sees those cases by itself.
+    """
+    source = workspace.raw / "source.json"
+    if not source.exists():
+        return None
+    imported, params = read_json(source), load_params(workspace.params).fetch
+    if params.location is None or "://" in params.location:
+        return None
+    if (imported["dataset"], imported["location"]) != (params.dataset, params.location):
+        return None
+    path = workspace.resolve_location(params.location)
+    if not path.exists() or local_fingerprint(path) == imported["fingerprint"]:
+        return None  # a location that is gone leaves what was imported valid
+    return path
+
+
+def _run_experiment(workspace: Workspace, overrides: Sequence[str], say: Callable[[str], None]) -> int:
+    settings = [part for override in overrides for part in ("-S", override)]
+    code = -1
+    try:
+        code = _run(workspace, ["exp", "run", *settings], say)
+    finally:  # Ctrl-C, too, leaves them behind
+        if code:
+            say("params.yaml keeps these settings; 'git checkout params.yaml' brings the committed ones back")
+    return code
+
+
+def _touch_fetch(overrides: Sequence[str]) -> bool:
+    return any(override.lstrip("+~").startswith("fetch.") for override in overrides)
+
+
+def _force_fetch_if_changed(workspace: Workspace, say: Callable[[str], None]) -> int:
+    path = changed_location(workspace)
+    if path is None:
+        return 0
+    say(f"{path} has changed since its images were imported: importing them again")
+    return _run(workspace, ["repro", "--single-item", "--force", "fetch"], say)
+
+
+def _run(workspace: Workspace, arguments: Sequence[str], say: Callable[[str], None]) -> int:
+    return run_dvc(workspace.root, arguments, dvc_environment(), say)

@@ -1,0 +1,204 @@
+"""`python -m pipeline sync`, which every command that reads the store runs first."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.foundation.digests import digest_json
+from pipeline.foundation.files import write_json
+from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.params.whole import load_params
+from pipeline.repository.repository import Experiment, Repository
+from pipeline.repository.stage_outputs import Card, Results, results_in_working_tree, results_of_experiment
+from pipeline.tracking.journal.delivery import deliver
+from pipeline.tracking.journal.journal import pending_journals
+from pipeline.tracking.provenance import origin
+from pipeline.tracking.runs.resolution import Resolution, Resolver
+from pipeline.tracking.store import (
+    Store,
+    StoreUnavailableError,
+    content_fingerprint,
+    store_address,
+    surely_nothing_runs,
+)
+from pipeline.tracking.sync import Synchronization, has_refusals
+from pipeline.tracking.sync import synchronize as deliver_and_mend
+
+_MANY_EXPERIMENTS = 5
+"""From here on it takes seconds to look at them, and a person wants to know why."""
+
+Say = Callable[[str], None]
+
+
+def synchronize(workspace: Workspace, say: Say) -> str:
+    """Bring MLflow up to date and say what that did; returns why it could not be reached, or nothing.
+
+    Delivers what waits, ends the runs of processes that are gone, tags runs with what DVC keeps of
+    them, and records results that DVC took from its run cache. Repeated at once, it does nothing,
+    and takes no longer than to see that nothing has changed.
+    """
+    experiment = load_params(workspace.params).tracking.experiment
+    if _Memory.load(workspace).is_up_to_date(workspace):
+        done = Synchronization(refused=has_refusals(workspace))
+    else:
+        with _alone(workspace, say):
+            done = _synchronize(workspace, experiment, say)
+    for line in done.lines():
+        say(line)
+    return done.unreachable
+
+
+def _synchronize(workspace: Workspace, experiment: str, say: Say) -> Synchronization:
+    # Looked at before the journals are: a result that is there by now has been recorded in one of them.
+    project = _project_digest(workspace)
+    repository = Repository(workspace.root)
+    experiments, tree = repository.experiments(), results_in_working_tree(workspace, repository)
+    done = deliver_and_mend(workspace, experiment, say)
+    if done.unreachable:
+        return done
+    memory = replace(_Memory.load(workspace), project=project)
+    if experiments or any(map(tree.card, CANDIDATES)):
+        try:
+            mending = _Mending(workspace, experiment, repository, Store(workspace), say)
+            memory = mending.compare_experiments(experiments, memory)
+            if not done.recording:  # else its files may be those of a stage that runs
+                mending.compare_working_tree(tree)
+        except StoreUnavailableError as error:
+            return replace(done, unreachable=str(error))
+        done = replace(done, tagged=mending.tagged, restored=mending.restored, gone=tuple(mending.gone))
+    # While stages run there is always something to do; what is dealt with is remembered all the same.
+    memory = replace(memory, project="") if done.recording else memory
+    replace(memory, content=content_fingerprint(workspace)).save(workspace)
+    return done
+
+
+@contextmanager
+def _alone(workspace: Workspace, say: Say) -> Iterator[None]:
+    """Two at once would both restore the same runs."""
+    workspace.journal.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(workspace.journal / ".sync.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("another sync is at work; waiting for it to end")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class _Mending:
+    """Compares the store with what DVC keeps, and counts what had to be changed in the store."""
+
+    def __init__(
+        self, workspace: Workspace, experiment: str, repository: Repository, store: Store, say: Say
+    ) -> None:
+        self.tagged = self.restored = 0
+        self.gone: list[str] = []
+        self._workspace = workspace
+        self._experiment = experiment
+        self._repository = repository
+        self._store = store
+        self._say = say
+        self._resolver = Resolver(store, experiment, repository, origin(workspace.home))
+
+    def compare_experiments(self, experiments: list[Experiment], memory: "_Memory") -> "_Memory":
+        """Look at the experiments that were not looked at yet; returns what to remember of them."""
+        with self._store.failures_as_unavailable():
+            identity = self._store.identity(self._experiment)
+        seen = set(memory.experiments) if memory.store == identity else set()
+        new = [experiment for experiment in experiments if experiment.commit not in seen]
+        if len(new) >= _MANY_EXPERIMENTS:
+            self._say(f"comparing MLflow with {len(new)} experiments of DVC")
+        cards: dict[str, Card | None] = {}
+        complete = {experiment.commit for experiment in experiments if experiment not in new}
+        for experiment in new:
+            results = results_of_experiment(self._workspace, self._repository, experiment, cards)
+            with self._store.failures_as_unavailable():
+                resolution = self._resolver.resolve_experiment(results)
+            if self._apply(results, resolution):
+                complete.add(experiment.commit)
+        return replace(memory, store=identity, experiments=sorted(complete))
+
+    def compare_working_tree(self, results: Results) -> None:
+        with self._store.failures_as_unavailable():
+            resolution = self._resolver.resolve_working_tree(results)
+        self._apply(results, resolution)
+
+    def _apply(self, results: Results, resolution: Resolution) -> bool:
+        """Restore what has no run; whether that was possible."""
+        from pipeline.commands.runs.restoration import restore
+
+        self.tagged += resolution.tagged
+        if not resolution.unrecorded:
+            return True
+        place = f"experiment {results.experiment}" if results.experiment else "the working tree"
+        stages = ", ".join(each.stage for each in resolution.unrecorded)
+        self._say(f"restoring runs of {place} from what DVC keeps: {stages}")
+        restoration = restore(results, resolution.unrecorded, self._experiment, self._repository)
+        if restoration.journal is not None:
+            deliver(restoration.journal, self._store)
+        self.restored += restoration.runs
+        self.gone += [f"{name} of {place}" for name in restoration.failed]
+        return not restoration.failed
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What the last complete synchronization has seen, so that the next one need not look again.
+
+    Attributes:
+      project: digest of what it depends on in the project folder.
+      content: fingerprint of the project's own database after it.
+      store: which store it was.
+      experiments: commits of the experiments that are dealt with.
+    """
+
+    project: str = ""
+    content: list[int | None] = field(default_factory=list)
+    store: str = ""
+    experiments: list[str] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, workspace: Workspace) -> "_Memory":
+        try:
+            return cls(**json.loads(_memory_file(workspace).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return cls()
+
+    def save(self, workspace: Workspace) -> None:
+        write_json(_memory_file(workspace), asdict(self))
+
+    def is_up_to_date(self, workspace: Workspace) -> bool:
+        """Whether nothing is to be done, found out without MLflow and DVC. Of a server nobody knows."""
+        return (
+            surely_nothing_runs(workspace)
+            and not pending_journals(workspace.journal)
+            and self.content == content_fingerprint(workspace)
+            and self.project == _project_digest(workspace)
+        )
+
+
+def _memory_file(workspace: Workspace) -> Path:
+    return workspace.journal / ".synchronized.json"
+
+
+def _project_digest(workspace: Workspace) -> str:
+    """Of everything in the project folder that decides what there is to do."""
+    repository = Repository(workspace.root)
+    outputs = [*map(workspace.model, CANDIDATES), workspace.predictions]
+    return digest_json(
+        {
+            "store": store_address(workspace),
+            "head": repository.head(),
+            "experiments": [asdict(experiment) for experiment in repository.experiments()],
+            "lock": repository.text(None, workspace.lock.name),
+            "params": repository.text(None, workspace.params.name),
+            "outputs": [path.exists() for path in outputs],
+        }
+    )

@@ -1,0 +1,1 @@
+"""What stages record, and its way to MLflow."""

@@ -1,0 +1,283 @@
+"""The Tracker that stages are handed: it writes a journal and never waits for MLflow."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pipeline
+from pipeline.foundation.declarations import parse_values
+from pipeline.foundation.tracker import Run, RunContext
+from pipeline.foundation.workspace import Workspace
+from pipeline.tracking import provenance, tags
+from pipeline.tracking.journal.journal import Journal, JournalWriter, Progress, runs_waiting
+from pipeline.tracking.journal.logged_model import DECODING_CODE, MODEL_CODE
+from pipeline.tracking.journal.parents import ParentRun, parent_run
+from pipeline.tracking.redaction import without_credentials
+from pipeline.tracking.run_params import as_text
+
+_LONGEST_WAIT_SECONDS = 20.0
+_SILENT_WAIT_SECONDS = 2.0
+_MODEL_FILES = ("model.keras", "card.json")
+_KINDS = {"evaluate": tags.KIND_EVALUATION}
+"""What the runs of a stage are; those of any other are trainings."""
+
+
+class JournalTracker:
+    """Records the runs of one stage process; `with` closes the journal when the stage ends.
+
+    The journal and the process that delivers it are made when the first run is opened, so that a
+    stage without runs pays nothing. No failure to record reaches the stage: it is said once.
+    """
+
+    def __init__(self, workspace: Workspace, stage: str, experiment: str, params: Mapping[str, Any]) -> None:
+        """`params` are those that the stage declares; `experiment` is MLflow's name for the project."""
+        self._workspace = workspace
+        self._stage = stage
+        self._experiment = experiment
+        self._params = dict(params)
+        self._writer: JournalWriter | None = None
+        self._delivery: subprocess.Popen[bytes] | None = None
+        self._tags: dict[str, str] = {}
+        self._additions: list[dict[str, Any]] = []
+        self._number_of_runs = 0
+        self._said: set[str] = set()
+
+    def run(self, name: str, key: str) -> RunContext:
+        return self._open(name, key, parent=None)
+
+    def run_of_model(self, digest: str) -> RunContext:
+        """As `Tracker` has it; what is added arrives when the stage has ended well, or never."""
+        return self._attach(digest)
+
+    def fail_runs(self, reason: str) -> None:
+        """All runs recorded here count as failed, also those that have ended well."""
+        self._append({"event": "fail", "reason": without_credentials(reason)})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is None:
+            return
+        if kind is None:
+            for event in self._additions:
+                self._append(event)
+        with self._failures_said():
+            self._writer.close()
+        if kind is None or issubclass(kind, Exception):
+            self._wait_for_delivery()
+
+    @contextmanager
+    def _open(self, name: str, key: str, parent: str | None) -> Iterator[Run]:
+        run = self._new_run()
+        kind = tags.KIND_TRIAL if parent is not None else _KINDS.get(self._stage, tags.KIND_TRAINING)
+        start = {"event": "start", "run": run.number, "parent": parent, "name": name, "key": key}
+        run.append({**start, "tags": {**self._tags, tags.KIND: kind}})
+        if parent is None:
+            run.log_text(json.dumps(provenance.system_information(), indent=2) + "\n", "system.json")
+        try:
+            yield run
+        except BaseException as error:
+            run.append({"event": "end", "status": "FAILED" if isinstance(error, Exception) else "KILLED"})
+            raise
+        run.append({"event": "end", "status": "FINISHED"})
+
+    @contextmanager
+    def _attach(self, digest: str) -> Iterator[Run]:
+        run = self._new_run(adds=True)
+        run.append({"event": "attach", "model_digest": digest})
+        yield run
+
+    def _new_run(self, adds: bool = False) -> "_JournalRun":
+        self._number_of_runs += 1
+        with self._failures_said():
+            if self._writer is None:
+                self._writer = self._open_journal()
+            self._start_delivery(self._writer)
+        return _JournalRun(self, str(self._number_of_runs), adds)
+
+    def _open_journal(self) -> JournalWriter:
+        self._tags = provenance.run_tags(self._workspace, self._stage, self._params)
+        # All of it now: a queued experiment's folder is gone when its journal is delivered late.
+        file = self._workspace.params
+        params = parse_values(file.read_text(encoding="utf-8")) if file.exists() else {}
+        parent = asdict(parent_run(self._tags, params))
+        return JournalWriter(self._workspace.journal, self._stage, self._experiment, parent)
+
+    def _start_delivery(self, writer: JournalWriter) -> None:
+        """Start the delivering process unless it runs: in a session of its own, so that Ctrl-C spares it."""
+        if self._delivery is not None and self._delivery.poll() is None:
+            return
+        home = self._workspace.home
+        package = str(Path(pipeline.__file__).parent.parent)
+        paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+        with writer.journal.log.open("ab") as log:
+            self._delivery = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.tracking.journal.delivery", str(home), writer.journal.name],
+                cwd=home,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _wait_for_delivery(self) -> None:
+        """Wait a little for MLflow to have everything; say where the rest is when it has not."""
+        if self._writer is None or self._delivery is None:
+            return
+        journal, began, said = self._writer.journal, time.monotonic(), False
+        while journal.exists and self._delivery.poll() is None and not Progress.load(journal).unreachable:
+            waited = time.monotonic() - began
+            if waited > _LONGEST_WAIT_SECONDS:
+                print(f"{self._stage}: MLflow is still being filled, in the background", flush=True)
+                return
+            if waited > _SILENT_WAIT_SECONDS and not said:
+                print(f"{self._stage}: waiting for MLflow to take in what was recorded", flush=True)
+                said = True
+            time.sleep(0.05)
+        if journal.exists:
+            self._say_what_waits(Progress.load(journal).unreachable)
+
+    def _say_what_waits(self, reason: str) -> None:
+        count = runs_waiting(self._workspace.journal)
+        runs = "1 run waits" if count == 1 else f"{count} runs wait"
+        why = f" ({reason})" if reason else ""
+        print(
+            f"{self._stage}: MLflow does not have everything yet{why}: {runs} in "
+            f"{self._workspace.journal.name}/; 'python -m pipeline sync' delivers what waits, "
+            "as does the next stage",
+            flush=True,
+        )
+
+    def _append(self, event: Mapping[str, Any]) -> None:
+        with self._failures_said():
+            if self._writer is not None:
+                self._writer.append(event)
+
+    @contextmanager
+    def _failures_said(self) -> Iterator[None]:
+        """Recording must not fail a stage: a full disk or a missing file is said once and passed over."""
+        try:
+            yield
+        except (OSError, ValueError, TypeError) as error:
+            message = without_credentials(str(error))
+            if message not in self._said:
+                self._said.add(message)
+                print(f"{self._stage}: not recorded in MLflow: {message}", file=sys.stderr, flush=True)
+
+
+class RestoringTracker(JournalTracker):
+    """Records runs of which nothing was executed; `with` hands all of them over for delivery, or none.
+
+    Whoever uses it delivers the journal. What cannot be recorded is raised, as there is no stage to spare.
+    """
+
+    def __init__(self, workspace: Workspace, experiment: str, parent: ParentRun, time: int) -> None:
+        """All happens at `time`, in milliseconds since 1970, below `parent`."""
+        super().__init__(workspace, "sync", experiment, {})
+        self._parent = parent
+        self._time = time
+
+    @contextmanager
+    def restored_run(self, name: str, key: str, run_tags: Mapping[str, str]) -> Iterator[Run]:
+        """A run that the store gets once for each `key`, without a duration."""
+        run = self._new_run()
+        start = {"event": "start", "run": run.number, "parent": None, "name": name, "key": key}
+        run.append({**start, "tags": {**run_tags, tags.RESTORED: "true"}, "restored": True})
+        yield run
+        run.append({"event": "end", "status": "FINISHED"})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        if kind is None:
+            self._writer.reveal()
+        else:
+            self._writer.journal.remove()
+
+    @property
+    def journal(self) -> Journal | None:
+        """What is to be delivered after `with`; None where no run was recorded."""
+        return self._writer.journal if self._writer is not None else None
+
+    def _open_journal(self) -> JournalWriter:
+        return JournalWriter(
+            self._workspace.journal, self._stage, self._experiment, asdict(self._parent), hidden=True
+        )
+
+    def _start_delivery(self, writer: JournalWriter) -> None: ...
+
+    def _append(self, event: Mapping[str, Any]) -> None:
+        super()._append({"time": self._time, **event})
+
+    @contextmanager
+    def _failures_said(self) -> Iterator[None]:
+        yield
+
+
+class _JournalRun:
+    """A run that is being recorded, or added to; `number` names it within the journal."""
+
+    def __init__(self, tracker: JournalTracker, number: str, adds: bool) -> None:
+        self._tracker = tracker
+        self._adds = adds
+        self.number = number
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        self.append({"event": "params", "params": as_text(params)})
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        values = {name: float(value) for name, value in metrics.items()}
+        self.append({"event": "metrics", "metrics": values, "step": step or 0})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        self.append({"event": "tags", "tags": {name: without_credentials(str(tags[name])) for name in tags}})
+
+    def log_dataset(self, name: str, digest: str, subset_sizes: Mapping[str, int]) -> None:
+        sizes = {subset: int(size) for subset, size in subset_sizes.items()}
+        self.append({"event": "dataset", "name": name, "digest": digest, "subset_sizes": sizes})
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        with self._tracker._failures_said():
+            if (writer := self._tracker._writer) is not None:
+                self.append({"event": "artifact", "file": writer.copy(path), "folder": folder})
+
+    def log_text(self, text: str, name: str) -> None:
+        with self._tracker._failures_said():
+            if (writer := self._tracker._writer) is not None:
+                folder, _, file_name = name.rpartition("/")
+                file = writer.write_text(text, file_name)
+                self.append({"event": "artifact", "file": file, "folder": folder})
+
+    def log_model(self, folder: Path, digest: str) -> None:
+        with self._tracker._failures_said():
+            if (writer := self._tracker._writer) is not None:
+                network, card = (writer.copy(folder / name) for name in _MODEL_FILES)
+                # The code too: a queued experiment's folder may be gone when the model is delivered.
+                code, decoding = writer.copy(MODEL_CODE), writer.copy(DECODING_CODE)
+                files = {"network": network, "card": card, "code": code, "decoding": decoding}
+                self.append({"event": "model", "files": files, "digest": digest})
+
+    def child(self, name: str, key: str) -> RunContext:
+        return self._tracker._open(name, key, parent=self.number)
+
+    def append(self, event: Mapping[str, Any]) -> None:
+        event = {**event, "run": self.number}
+        if self._adds:
+            self._tracker._additions.append(event)
+        else:
+            self._tracker._append(event)

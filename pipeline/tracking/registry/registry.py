@@ -1,0 +1,275 @@
+"""The registered model: its versions, its aliases, and the log of decisions about them.
+
+All of it is in MLflow, so that a team and another clone see the same. What a later decision needs of
+a version (predictions, scores, card) lies with the run that trained the model, as artifacts.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from pipeline.foundation.digests import digest_file, digest_json
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.workspace import Workspace
+from pipeline.scoring.predictions import Predictions, load_predictions, save_predictions
+from pipeline.tracking import tags
+from pipeline.tracking.provenance import origin
+from pipeline.tracking.registry.decisions import Decision, read_decisions
+from pipeline.tracking.store import Store, StoreUnavailableError, is_server
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+_FOLDER = "registration"
+_SILENT_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 600.0
+_MODEL_URI = "models:/"
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """MLflow's ids of a run and of the logged model that it has made."""
+
+    run_id: str
+    model_id: str
+
+
+@dataclass(frozen=True)
+class Version:
+    """A model version; `tags` are those of pipeline.tracking.tags."""
+
+    number: int
+    run_id: str
+    tags: Mapping[str, str]
+
+    @property
+    def model_digest(self) -> str:
+        return self.tags.get(tags.MODEL_DIGEST, "")
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A registered model at one moment.
+
+    Attributes:
+      aliases: version by alias.
+      decisions: the whole log, oldest first.
+    """
+
+    aliases: Mapping[str, int]
+    decisions: list[Decision]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a decision needs of a registered model besides its tags.
+
+    Attributes:
+      predictions: of the model, by subset.
+      references: predictions of the test subset, by reference.
+    """
+
+    predictions: Mapping[str, Predictions]
+    references: Mapping[str, Predictions]
+
+    def save(self, folder: Path) -> None:
+        save_predictions(folder / "predictions.npz", self.predictions)
+        save_predictions(folder / "references.npz", self.references)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Evidence":
+        """Raises PipelineError where a file is missing."""
+        return cls(load_predictions(folder / "predictions.npz"), load_predictions(folder / "references.npz"))
+
+
+class Registry:
+    """One registered model of a store; every method raises PipelineError where MLflow does not answer."""
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        """Open the store. Raises PipelineError where it cannot be reached."""
+        self.name = name
+        self._home = workspace.home
+        try:
+            self.store = Store(workspace)
+        except StoreUnavailableError as error:
+            raise PipelineError(f"MLflow could not be reached: {error}") from error
+
+    def find_trained(self, experiment: str, model_digest: str) -> TrainedRun | None:
+        """The latest run that made a model, one of this project folder before those of others."""
+        with self._answering():
+            runs = self.store.find_runs(experiment, {tags.MODEL_DIGEST: model_digest})
+            own = origin(self._home)
+            for run in sorted(runs, key=lambda run: run.data.tags.get(tags.ORIGIN) != own):
+                models = self.store.logged_models_of(run, model_digest)
+                for model in models:
+                    if model.status == "READY":
+                        return TrainedRun(run.info.run_id, model.model_id)
+        return None
+
+    def read(self) -> RegisteredModel:
+        """Aliases and log. Raises PipelineError too where no model of this name is registered."""
+        from mlflow.exceptions import MlflowException
+
+        with self._answering():
+            try:
+                found = self.store.client.get_registered_model(self.name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                raise PipelineError(
+                    f"No model called '{self.name}' is registered.",
+                    remedy="register one: python -m pipeline register",
+                ) from None
+            aliases = {alias: int(version) for alias, version in found.aliases.items()}
+        return RegisteredModel(aliases, read_decisions(found.tags))
+
+    def version(self, number: int) -> Version:
+        """Raises PipelineError where it was deleted."""
+        from mlflow.exceptions import MlflowException
+
+        with self._answering():
+            try:
+                return _version(self.store.client.get_model_version(self.name, str(number)))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                raise PipelineError(f"Version {number} of '{self.name}' was deleted.") from None
+
+    def version_of(self, model_digest: str) -> Version | None:
+        """The first version of a model that is registered already."""
+        condition = f"name = '{self.name}' and tags.`{tags.MODEL_DIGEST}` = '{model_digest}'"
+        with self._answering():
+            found = self.store.client.search_model_versions(condition)
+        return min(map(_version, found), key=lambda version: version.number, default=None)
+
+    def create_version(self, trained: TrainedRun, values: Mapping[str, str]) -> Version:
+        """Register a logged model with these tags, and make the registered model where it is new."""
+        from mlflow.exceptions import MlflowException
+
+        with self._answering(), self._address_in_environment():
+            try:
+                self.store.client.create_registered_model(self.name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            created = self.store.client.create_model_version(
+                self.name,
+                source=f"{_MODEL_URI}{trained.model_id}",
+                run_id=trained.run_id,
+                tags=dict(values),
+                await_creation_for=0,
+                model_id=trained.model_id,
+            )
+        return _version(created)
+
+    def run_tags(self, run_id: str) -> Mapping[str, str]:
+        with self._answering():
+            return dict(self.store.client.get_run(run_id).data.tags)
+
+    def describe(self, version: Version, values: Mapping[str, str], card: str = "") -> None:
+        """Set tags of a version, and its description where there is a new one."""
+        with self._answering():
+            if card:
+                self.store.client.update_model_version(self.name, str(version.number), card)
+            for key, value in values.items():
+                self.store.client.set_model_version_tag(self.name, str(version.number), key, value)
+
+    def set_alias(self, alias: str, number: int) -> None:
+        with self._answering():
+            self.store.client.set_registered_model_alias(self.name, alias, str(number))
+
+    def remove_alias(self, alias: str) -> None:
+        with self._answering():
+            self.store.client.delete_registered_model_alias(self.name, alias)
+
+    def record(self, decision: Decision) -> None:
+        """Add a decision to the log."""
+        with self._answering():
+            self.store.client.set_registered_model_tag(self.name, decision.key, decision.to_tag())
+
+    def place(self, folder: Path) -> str:
+        """Where a run keeps the files of a folder; another content has another place."""
+        return f"{_FOLDER}/{digest_json({path.name: digest_file(path) for path in folder.iterdir()})[:16]}"
+
+    def keep(self, version: Version, folder: Path, place: str) -> None:
+        """Store the files of a folder with the run that trained the model of a version."""
+        with self._answering():
+            self.store.client.log_artifacts(version.run_id, str(folder), place)
+
+    def evidence(self, version: Version) -> Evidence:
+        """Raises PipelineError where the version was not registered by `python -m pipeline register`."""
+        place = version.tags.get(tags.REGISTRATION)
+        if place is None:
+            raise PipelineError(
+                f"Version {version.number} of '{self.name}' has no predictions to compare.",
+                expected="a version made by 'python -m pipeline register'",
+                remedy="register its model again; a registration that was interrupted is then completed",
+            )
+        with self._answering(), tempfile.TemporaryDirectory() as folder:
+            return Evidence.load(Path(self.store.client.download_artifacts(version.run_id, place, folder)))
+
+    def run_file(self, version: Version, name: str, folder: Path) -> Path | None:
+        """A file of the run that trained the model of a version, brought into `folder`; None without one."""
+        with self._answering():
+            if all(each.path != name for each in self.store.client.list_artifacts(version.run_id)):
+                return None
+            return Path(self.store.client.download_artifacts(version.run_id, name, str(folder)))
+
+    @contextmanager
+    def alone(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Keep other processes of this user on this machine from changing the registry meanwhile."""
+        # Common to all clones that share a store, so not in any of them.
+        name = f"model-registry-{os.getuid()}-{self.store.digest[:16]}.lock"
+        lock = FileLock(Path(tempfile.gettempdir()) / name)
+        try:
+            try:
+                lock.acquire(timeout=_SILENT_WAIT_SECONDS)
+            except Timeout:
+                say("another process is changing the registry: waiting for it")
+                lock.acquire(timeout=_LONGEST_WAIT_SECONDS)
+        except Timeout:
+            raise PipelineError(
+                f"Another process has kept the registry locked for {_LONGEST_WAIT_SECONDS:.0f} s.",
+                found=lock.lock_file,
+                remedy="wait for it, or end it if it hangs",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            raise PipelineError(f"MLflow has not done what was asked: {self.store.why(error)}") from error
+
+    @contextmanager
+    def _address_in_environment(self) -> Iterator[None]:
+        """To register a logged model, a database looks it up by the process's own tracking address."""
+        variable = "MLFLOW_TRACKING_URI"
+        before = os.environ.get(variable)
+        if is_server(self.store.address) or before is not None:
+            yield
+            return
+        os.environ[variable] = self.store.address
+        try:
+            yield
+        finally:
+            del os.environ[variable]
+
+
+def _version(found: "ModelVersion") -> Version:
+    return Version(int(found.version), found.run_id or "", found.tags)

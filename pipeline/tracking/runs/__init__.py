@@ -1,0 +1,1 @@
+"""The runs that MLflow knows, read back."""

@@ -1,0 +1,146 @@
+"""A backbone with a new head, and what of it is trained when."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.backbones import transfer
+from pipeline.backbones.transfer import build_transfer, unfreeze
+from pipeline.foundation.errors import PipelineError
+from pipeline.networks.precision import build
+from tests.backbones.tiny_backbone import tiny_backbone
+
+SHAPE = (32, 32, 3)
+
+
+def network(shape: tuple[int, int, int] = SHAPE, dropout: float = 0.2) -> keras.Model:
+    return build_transfer("bundled", "none", Path(), shape, 3, (6, 5), dropout)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "build_backbone", tiny_backbone)
+
+
+def step_changes(model: keras.Model) -> set[str]:
+    """Names of the layers of which a training step changes some weight."""
+    backbone = model.get_layer("tiny")
+    layers = [layer for layer in [*backbone.layers, *model.layers] if layer is not backbone]
+    before = {layer.name: layer.get_weights() for layer in layers}
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (8, *SHAPE), dtype=np.uint8)
+    model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(images, np.eye(3, dtype=np.float32)[random.integers(0, 3, 8)])
+    return {
+        layer.name
+        for layer in layers
+        if any((old != new).any() for old, new in zip(before[layer.name], layer.get_weights(), strict=True))
+    }
+
+
+HEAD = {"head1", "head1_norm", "head2", "head2_norm", "classifier"}
+
+
+@pytest.mark.usefixtures("tiny", "eager")
+def test_only_the_head_is_trained_at_first() -> None:
+    model = network()
+    assert step_changes(model) == HEAD
+
+
+@pytest.mark.usefixtures("tiny", "eager")
+@pytest.mark.parametrize(
+    ("unfreeze_from", "frozen_batch_norm", "trained"),
+    [
+        ("all", False, {"conv1", "norm1", "conv2", "norm2"}),
+        ("all", True, {"conv1", "conv2"}),
+        ("relu1", False, {"conv2", "norm2"}),
+        ("conv2", True, {"conv2"}),
+    ],
+)
+def test_what_fine_tuning_trains(unfreeze_from: str, frozen_batch_norm: bool, trained: set[str]) -> None:
+    model = network()
+    unfreeze(model, unfreeze_from, frozen_batch_norm)
+    assert step_changes(model) == HEAD | trained
+
+
+@pytest.mark.usefixtures("tiny", "eager")
+def test_unknown_layer() -> None:
+    with pytest.raises(PipelineError, match="tiny has no layer 'conv_2'") as caught:
+        unfreeze(network(), "conv_2", frozen_batch_norm=False)
+    assert "did you mean 'conv2'?" in str(caught.value)
+    assert "norm1" in str(caught.value.expected)
+
+
+def test_unknown_backbone() -> None:
+    with pytest.raises(PipelineError, match="no backbone 'MobilNetV2'") as caught:
+        build_transfer("MobilNetV2", "none", Path(), SHAPE, 3, (), 0.0)
+    assert "did you mean 'MobileNetV2'?" in str(caught.value)
+    assert "InceptionV3" in str(caught.value.expected)
+
+
+@pytest.mark.usefixtures("tiny", "eager")
+def test_logits_are_float32_under_mixed_precision() -> None:
+    model = build(network, "mixed_bfloat16")
+    assert model.get_layer("tiny").get_layer("conv1").compute_dtype == "bfloat16"
+    logits = model(np.zeros((2, *SHAPE), np.uint8))
+    assert (tuple(logits.shape), keras.backend.standardize_dtype(logits.dtype)) == ((2, 3), "float32")
+
+
+@pytest.mark.usefixtures("tiny", "eager")
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_head(dropout: float) -> None:
+    model = network(dropout=dropout)
+    widths = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert (widths, rates) == ([6, 5, 3], [dropout, dropout] if dropout else [])
+
+
+def seen_by_backbone(
+    monkeypatch: pytest.MonkeyPatch, backbone: str, image: np.ndarray
+) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
+    """Shape of the backbone's input, and its maximum and mean per channel, as the head gets them."""
+    shapes = []
+
+    def identity(name: str, shape: tuple[int, int, int], weights: str, weights_base: Path) -> keras.Model:
+        shapes.append(shape)
+        inputs = keras.Input(shape)
+        return keras.Model(inputs, keras.layers.Identity()(inputs))
+
+    monkeypatch.setattr(transfer, "build_backbone", identity)
+    model = build_transfer(backbone, "none", Path(), image.shape, 3, (), 0.0)
+    features = keras.Model(model.input, model.get_layer("features").output)(image[None])
+    values = keras.ops.convert_to_numpy(features)[0]
+    return shapes[0], values[:3], values[3:]
+
+
+def test_head_sees_maximum_and_mean_of_what_the_backbone_saw(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
+    shape, maximum, mean = seen_by_backbone(monkeypatch, "bundled", image)
+    assert shape == SHAPE
+    np.testing.assert_array_equal(maximum, image.max(axis=(0, 1)))
+    np.testing.assert_allclose(mean, image.mean(axis=(0, 1)), rtol=1e-5)
+
+
+def test_single_channel_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 1), dtype=np.uint8)
+    shape, maximum, mean = seen_by_backbone(monkeypatch, "bundled", image)
+    assert shape == SHAPE
+    np.testing.assert_array_equal(maximum, [image.max()] * 3)
+    np.testing.assert_allclose(mean, [image.mean()] * 3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "side", "enlarged"), [("bundled", 16, 32), ("InceptionV3", 32, 75), ("InceptionV3", 80, 80)]
+)
+def test_small_images_are_enlarged_to_the_smallest_size(
+    monkeypatch: pytest.MonkeyPatch, backbone: str, side: int, enlarged: int
+) -> None:
+    image = np.full((side, side, 3), 51, np.uint8)
+    image[: side // 2] = 204
+    shape, maximum, mean = seen_by_backbone(monkeypatch, backbone, image)
+    assert shape == (enlarged, enlarged, 3)
+    low, high = (51, 204) if backbone == "bundled" else (51 / 127.5 - 1, 204 / 127.5 - 1)
+    np.testing.assert_allclose(maximum, [high] * 3, rtol=1e-5)
+    np.testing.assert_allclose(mean, [(low + high) / 2] * 3, atol=0.02 * (high - low))

@@ -1,0 +1,202 @@
+"""`compare` on results of a working tree, of revisions, and of what MLflow knows."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.commands.models import compared_models as versus_sources
+from pipeline.commands.models.compare import compare_models
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import read_json
+from pipeline.foundation.workspace import Workspace
+from pipeline.repository.repository import Lock, StageLock
+from pipeline.repository.stage_outputs import Results
+from pipeline.tracking.lineage import RevisionLineage
+from tests.reporting.fake_project import write_fake_project
+from tests.tracking.made_results import lock_of
+
+COMMIT, OTHER_COMMIT = "c" * 40, "d" * 40
+
+
+@dataclass
+class Revisions:
+    """What git, DVC and MLflow would answer: a fake project folder by commit, and the working tree's."""
+
+    workspace: Workspace
+    folders: dict[str, Path] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    raw: dict[str, str] = field(default_factory=dict)
+    lineages: dict[str, object] = field(default_factory=dict)
+
+    def results(self, commit: str, experiment: str) -> Results:
+        folder = self.folders.get(commit)
+
+        def read(path: str) -> bytes | None:
+            file = folder / path if folder else None
+            return file.read_bytes() if file and file.exists() else None
+
+        lock = lock_of()
+        fetch = StageLock(
+            inputs={},
+            params={"fetch": {"dataset": "digits"}},
+            outputs={"data/raw": self.raw.get(commit, "raw.dir")},
+            sizes={},
+        )
+        lock = Lock("", {"fetch": fetch, **lock.stages})
+        return Results(self.workspace, experiment, commit, commit, 0, {}, lock, lock, read)
+
+
+@pytest.fixture
+def revisions(
+    workspace: Workspace, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Revisions:
+    shutil.copy(project / "params.yaml", workspace.params)
+    made = Revisions(workspace)
+    made.folders[""] = workspace.root
+    write_fake_project(workspace.root)
+
+    class FakeRepository:
+        def __init__(self, folder: Path) -> None:
+            pass
+
+        def commit(self, name: str) -> str | None:
+            return made.names.get(name)
+
+        def git_commit(self, name: str) -> str | None:
+            return name if name in made.folders else None
+
+        def experiments(self) -> list:
+            return []
+
+        def title(self, commit: str) -> str:
+            return f"{commit[:7]} A title"
+
+        def first_commit_with(self, dvc_hash: str) -> str | None:
+            return None
+
+    def trace(workspace: Workspace, experiment: str, what: str) -> object:
+        if what not in made.lineages:
+            raise PipelineError(f"'{what}' is nothing")
+        return made.lineages[what]
+
+    monkeypatch.setattr(versus_sources, "Repository", FakeRepository)
+    monkeypatch.setattr(
+        versus_sources, "results_in_working_tree", lambda workspace, repository: made.results("", "")
+    )
+    monkeypatch.setattr(
+        versus_sources,
+        "results_of_experiment",
+        lambda workspace, repository, experiment, cards: made.results(experiment.commit, experiment.name),
+    )
+    monkeypatch.setattr(versus_sources, "trace", trace)
+    return made
+
+
+@pytest.fixture
+def compare(revisions: Revisions) -> Callable[..., list[str]]:
+    """Runs the command; returns its lines."""
+
+    def run(first: str, second: str, output: Path | None = None) -> list[str]:
+        lines: list[str] = []
+        compare_models(revisions.workspace, first, second, output, lines.append)
+        return lines
+
+    return run
+
+
+def add(revisions: Revisions, name: str, commit: str, folder: Path) -> None:
+    write_fake_project(folder)
+    revisions.folders[commit], revisions.names[name] = folder, commit
+
+
+def test_candidates_of_the_working_tree(compare: Callable[..., list[str]], revisions: Revisions) -> None:
+    # Of 100 test images baseline gets 10 wrong (0, 4, ... 36) and transfer 5 of these.
+    lines = compare("baseline", "best")
+    assert lines[0] == "A: baseline: baseline of the working tree"
+    assert lines[1] == "B: best: transfer of the working tree"
+    assert "B alone gets 5 right, A alone 0" in lines[2]
+    page = revisions.workspace.compared_models / "baseline-best.html"
+    assert 'id="right_in_B"' in page.read_text(encoding="utf-8")
+    assert lines[3].endswith("baseline-best.html")
+
+
+def test_best_of_a_revision_and_one_of_its_candidates(
+    compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
+) -> None:
+    add(revisions, "main", COMMIT, tmp_path / "main")
+    lines = compare("main", "main:tuned", output=tmp_path / "out" / "page.html")
+    assert lines[0].startswith("A: main: transfer of commit ccccccc A title")
+    assert lines[1].startswith("B: main:tuned: tuned of commit ccccccc")
+    assert (tmp_path / "out" / "page.html").exists()
+
+
+def test_revisions_with_other_images_are_not_compared_image_by_image(
+    compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
+) -> None:
+    add(revisions, "main", COMMIT, tmp_path / "main")
+    add(revisions, "other", OTHER_COMMIT, tmp_path / "other")
+    assert "B alone gets 0 right" in compare("main", "other")[2]
+    revisions.raw[OTHER_COMMIT] = "others.dir"
+    assert "were not tested on the same images" in compare("main", "other")[2]
+
+
+def test_a_run_is_found_where_its_very_model_lies(
+    compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
+) -> None:
+    add(revisions, "main", COMMIT, tmp_path / "main")
+    digest = read_json(tmp_path / "main" / "models" / "tuned" / "card.json")["model_digest"]
+    lineage = SimpleNamespace(
+        run=SimpleNamespace(run_id="1234567890"),
+        candidate="tuned",
+        model_digest=digest,
+        experiment=SimpleNamespace(commit=COMMIT),
+        git_commit=OTHER_COMMIT,
+        git_title="",
+        dvc_hash="",
+        registered=(),
+    )
+    # The working tree holds another model of the same candidate.
+    card = revisions.workspace.model("tuned") / "card.json"
+    card.write_text(card.read_text().replace(digest, "f" * 64))
+    revisions.lineages["12345678"] = lineage
+    lines = compare("12345678", "best")
+    assert lines[0] == "A: 12345678: tuned of run 12345678; commit ccccccc A title"
+    lineage.model_digest = "e" * 64
+    with pytest.raises(PipelineError, match="No evaluation of '12345678' is stored here"):
+        compare("12345678", "best")
+
+
+def test_a_run_without_a_model_means_its_commit(
+    compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
+) -> None:
+    add(revisions, "main", COMMIT, tmp_path / "main")
+    revisions.lineages["abcdef"] = RevisionLineage("run abcdef", COMMIT, (), {}, (), 0, ())
+    assert "transfer of commit ccccccc" in compare("abcdef", "best")[0]
+    revisions.lineages["abcdef"] = RevisionLineage("run abcdef", "", (), {}, (), 0, ())
+    with pytest.raises(PipelineError, match="No evaluation of 'abcdef'"):
+        compare("abcdef", "best")
+
+
+def test_a_revision_whose_files_are_gone(compare: Callable[..., list[str]], revisions: Revisions) -> None:
+    revisions.names["main"] = COMMIT
+    with pytest.raises(PipelineError, match="No evaluation of 'main' is stored here") as caught:
+        compare("main", "best")
+    assert "dvc pull" in caught.value.remedy
+    assert not revisions.workspace.compared_models.exists()
+
+
+def test_images_that_are_gone_leave_the_rest(
+    compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
+) -> None:
+    (revisions.workspace.arrays / "test" / "images.npy").unlink()
+    compare("baseline", "tuned", output=tmp_path / "page.html")
+    assert "cannot be shown" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_folder_where_the_page_should_be(compare: Callable[..., list[str]], tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="--output names a folder"):
+        compare("baseline", "tuned", output=tmp_path)

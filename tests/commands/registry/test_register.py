@@ -1,0 +1,298 @@
+"""`register`: what becomes a version, with what, and what does not. The model's own process is a stand-in."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.commands.registry import register as registration
+from pipeline.commands.registry.register import register
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import read_json
+from pipeline.foundation.workspace import Workspace
+from pipeline.images.arrays import arrays_digest
+from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.scoring.predictions import load_predictions
+from pipeline.tracking import tags
+from pipeline.tracking.registry.model_use import EncodedFiles, Use
+from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Registry
+from tests.commands.made_workspace import make_workspace
+from tests.tracking.made_versions import make_trained
+
+# MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+CLASSES = ("cat", "dog", "a, bird")
+RUN_TAGS = {tags.GIT_COMMIT: "c" * 40, tags.DVC_EXPERIMENT: "quiet-lark", tags.NESTED_IN: "f" * 32}
+
+
+@pytest.fixture(scope="module")
+def shared(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """One store and one workspace for all tests of the module; the model has one run."""
+    workspace = make_workspace(tmp_path_factory.mktemp("project"), project, CLASSES, errors={0: 1})
+    registry = Registry(workspace, "model")
+    make_trained(registry, read_json(workspace.model("baseline") / "card.json")["model_digest"], RUN_TAGS)
+    yield registry
+    # Left open, SQLAlchemy's connections would warn when they are collected.
+    registry.store.client._tracking_client.store._dispose_engine()
+    registry.store.client._get_registry_client().store._dispose_engine()
+
+
+@pytest.fixture
+def workspace(shared: Registry) -> Workspace:
+    return shared.store._workspace
+
+
+@pytest.fixture
+def registry(shared: Registry, request: pytest.FixtureRequest, monkeypatch) -> Registry:
+    """A registered model of its own for each test; the commands use the same open store."""
+    shared.name = request.node.name.partition("[")[0]
+    monkeypatch.setattr("pipeline.tracking.registry.registry.Store", lambda workspace: shared.store)
+    monkeypatch.setattr(registration, "_require_up_to_date", lambda workspace: None)
+    return shared
+
+
+@pytest.fixture
+def uses(workspace: Workspace, monkeypatch) -> list[str]:
+    """Stands for the process that uses the logged model: it says what was evaluated. Models asked for."""
+    asked = []
+    spec = PreprocessingSpec(8, "pad", "rgb", CLASSES)
+    test = np.load(workspace.arrays / "test" / "images.npy")
+    predictions = load_predictions(workspace.predictions / "baseline.npz")["test"]
+    known = {image.tobytes(): row for image, row in zip(test, predictions.probabilities, strict=True)}
+
+    def use_model(
+        store: Any,
+        model: str,
+        say: Any,
+        *,
+        pixels: np.ndarray,
+        encoded: EncodedFiles,
+        repetitions: int,
+        threads: int,
+    ) -> Use:
+        asked.append(model)
+        data = encoded.path.read_bytes()
+        ranges = zip(encoded.offsets, encoded.sizes, strict=True)
+        files = [spec.apply(data[offset : offset + size]) for offset, size in ranges]
+        answers = [np.stack([known[image.tobytes()] for image in images]) for images in (pixels, files)]
+        return Use(CLASSES, *answers, np.linspace(1, 9, repetitions))
+
+    monkeypatch.setattr(registration, "use_model", use_model)
+    return asked
+
+
+@pytest.fixture
+def enrol(workspace: Workspace, registry: Registry, uses: list[str]) -> Callable[..., list[str]]:
+    """`register` for this test's model; returns what it says."""
+
+    def call(candidate: str = "best") -> list[str]:
+        said: list[str] = []
+        register(workspace, candidate, registry.name, said.append)
+        return said
+
+    return call
+
+
+def test_a_version_tells_all_about_itself(workspace, registry, enrol, uses) -> None:
+    enrol()
+    version = registry.version(1)
+    card = read_json(workspace.model("baseline") / "card.json")
+    scores = read_json(workspace.scores)["baseline"]
+    found = version.tags
+    assert uses == [registry.store.client.get_model_version(registry.name, "1").source]
+    assert version.model_digest == card["model_digest"]
+    assert {name: found[name] for name in (tags.GIT_COMMIT, tags.DVC_EXPERIMENT)} == {
+        tags.GIT_COMMIT: "c" * 40,
+        tags.DVC_EXPERIMENT: "quiet-lark",
+    }
+    assert found[tags.PARENT_RUN] == "f" * 32
+    assert found[tags.CANDIDATE] == "baseline"
+    assert json.loads(found[tags.CLASSES]) == list(CLASSES)
+    assert (found[tags.INPUT_SIZE], found[tags.COLOR]) == ("8", "rgb")
+    assert int(found[tags.SIZE_BYTES]) == (workspace.model("baseline") / "model.keras").stat().st_size
+    assert (found[tags.LATENCY_MS], found[tags.LATENCY_P99_MS]) == ("5", "8.92")
+    assert found[tags.TEST_DIGEST] == arrays_digest([workspace.arrays / "test"])
+    for subset in ("validation", "test"):
+        for name in ("accuracy", "accuracy_low", "accuracy_high", "f1_macro", "log_loss", "ece"):
+            assert float(found[f"{subset}_{name}"]) == scores[subset][name]
+    assert registry.read().aliases == {CHALLENGER: 1}
+
+
+def test_its_description_is_the_card_and_the_run_keeps_what_decisions_need(
+    workspace, registry, enrol, tmp_path
+) -> None:
+    enrol()
+    version = registry.version(1)
+    description = registry.store.client.get_model_version(registry.name, "1").description
+    assert description.startswith(f"# {registry.name}, version 1: fast_cnn (baseline)")
+    folder = registry.store.client.download_artifacts(
+        version.run_id, version.tags[tags.REGISTRATION], str(tmp_path)
+    )
+    files = {path.name for path in Path(folder).iterdir()}
+    assert files == {"predictions.npz", "references.npz", "card.json", "evaluation.json", "model_card.md"}
+    assert (Path(folder) / "model_card.md").read_text(encoding="utf-8") == description
+    evaluation = read_json(Path(folder) / "evaluation.json")
+    assert evaluation["scores"] == read_json(workspace.scores)["baseline"]
+    expected = load_predictions(workspace.predictions / "baseline.npz")
+    evidence = registry.evidence(version)
+    for subset, predictions in expected.items():
+        np.testing.assert_array_equal(evidence.predictions[subset].probabilities, predictions.probabilities)
+
+
+def test_the_same_model_gets_no_second_version(registry, enrol, uses) -> None:
+    enrol()
+    registry.remove_alias(CHALLENGER)
+    said = enrol("baseline")
+    assert "this model and its scores are registered already" in said
+    assert said[-1].startswith("version 1 is challenger")
+    assert registry.read().aliases == {CHALLENGER: 1}
+    assert len(registry.store.client.search_model_versions(f"name = '{registry.name}'")) == 1
+    assert len(uses) == 1, "the model was not loaded again"
+
+
+def test_the_champion_does_not_become_challenger(registry, enrol) -> None:
+    enrol()
+    registry.remove_alias(CHALLENGER)
+    registry.set_alias(CHAMPION, 1)
+    assert enrol()[-1] == "version 1 is the champion already; it does not become challenger"
+    assert registry.read().aliases == {CHAMPION: 1}
+
+
+def test_the_challenger_that_is_replaced_is_named(registry, enrol) -> None:
+    enrol()
+    other = make_trained(registry, "0" * 64)
+    registry.create_version(other, {})
+    registry.set_alias(CHALLENGER, 2)
+    assert "version 1 is challenger instead of version 2" in enrol()[-1]
+
+
+def test_a_registration_that_was_killed_is_completed(registry, enrol, uses, monkeypatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "keep", die)
+        with pytest.raises(Killed):
+            enrol()
+    assert registry.read().aliases == {}
+    with pytest.raises(PipelineError, match="interrupted"):
+        registry.evidence(registry.version(1))
+    enrol()
+    assert registry.read().aliases == {CHALLENGER: 1}
+    assert registry.evidence(registry.version(1)).references
+    assert len(uses) == 2
+
+
+def test_new_scores_of_a_registered_model_replace_the_old_ones(workspace, registry, enrol) -> None:
+    enrol()
+    before = registry.version(1)
+    text = workspace.scores.read_text()
+    scores = json.loads(text)
+    scores["baseline"]["test"]["ece"] = 0.5
+    workspace.scores.write_text(json.dumps(scores))
+    try:
+        enrol()
+    finally:
+        workspace.scores.write_text(text)
+    after = registry.version(1)
+    assert after.tags["test_ece"] == "0.5"
+    assert after.tags[tags.REGISTRATION] != before.tags[tags.REGISTRATION]
+    kept = registry.store.client.list_artifacts(after.run_id, "registration")
+    assert {item.path for item in kept} >= {each.tags[tags.REGISTRATION] for each in (before, after)}
+
+
+def refused(enrol: Callable[..., list[str]], registry: Registry, message: str) -> None:
+    """`register` fails with this message and leaves nothing behind."""
+    with pytest.raises(PipelineError, match=message):
+        enrol()
+    with pytest.raises(PipelineError, match="No model called"):
+        registry.read()
+
+
+def test_a_logged_model_that_predicts_something_else_is_not_registered(registry, enrol, monkeypatch) -> None:
+    truthful = registration.use_model
+
+    def wrong(*arguments: Any, **options: Any) -> Use:
+        use = truthful(*arguments, **options)
+        encoded = use.encoded.copy()
+        encoded[-1, 0] += 2e-5
+        return replace(use, encoded=encoded)
+
+    monkeypatch.setattr(registration, "use_model", wrong)
+    refused(enrol, registry, r"does not predict what evaluate has saved.*\n.*1e-05.*\n.*2e-05")
+
+
+def test_a_logged_model_that_predicts_no_numbers_is_not_registered(registry, enrol, monkeypatch) -> None:
+    truthful = registration.use_model
+
+    def wrong(*arguments: Any, **options: Any) -> Use:
+        use = truthful(*arguments, **options)
+        return replace(use, pixels=np.full_like(use.pixels, np.nan))
+
+    monkeypatch.setattr(registration, "use_model", wrong)
+    refused(enrol, registry, "does not predict what evaluate has saved")
+
+
+def test_a_logged_model_of_other_classes_is_not_registered(registry, enrol, monkeypatch) -> None:
+    truthful = registration.use_model
+
+    def wrong(*arguments: Any, **options: Any) -> Use:
+        return replace(truthful(*arguments, **options), classes=("dog", "cat", "a, bird"))
+
+    monkeypatch.setattr(registration, "use_model", wrong)
+    refused(enrol, registry, "knows other classes")
+
+
+def test_a_model_that_mlflow_lacks_is_not_registered(registry, enrol, monkeypatch) -> None:
+    monkeypatch.setattr(Registry, "find_trained", lambda *arguments: None)
+    refused(enrol, registry, r"MLflow does not have models/baseline.\n.*\n.*dvc repro -f train_baseline")
+
+
+def test_a_name_that_mlflow_would_not_take_is_refused_at_once(workspace, uses) -> None:
+    with pytest.raises(PipelineError, match=r"registry\.model"):
+        register(workspace, "best", "a/b", print)
+    assert uses == []
+
+
+def dvc_says(monkeypatch: pytest.MonkeyPatch, code: int, output: str, errors: str = "") -> None:
+    done = subprocess.CompletedProcess([], code, output, errors)
+    monkeypatch.setattr(registration.subprocess, "run", lambda *arguments, **options: done)
+
+
+def test_what_is_stale_is_named(workspace, monkeypatch) -> None:
+    # As dvc 3.67 prints it.
+    status = {
+        "train_baseline": [
+            {"changed deps": {"params.yaml": {"lr": "modified"}, "data/arrays/train": "modified"}},
+            {"changed outs": {"models/baseline": "modified"}},
+        ],
+        "evaluate": ["changed command"],
+    }
+    dvc_says(monkeypatch, 0, json.dumps(status))
+    with pytest.raises(PipelineError) as stale:
+        registration._require_up_to_date(workspace)
+    assert stale.value.found == (
+        "train_baseline: changed deps params.yaml, data/arrays/train, changed outs models/baseline; "
+        "evaluate: changed command"
+    )
+    assert "dvc repro" in str(stale.value.remedy)
+
+
+def test_where_dvc_cannot_tell_nothing_is_registered(workspace, monkeypatch) -> None:
+    dvc_says(monkeypatch, 255, "", "ERROR: Unable to acquire lock")
+    with pytest.raises(PipelineError, match="Unable to acquire lock"):
+        registration._require_up_to_date(workspace)
+
+
+def test_where_all_is_up_to_date_nothing_is_said(workspace, monkeypatch) -> None:
+    dvc_says(monkeypatch, 0, "{}")
+    registration._require_up_to_date(workspace)

@@ -1,0 +1,249 @@
+"""Which seeds are run, under which names, and which are not run again."""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.commands.reproducing import seeds
+from pipeline.commands.reproducing.seeds import run_seeds
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.tracking.runs.trainings import TrainingRun
+from pipeline.tracking.store import StoreUnavailableError
+from tests.tracking.made_runs import training_run
+
+STAGES = {"baseline": "train_baseline", "transfer": "train_transfer", "tuned": "tune"}
+
+
+@dataclass
+class Outside:
+    """What stands for DVC and MLflow: what they are told, and what they answer."""
+
+    trainings: list[TrainingRun] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    recorded: list[Any] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    codes: Any = field(default_factory=lambda: itertools.repeat(0))
+    up_to_date: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return [re.search(r"--name (\S+)", command)[1] for command in self.commands]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [int(re.search(r"-S seed=(\d+)", command)[1]) for command in self.commands]
+
+
+@pytest.fixture
+def project_folder(project: Path, workspace: Workspace) -> Workspace:
+    """A git repository with params, dvc.yaml and a little code; params.yaml has seed 5."""
+    shutil.copy(project / "dvc.yaml", workspace.stages)
+    change(workspace, project / "params.yaml", "seed", 5)
+    for path in ("pipeline/training/fitting.py", "pipeline/tracking/runs.py", "pipeline/fetch.py"):
+        (workspace.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (workspace.root / path).write_text("1")
+    git(workspace, "init", "--quiet")
+    git(workspace, "commit", "--quiet", "--allow-empty", "--message", "x")
+    return workspace
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
+    state = Outside()
+
+    def run_dvc(folder, arguments, environment, say):
+        state.commands.append(" ".join(arguments))
+        return next(state.codes)
+
+    monkeypatch.setattr(seeds, "run_dvc", run_dvc)
+    monkeypatch.setattr(seeds, "_dvc_sees_no_change", lambda workspace, stage: state.up_to_date)
+    monkeypatch.setattr(seeds, "Store", lambda workspace: None)
+    monkeypatch.setattr(seeds, "read_trainings", lambda *arguments: state.trainings)
+    monkeypatch.setattr(seeds, "synchronize", lambda *arguments: "")
+    monkeypatch.setattr(
+        seeds, "record_seeds", lambda store, experiment, groups: state.recorded.extend(groups)
+    )
+    return state
+
+
+def git(workspace: Workspace, *arguments: str) -> None:
+    identity = ["-c", "user.name=T", "-c", "user.email=t@example.com"]
+    subprocess.run(["git", *identity, *arguments], cwd=workspace.root, check=True, capture_output=True)
+
+
+def change(workspace: Workspace, source: Path, key: str, value: object) -> None:
+    """Write params.yaml with another value."""
+    values = YAML().load(source.read_text(encoding="utf-8"))
+    *sections, name = key.split(".")
+    section = values
+    for part in sections:
+        section = section[part]
+    section[name] = value
+    with workspace.params.open("w", encoding="utf-8") as file:
+        YAML().dump(values, file)
+
+
+def trained(name: str, candidates=CANDIDATES, **fields: object) -> list[TrainingRun]:
+    """Trainings of one experiment."""
+    return [
+        training_run(experiment=name, candidate=each, stage=STAGES[each], **fields) for each in candidates
+    ]
+
+
+def test_every_seed_is_an_experiment_in_a_temporary_copy(project_folder, outside):
+    assert run_seeds(project_folder, 3, "all", outside.said.append) == 0
+    assert outside.seeds == [5, 6, 7]
+    assert all(
+        re.fullmatch(r"exp run --temp --name seed-\d-[0-9a-f]{7} -S seed=\d evaluate", command)
+        for command in outside.commands
+    )
+    assert [line for line in outside.said if re.match(r"seed \d of 3", line)] == [
+        "seed 1 of 3, seed=5",
+        "seed 2 of 3, seed=6",
+        "seed 3 of 3, seed=7",
+    ]
+    for name in outside.names:
+        git(project_folder, "check-ref-format", f"refs/exps/aa/bb/{name}")
+
+
+def test_one_candidate_is_trained_and_not_evaluated(project_folder, outside):
+    assert run_seeds(project_folder, 2, "tuned", print) == 0
+    assert all(command.endswith(" tune") for command in outside.commands)
+    assert all(name.startswith("tuned-seed-") for name in outside.names)
+
+
+def test_what_is_there_already_is_not_run_again(project_folder, outside):
+    run_seeds(project_folder, 4, "all", print)
+    first, second, third, fourth = outside.names
+    outside.commands.clear()
+    outside.trainings += trained(second)
+    outside.trainings += trained(third, metrics={"validation_accuracy": 0.9})  # never evaluated
+    outside.trainings += trained(fourth, candidates=("baseline", "tuned"))
+    assert run_seeds(project_folder, 4, "all", outside.said.append) == 0
+    assert outside.names == [first, third, fourth]
+    assert f"seed 2 of 4, seed=6: not run again, MLflow has the runs of experiment {second}" in outside.said
+
+
+def test_an_experiment_of_dvc_that_mlflow_does_not_know_is_not_run_again(project_folder, outside):
+    run_seeds(project_folder, 2, "baseline", print)
+    git(project_folder, "update-ref", f"refs/exps/{'a' * 2}/{'b' * 38}/{outside.names[0]}", "HEAD")
+    outside.commands.clear()
+    run_seeds(project_folder, 2, "baseline", print)
+    assert outside.seeds == [6]
+
+
+@pytest.mark.parametrize(("up_to_date", "expected"), [(True, [6]), (False, [5, 6])])
+def test_what_the_workspace_has_is_not_run_again(project_folder, outside, monkeypatch, up_to_date, expected):
+    outside.up_to_date = up_to_date
+    for candidate in CANDIDATES:
+        outside.trainings += trained("", candidates=(candidate,), model_digest=candidate)
+    cards = {project_folder.model(each) / "card.json": each for each in CANDIDATES}
+    card = type("Card", (), {})
+
+    def load(path):
+        found = card()
+        found.model_digest = cards[path]
+        return found
+
+    monkeypatch.setattr(seeds.ModelCard, "load", load)
+    run_seeds(project_folder, 2, "all", print)
+    assert outside.seeds == expected
+
+
+def test_the_first_failure_ends_it_and_another_call_goes_on(project_folder, outside):
+    outside.codes = iter([0, 255])
+    assert run_seeds(project_folder, 5, "all", outside.said.append) == 255
+    assert outside.seeds == [5, 6]
+    assert outside.recorded == []
+    assert "goes on from there" in outside.said[-1]
+    outside.trainings += trained(outside.names[0])
+    outside.codes = itertools.repeat(0)
+    outside.commands.clear()
+    run_seeds(project_folder, 5, "all", print)
+    assert outside.seeds == [6, 7, 8, 9]
+
+
+def test_names_tell_settings_code_and_data_apart(project_folder, outside, project):
+    def name(key, value, candidate="baseline"):
+        change(project_folder, project / "params.yaml", key, value)
+        outside.commands.clear()
+        run_seeds(project_folder, 2, candidate, print)
+        return outside.names[0].replace(str(outside.seeds[0]), "N", 1)
+
+    usual = name("lr", 0.2)
+    assert name("seed", 7) == usual
+    assert name("report.title", "Another") == usual
+    assert name("train_transfer.dropout", 0.5) == usual
+    (project_folder.root / "pipeline" / "tracking" / "runs.py").write_text("2")
+    assert name("lr", 0.2) == usual
+    names = [name("lr", 0.1), name("split.seed", 1), name("lr", 0.2, candidate="all")]
+    (project_folder.root / "pipeline" / "training" / "fitting.py").write_text("2")
+    names.append(name("lr", 0.2))
+    images = project_folder.root / "images"
+    images.mkdir()
+    for content in ("1", "2"):
+        (images / "a.png").write_text(content)
+        names.append(name("fetch.location", str(images)))
+    assert len({usual, *names}) == 7
+
+
+def test_only_the_groups_of_these_experiments_are_recorded(project_folder, outside):
+    """With the workspace's own run, which has the same setting, and not those of another setting."""
+    run_seeds(project_folder, 2, "baseline", print)
+    outside.trainings += [
+        training_run(seed=5, experiment=outside.names[0]),
+        training_run(seed=6, experiment=outside.names[1]),
+        training_run(seed=4),
+        training_run(seed=5, lr=0.5),
+        training_run(seed=6, lr=0.5),
+    ]
+    run_seeds(project_folder, 2, "baseline", print)
+    (group,) = outside.recorded
+    assert (group.candidate, group.seeds, group.params["lr"]) == ("baseline", (4, 5, 6), "0.1")
+
+
+@pytest.mark.parametrize(
+    ("count", "message"), [(1, "--count 2 or more"), (0, "--count 2 or more"), (2**31, "seed: ")]
+)
+def test_counts_that_make_no_sense(project_folder, outside, count, message):
+    with pytest.raises(PipelineError, match=message):
+        run_seeds(project_folder, count, "all", print)
+    assert outside.commands == []
+
+
+def test_without_a_commit_there_are_no_experiments(project_folder, outside):
+    shutil.rmtree(project_folder.root / ".git")
+    with pytest.raises(PipelineError, match="git init"):
+        run_seeds(project_folder, 2, "all", print)
+
+
+def test_images_that_have_changed_since_their_import(project_folder, outside, project):
+    images = project_folder.root / "images"
+    images.mkdir()
+    (images / "a.png").write_text("1")
+    change(project_folder, project / "params.yaml", "fetch.location", "images")
+    project_folder.raw.mkdir(parents=True)
+    source = {"dataset": "digits", "location": "images", "fingerprint": "of what was there"}
+    (project_folder.raw / "source.json").write_text(json.dumps(source))
+    with pytest.raises(PipelineError, match="python -m pipeline repro"):
+        run_seeds(project_folder, 2, "all", print)
+    assert outside.commands == []
+
+
+def test_a_server_that_is_down(project_folder, outside, monkeypatch):
+    def fail(workspace):
+        raise StoreUnavailableError("nothing answers at http://127.0.0.1:1")
+
+    monkeypatch.setattr(seeds, "Store", fail)
+    with pytest.raises(PipelineError, match="nothing answers"):
+        run_seeds(project_folder, 2, "all", print)
+    assert outside.commands == []

@@ -1,0 +1,58 @@
+"""The table of models in the terminal."""
+
+import json
+
+import pytest
+
+from pipeline.commands.runs.summary import print_summary
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.workspace import Workspace
+from pipeline.inference.model_card import ModelCard
+
+
+@pytest.fixture
+def evaluated(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace after evaluate; model cards are cut down to what is read of them."""
+
+    def scores(accuracy: float) -> dict:
+        figures = {"accuracy_low": accuracy - 0.01, "accuracy_high": accuracy + 0.01}
+        return {"accuracy": accuracy, **figures, "f1_macro": 0.5, "log_loss": 0.25, "ece": 0.0123}
+
+    workspace.metrics.mkdir()
+    workspace.best.parent.mkdir()
+    candidates = {name: {"validation": scores(0.9), "test": scores(0.8)} for name in ("baseline", "tuned")}
+    workspace.scores.write_text(json.dumps(candidates))
+    majority = {"majority_class": {subset: scores(0.1) for subset in ("validation", "test")}}
+    workspace.references.write_text(json.dumps(majority))
+    workspace.best.write_text(json.dumps({"candidate": "tuned"}))
+    card = type("Card", (), {"parameters": {"total": 1234567}})
+    monkeypatch.setattr(ModelCard, "load", lambda path: card)
+    return workspace
+
+
+def test_every_model_has_a_line_and_the_best_a_star(evaluated, capsys):
+    print_summary(evaluated)
+    lines = capsys.readouterr().out.splitlines()
+    by_name = {line.split()[0]: line for line in lines if line.strip()}
+    assert by_name["baseline"].split() == [
+        *("baseline", "90.00", "[89.00,", "91.00]", "80.00", "[79.00,", "81.00]"),
+        *("0.5000", "0.2500", "0.0123", "1,234,567"),
+    ]
+    assert by_name["tuned"].split()[1] == "*"
+    assert by_name["majority"].split()[2] == "10.00"
+    assert all(len(line) <= 120 for line in lines)
+    assert "make ui" in lines[-1]
+
+
+def test_the_report_is_named_when_it_is_there(evaluated, capsys):
+    print_summary(evaluated)
+    assert "index.html" not in capsys.readouterr().out
+    evaluated.report.mkdir()
+    (evaluated.report / "index.html").touch()
+    print_summary(evaluated)
+    assert "metrics/report/index.html" in capsys.readouterr().out
+
+
+def test_before_the_pipeline_has_run_it_says_so(workspace):
+    with pytest.raises(PipelineError, match="dvc repro"):
+        print_summary(workspace)

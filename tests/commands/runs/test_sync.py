@@ -1,0 +1,257 @@
+"""`sync`: what it finds to do by itself, and that it sees in a moment when there is nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from ruamel.yaml import YAML
+
+from pipeline.commands.runs import sync as synchronization
+from pipeline.commands.runs.sync import synchronize
+from pipeline.foundation.workspace import Workspace
+from pipeline.repository.repository import Repository
+from pipeline.tracking import tags
+from pipeline.tracking.journal.journal_tracker import JournalTracker
+from pipeline.tracking.store import Store
+from tests.tracking.made_results import write_project
+
+UP_TO_DATE = ["MLflow is up to date."]
+EXPERIMENT = "image-classification"  # as params.yaml calls it
+
+# MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+
+class Project:
+    """A project whose results lie in git, which stands for DVC's cache, and its store."""
+
+    def __init__(self, folder: Path, params: dict[str, Any]) -> None:
+        self.folder = folder
+        self.workspace = Workspace(root=folder, home=folder)
+        self.params = params
+
+    def git(self, *arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        command = ["git", "-C", str(self.folder), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self, generation: int, **differences: Any) -> str:
+        write_project(self.folder, {**self.params, **differences}, generation)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "results")
+        return self.git("rev-parse", "HEAD")
+
+    def add_experiment(self, name: str, generation: int, **differences: Any) -> str:
+        """An experiment as DVC keeps it; the working tree stays at its baseline."""
+        baseline = self.git("rev-parse", "HEAD")
+        commit = self.commit(generation, **differences)
+        self.git("update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}", commit)
+        self.git("reset", "--quiet", "--hard", baseline)
+        return commit
+
+    def sync(self) -> list[str]:
+        said: list[str] = []
+        self.failure = synchronize(self.workspace, said.append)
+        return said
+
+    def runs(self, store: Store, name: str) -> list[str]:
+        """Names of the runs of an experiment."""
+        found = store.find_runs(EXPERIMENT, {tags.DVC_EXPERIMENT: name})
+        return sorted(run.info.run_name for run in found)
+
+
+@pytest.fixture(scope="module")
+def module_project(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One project with one store for most tests: making a store takes seconds."""
+    params = YAML(typ="safe").load((project / "params.yaml").read_text())
+    made = Project(tmp_path_factory.mktemp("project"), params)
+    made.git("init", "--quiet")
+    (made.folder / ".gitignore").write_text("/.journal/\n/mlflow.db*\n/mlartifacts/\n")
+    made.commit(generation=0)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _git_is_dvcs_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def output(self: Repository, revision: str, path: str) -> bytes | None:
+        command = ["git", "-C", str(self.folder), "show", f"{revision}:{path}"]
+        done = subprocess.run(command, capture_output=True, check=False)
+        return done.stdout if done.returncode == 0 else None
+
+    monkeypatch.setattr(Repository, "output", output)
+
+
+@pytest.fixture(scope="module")
+def store(module_project: Project) -> Iterator[Store]:
+    opened = Store(module_project.workspace)
+    yield opened
+    # Left open, SQLAlchemy's connections would warn when they are collected.
+    opened.client._tracking_client.store._dispose_engine()
+
+
+@pytest.fixture
+def synced(module_project: Project, store: Store) -> Project:
+    """The project when there is nothing to do."""
+    module_project.sync()
+    assert module_project.sync() == UP_TO_DATE
+    return module_project
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Notes whenever the store is opened."""
+    noted: list[str] = []
+
+    class Noted(Store):
+        def __init__(self, workspace: Workspace) -> None:
+            noted.append(str(workspace.root))
+            super().__init__(workspace)
+
+    monkeypatch.setattr(synchronization, "Store", Noted)
+    monkeypatch.setattr("pipeline.tracking.sync.Store", Noted)
+    return noted
+
+
+def test_a_new_store_gets_the_runs_of_the_working_tree(module_project, store):
+    lines = module_project.sync()
+    stages = "train_baseline, train_transfer, tune, evaluate"
+    assert lines == [
+        f"restoring runs of the working tree from what DVC keeps: {stages}",
+        "4 runs restored: DVC had the results, and nothing was executed.",
+    ]
+    head = module_project.git("rev-parse", "HEAD")
+    found = store.find_runs(EXPERIMENT, {tags.GIT_COMMIT: head})
+    names = {run.info.run_name for run in found}
+    assert names == {f"workspace-{head[:7]}", "baseline", "transfer", "tuned", "evaluate"}
+    assert module_project.sync() == UP_TO_DATE
+
+
+def test_a_deleted_store_is_noticed(synced, opened, tmp_path):
+    folder = tmp_path / "clone"
+    shutil.copytree(synced.folder, folder)
+    copy = Project(folder, synced.params)
+    copy.sync()
+    opened.clear()
+    assert copy.sync() == UP_TO_DATE
+    assert opened == []
+    copy.workspace.tracking_database.unlink()
+    copy.sync()
+    assert opened
+
+
+def test_an_experiment_that_executed_nothing_gets_its_runs(synced, store, opened):
+    commit = synced.add_experiment("restored", generation=1, lr=0.3)
+    assert "4 runs restored: DVC had the results, and nothing was executed." in synced.sync()
+    assert synced.runs(store, "restored") == ["baseline", "evaluate", "restored", "transfer", "tuned"]
+    (parent,) = store.find_runs(EXPERIMENT, {tags.DVC_EXPERIMENT: "restored", tags.KIND: "experiment"})
+    assert parent.data.params["lr"] == "0.3"
+    assert parent.data.tags[tags.DVC_COMMIT] == commit
+    assert opened
+    opened.clear()
+    assert synced.sync() == UP_TO_DATE
+    assert opened == []
+
+
+def test_an_experiment_is_looked_at_once(synced, monkeypatch):
+    synced.add_experiment("first", generation=2, lr=0.4)
+    synced.sync()
+    looked_at = []
+    resolve = synchronization.Resolver.resolve_experiment
+
+    def noted(self, results):
+        looked_at.append(results.experiment)
+        return resolve(self, results)
+
+    monkeypatch.setattr(synchronization.Resolver, "resolve_experiment", noted)
+    synced.add_experiment("second", generation=3, lr=0.5)
+    synced.sync()
+    assert looked_at == ["second"]
+
+
+def test_results_whose_files_are_gone_are_named_and_tried_again_when_something_has_changed(
+    synced, store, monkeypatch
+):
+    synced.add_experiment("pulled", generation=4, lr=0.6)
+    with monkeypatch.context() as context:
+        context.setattr(Repository, "output", lambda self, revision, path: None)
+        lines = synced.sync()
+    assert lines[-1] == (
+        "Not restored, as DVC does not have the files any more: "
+        + ", ".join(f"{name} of experiment pulled" for name in ("baseline", "transfer", "tuned", "evaluate"))
+        + "."
+    )
+    assert synced.sync() == UP_TO_DATE
+    assert synced.runs(store, "pulled") == []
+    # `dvc fetch` has brought them, and then there was something else to do.
+    synced.workspace.params.write_text(synced.workspace.params.read_text() + "# a comment\n")
+    synced.sync()
+    assert synced.runs(store, "pulled") == ["baseline", "evaluate", "pulled", "transfer", "tuned"]
+    synced.git("checkout", "--quiet", "params.yaml")
+
+
+def test_while_a_stage_runs_the_working_tree_is_left_alone(synced, store, monkeypatch):
+    monkeypatch.setattr(JournalTracker, "_start_delivery", lambda self, writer: None)
+    write_project(synced.folder, {**synced.params, "lr": 0.8}, generation=6)
+    tracker = JournalTracker(synced.workspace, "train_baseline", EXPERIMENT, {})
+    with tracker, tracker.run("baseline", "running"):
+        assert synced.sync() == ["1 of the stages that run now deliver by themselves."]
+    assert "4 runs restored: DVC had the results, and nothing was executed." in synced.sync()
+    synced.git("reset", "--quiet", "--hard")
+
+
+def test_two_at_once_do_it_one_after_the_other(synced, monkeypatch):
+    lock = FileLock(synced.workspace.journal / ".sync.lock")
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        lock.release()
+
+    lock.acquire()
+    synced.workspace.params.write_text(synced.workspace.params.read_text() + "# a comment\n")
+    synchronize(synced.workspace, say)
+    assert said == ["another sync is at work; waiting for it to end", *UP_TO_DATE]
+    synced.git("checkout", "--quiet", "params.yaml")
+
+
+def test_a_store_that_cannot_be_reached_is_said_and_nothing_is_forgotten(synced, store, monkeypatch):
+    synced.add_experiment("unreachable", generation=7, lr=0.9)
+    with monkeypatch.context() as context:
+        context.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        lines = synced.sync()
+        assert synced.failure == "nothing answers at http://127.0.0.1:9"
+        assert lines == ["MLflow could not be reached (nothing answers at http://127.0.0.1:9)."]
+    synced.sync()
+    assert synced.runs(store, "unreachable") == ["baseline", "evaluate", "transfer", "tuned", "unreachable"]
+
+
+@pytest.fixture
+def modules_of_sync(project: Path) -> Callable[[Path], tuple[str, str]]:
+    """Runs a sync in a process of its own; returns its output and which slow packages it imported."""
+
+    def run(folder: Path) -> tuple[str, str]:
+        source = """
+import sys
+from pipeline.__main__ import main
+main(["sync"])
+print(sorted({"mlflow", "dvc", "numpy", "matplotlib", "tensorflow"} & set(sys.modules)))
+"""
+        environment = {**os.environ, "PYTHONPATH": str(project)}
+        command = [sys.executable, "-c", source]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, check=True, capture_output=True, text=True
+        )
+        *lines, modules = done.stdout.splitlines()
+        return "\n".join(lines), modules
+
+    return run
+
+
+def test_with_nothing_to_do_it_imports_nothing_slow(synced, modules_of_sync):
+    assert modules_of_sync(synced.folder) == ("MLflow is up to date.", "[]")

@@ -1,0 +1,294 @@
+"""The run above all runs of one experiment: made once, and in step with what happens below it."""
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.foundation.workspace import Workspace
+from pipeline.tracking import tags
+from pipeline.tracking.journal.parents import Parents, parent_run
+from pipeline.tracking.store import Store
+from tests.tracking.conftest import EXPERIMENT
+
+# MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+BASELINE = "b" * 40
+PARAMS = "lr: 0.1\nevaluate:\n  top_k: 3\nfetch:\n  location: https://me:secret@mirror.example/cifar\n"
+
+
+@pytest.fixture
+def experiment(
+    shared_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Workspace]:
+    """Sets the stage for a DVC experiment: returns the workspace that its stages see."""
+
+    def begin(name: str, params: str = PARAMS) -> Workspace:
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        monkeypatch.setenv("DVC_EXP_BASELINE_REV", BASELINE)
+        root = tmp_path / name
+        root.mkdir(exist_ok=True)
+        (root / "params.yaml").write_text(params)
+        return Workspace(root=root, home=shared_workspace.home)
+
+    return begin
+
+
+def parents(store: Store, name: str) -> list:
+    wanted = {tags.KIND: tags.KIND_EXPERIMENT, tags.DVC_EXPERIMENT: name}
+    return store.find_runs(EXPERIMENT, wanted)
+
+
+def only_parent(store: Store, name: str):
+    (parent,) = parents(store, name)
+    return parent
+
+
+def child(store: Store, key: str):
+    (run,) = store.find_runs(EXPERIMENT, {tags.RUN_KEY: key})
+    return run
+
+
+def test_all_runs_of_an_experiment_stand_below_one_that_has_its_params(tracker, experiment, store, ship):
+    workspace = experiment("muddy-ant")
+    with tracker(workspace, "tune") as tune, tune.run("tuned", "muddy tuned") as run:
+        with run.child("trial-0", "muddy trial"):
+            pass
+        ship()
+        assert only_parent(store, "muddy-ant").info.status == "RUNNING"
+    ship()
+    assert only_parent(store, "muddy-ant").info.status == "FINISHED"
+    with tracker(workspace, "evaluate") as evaluate, evaluate.run("evaluate", "muddy evaluate"):
+        pass
+    ship()
+
+    parent = only_parent(store, "muddy-ant")
+    tuned, trial, evaluation = (child(store, f"muddy {name}") for name in ("tuned", "trial", "evaluate"))
+    assert parent.info.run_name == "muddy-ant"
+    assert parent.data.params == {
+        "lr": "0.1",
+        "evaluate.top_k": "3",
+        "fetch.location": "https://mirror.example/cifar",
+    }
+    assert parent.data.tags[tags.DVC_BASELINE] == BASELINE
+    assert tuned.data.tags[tags.NESTED_IN] == parent.info.run_id
+    assert evaluation.data.tags[tags.NESTED_IN] == parent.info.run_id
+    assert trial.data.tags[tags.NESTED_IN] == tuned.info.run_id
+    kinds = [run.data.tags[tags.KIND] for run in (parent, tuned, trial, evaluation)]
+    assert kinds == ["experiment", "training", "trial", "evaluation"]
+    assert parent.info.start_time == tuned.info.start_time
+    assert parent.info.end_time == evaluation.info.end_time
+
+
+def test_an_experiment_is_another_one_with_other_params(tracker, experiment, store, ship):
+    for number, params in enumerate((PARAMS, PARAMS, PARAMS.replace("0.1", "0.2"))):
+        with tracker(experiment("again", params)) as recording, recording.run("baseline", f"again {number}"):
+            pass
+    ship()
+    above = [child(store, f"again {number}").data.tags[tags.NESTED_IN] for number in range(3)]
+    assert above[0] == above[1] != above[2]
+    assert sorted(parent.data.params["lr"] for parent in parents(store, "again")) == ["0.1", "0.2"]
+
+
+def test_a_reproduction_is_named_after_its_commit(tracker, shared_workspace, store, ship, tmp_path):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *identity, *command], cwd=tmp_path, check=True)
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=tmp_path, text=True).strip()
+    workspace = Workspace(root=tmp_path, home=shared_workspace.home)
+    with tracker(workspace) as recording, recording.run("baseline", "plain"):
+        pass
+    ship()
+    parent = store.client.get_run(child(store, "plain").data.tags[tags.NESTED_IN])
+    assert parent.info.run_name == f"workspace-{commit[:7]}"
+    assert parent.data.tags[tags.GIT_COMMIT] == commit
+    assert parent.data.tags["mlflow.source.name"] == "dvc repro"
+
+
+def test_what_is_delivered_late_needs_nothing_of_the_experiments_folder(tracker, experiment, store, ship):
+    workspace = experiment("queued")
+    with tracker(workspace) as recording, recording.run("baseline", "queued"):
+        pass
+    shutil.rmtree(workspace.root)
+    ship()
+    assert only_parent(store, "queued").data.params["lr"] == "0.1"
+
+
+def test_processes_that_make_a_parent_at_once_make_one(shared_workspace, store, monkeypatch):
+    find_run = Store.find_run
+
+    def find_run_slowly(self: Store, *arguments: object):
+        found = find_run(self, *arguments)
+        time.sleep(0.1)  # in which another process could find nothing either
+        return found
+
+    monkeypatch.setattr(Store, "find_run", find_run_slowly)
+    described = parent_run({tags.ORIGIN: "here", tags.DVC_EXPERIMENT: "at once"}, {"lr": 0.1})
+    makers = [Parents(Store(shared_workspace), EXPERIMENT) for _ in range(4)]  # each with a lock of its own
+    barrier = threading.Barrier(len(makers))
+    made = []
+
+    def make(parents: Parents) -> None:
+        barrier.wait()
+        made.append(parents.ensure(described, 1))
+
+    threads = [threading.Thread(target=make, args=(each,)) for each in makers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (parent,) = parents(store, "at once")
+    assert made == [parent.info.run_id] * len(makers)
+
+
+def test_a_parent_has_the_status_of_its_latest_child(tracker, experiment, store, ship, run_script):
+    workspace = experiment("unlucky")
+    with (
+        tracker(workspace) as recording,
+        pytest.raises(ValueError, match="x"),
+        recording.run("baseline", "unlucky 1"),
+    ):
+        raise ValueError("x")
+    ship()
+    assert only_parent(store, "unlucky").info.status == "FAILED"
+    _, _, code = run_script(
+        f"""
+        import os, signal
+        from pathlib import Path
+        from pipeline.foundation.workspace import Workspace
+        from pipeline.tracking.journal.journal_tracker import JournalTracker
+        JournalTracker._start_delivery = lambda self, writer: None
+        workspace = Workspace(Path.cwd(), Path({str(workspace.home)!r}))
+        tracker = JournalTracker(workspace, "tune", {EXPERIMENT!r}, {{}})
+        with tracker.run("tuned", "unlucky 2"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        workspace.root,
+    )
+    assert code == -9
+    ship()
+    parent, killed = only_parent(store, "unlucky"), child(store, "unlucky 2")
+    assert (parent.info.status, parent.info.end_time) == ("KILLED", killed.info.end_time)
+    with tracker(workspace, "tune") as recording, recording.run("tuned", "unlucky 2"):
+        ship()
+        assert only_parent(store, "unlucky").info.status == "RUNNING"
+    ship()
+    assert only_parent(store, "unlucky").info.status == "FINISHED"
+
+
+def test_a_training_that_goes_on_elsewhere_moves_with_its_trials(tracker, experiment, store, ship):
+    with (
+        tracker(experiment("first-try"), "tune") as recording,
+        pytest.raises(KeyboardInterrupt),
+        recording.run("tuned", "moves") as run,
+    ):
+        with run.child("trial-0", "moves trial"):
+            pass
+        raise KeyboardInterrupt
+    ship()
+    former = only_parent(store, "first-try")
+    assert former.info.status == "KILLED"
+
+    with tracker(experiment("second-try"), "tune") as recording, recording.run("tuned", "moves"):
+        pass
+    ship()
+    moved, trial = child(store, "moves"), child(store, "moves trial")
+    assert moved.data.tags[tags.NESTED_IN] == only_parent(store, "second-try").info.run_id
+    assert moved.data.tags[tags.DVC_EXPERIMENT] == trial.data.tags[tags.DVC_EXPERIMENT] == "second-try"
+    assert trial.data.tags[tags.NESTED_IN] == moved.info.run_id
+    assert store.children_of(EXPERIMENT, former.info.run_id) == []
+    assert only_parent(store, "first-try").info.status == "KILLED"
+
+
+def test_a_training_that_goes_on_outside_of_experiments_forgets_the_experiment(
+    tracker, experiment, shared_workspace, store, ship, monkeypatch
+):
+    with (
+        tracker(experiment("left")) as recording,
+        pytest.raises(KeyboardInterrupt),
+        recording.run("baseline", "leaves"),
+    ):
+        raise KeyboardInterrupt
+    monkeypatch.delenv("DVC_EXP_NAME")
+    monkeypatch.delenv("DVC_EXP_BASELINE_REV")
+    with tracker(shared_workspace) as recording, recording.run("baseline", "leaves"):
+        pass
+    ship()
+    left = child(store, "leaves").data.tags
+    assert tags.DVC_EXPERIMENT not in left
+    assert tags.DVC_BASELINE not in left
+
+
+@pytest.fixture
+def evaluated(tracker, model_folder) -> Callable[..., None]:
+    """Records the training of a model and what evaluate finds out about it."""
+
+    def evaluate(workspace: Workspace, digest: str, ends: Exception | None = None) -> None:
+        with tracker(workspace) as recording, recording.run("baseline", f"train {digest}") as training:
+            training.log_model(model_folder, digest)
+        with tracker(workspace, "evaluate") as recording:
+            with recording.run("evaluate", f"evaluate {digest}") as run:
+                run.set_tags({tags.BEST_CANDIDATE: "tuned", f"{tags.MODEL_DIGEST}.tuned": digest})
+                run.log_metrics({"tuned/test_accuracy": 0.75, "tuned/test_ece": 0.05, "baseline/test_ece": 1})
+                with recording.run_of_model(digest) as training:
+                    training.log_metrics({"test_accuracy": 0.75})
+            if ends is not None:
+                recording.fail_runs("changed while the stage ran: params.yaml")
+                raise ends
+
+    return evaluate
+
+
+def test_a_parent_shows_the_scores_of_its_best_candidate(evaluated, experiment, store, ship):
+    evaluated(experiment("scored"), "1" * 64)
+    ship()
+    parent = only_parent(store, "scored")
+    assert parent.data.metrics == {"test_accuracy": 0.75, "test_ece": 0.05}
+    assert parent.data.tags[tags.BEST_CANDIDATE] == "tuned"
+    assert parent.data.tags[tags.BEST_MODEL_DIGEST] == "1" * 64
+    assert tags.MODEL_DIGEST not in parent.data.tags
+    assert child(store, f"train {'1' * 64}").data.metrics["test_accuracy"] == 0.75
+
+
+def test_a_stage_whose_inputs_have_changed_leaves_failed_runs_and_no_scores(
+    evaluated, experiment, store, ship
+):
+    with pytest.raises(RuntimeError):
+        evaluated(experiment("spoilt"), "2" * 64, RuntimeError())
+    ship()
+    run, parent = child(store, f"evaluate {'2' * 64}"), only_parent(store, "spoilt")
+    assert (run.info.status, parent.info.status) == ("FAILED", "FAILED")
+    assert run.data.tags[tags.FAILURE] == "changed while the stage ran: params.yaml"
+    assert run.data.metrics["duration_seconds"] == (run.info.end_time - run.info.start_time) / 1000
+    assert parent.data.metrics == {}
+    training = child(store, f"train {'2' * 64}")
+    assert training.info.status == "FINISHED"
+    assert "test_accuracy" not in training.data.metrics
+
+    evaluated(experiment("spoilt"), "2" * 64)  # and once more, with what was put back
+    ship()
+    run = child(store, f"evaluate {'2' * 64}")
+    assert (run.info.status, tags.FAILURE in run.data.tags) == ("FINISHED", False)
+    assert only_parent(store, "spoilt").data.metrics["test_accuracy"] == 0.75
+
+
+def test_an_evaluation_is_added_to_the_training_of_its_own_experiment(
+    tracker, experiment, store, ship, model_folder
+):
+    for name in ("own", "other"):
+        with tracker(experiment(name)) as recording, recording.run("baseline", f"{name} training") as run:
+            run.log_model(model_folder, "3" * 64)
+    with (
+        tracker(experiment("own"), "evaluate") as recording,
+        recording.run("evaluate", "own evaluation"),
+        recording.run_of_model("3" * 64) as run,
+    ):
+        run.log_metrics({"test_accuracy": 0.5})
+    ship()
+    assert child(store, "own training").data.metrics["test_accuracy"] == 0.5
+    assert "test_accuracy" not in child(store, "other training").data.metrics

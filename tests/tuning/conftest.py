@@ -1,0 +1,5 @@
+"""What the tests of this floor share."""
+
+from tests.training.tiny import eager
+
+__all__ = ["eager"]

@@ -1,0 +1,228 @@
+"""Searching without any training: budgets, determinism, failures and kills of every method."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import threadpoolctl
+
+from pipeline.foundation.errors import PipelineError
+from pipeline.training.fitting import DivergedError, EpochResult
+from pipeline.tuning.searching import Trial, best_trial, search, setting_of
+from tests.training import tiny
+
+# The Gaussian process of keras-tuner says so where a length scale ends at a bound.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Several threads only get in each other's way with matrices of five rows."""
+    with threadpoolctl.threadpool_limits(limits=1):
+        yield
+
+
+METHODS = ("random", "bayesian", "hyperband")
+
+
+def score(hyperparameters: dict[str, Any]) -> float:
+    """Best near lr 0.03 with dropout."""
+    distance = abs(math.log10(hyperparameters["lr"]) - math.log10(0.03))
+    return round(0.9 - 0.5 * distance - (0.1 if hyperparameters["dropout"] == 0 else 0.0), 6)
+
+
+class Trials:
+    """In place of trainings."""
+
+    def __init__(
+        self,
+        fails: Callable[[str], bool] = lambda name: False,
+        killed_in: str | None = None,
+        scored: Callable[[dict[str, Any]], float] = score,
+    ) -> None:
+        self.begun: list[str] = []
+        self._fails, self._killed_in, self._score = fails, killed_in, scored
+
+    def __call__(self, name: str, hyperparameters: dict[str, Any], epochs: int) -> EpochResult:
+        self.begun.append(name)
+        if self._killed_in is not None and int(name) == int(self._killed_in):
+            raise KeyboardInterrupt
+        if self._fails(name):
+            raise DivergedError("the loss is not finite any more")
+        accuracy = self._score(hyperparameters) + 0.001 * epochs
+        return EpochResult("train", epochs, 0.5, 0.8, 1 - accuracy, accuracy, 0.1)
+
+
+def found(
+    folder: Path, method: str, trials: Trials | None = None, seed: int = 0, **changes: Any
+) -> list[Trial]:
+    budget = {"max_trials": 5, "trial_epochs": 3, **changes}
+    return search(tiny.tune(method=method, **budget), seed, folder, trials or Trials())
+
+
+@pytest.mark.parametrize("method", ["random", "bayesian"])
+def test_the_budget_is_spent_within_the_space(method: str, tmp_path: Path) -> None:
+    trials = found(tmp_path, method)
+    assert [int(trial.name) for trial in trials] == [0, 1, 2, 3, 4]
+    assert len({tuple(trial.hyperparameters.values()) for trial in trials}) == 5
+    for trial in trials:
+        values = trial.hyperparameters
+        assert list(values) == ["lr", "batch_size", "dropout", "horizontal_flip"]
+        assert 0.01 <= values["lr"] <= 0.1
+        assert (values["batch_size"], type(values["batch_size"])) in ((8, int), (16, int))
+        # [0, 0.2] in params.yaml: numbers of two types, which keras-tuner refuses.
+        assert values["dropout"] in (0.0, 0.2)
+        assert isinstance(values["horizontal_flip"], bool)
+        assert trial.epochs == 3
+        assert trial.val_accuracy == pytest.approx(score(values) + 0.003)
+        assert trial.val_loss == pytest.approx(1 - score(values) - 0.003)
+
+
+def test_hyperband_trains_the_best_of_short_trials_for_longer(tmp_path: Path) -> None:
+    trials = found(tmp_path, "hyperband")
+    # Longest 3 epochs, a third of the trials go on: 3 of 1 epoch, the best of them for 3; 2 of 3 epochs.
+    assert [trial.epochs for trial in trials] == [1, 1, 1, 3, 3, 3]
+    best = max(trials[:3], key=lambda trial: score(trial.hyperparameters))
+    assert trials[3].hyperparameters == best.hyperparameters
+    assert list(trials[3].hyperparameters) == ["lr", "batch_size", "dropout", "horizontal_flip"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_seed_decides_the_trials(method: str, seed: int, tmp_path: Path) -> None:
+    first = found(tmp_path / "first", method, seed=seed, max_trials=3)
+    assert found(tmp_path / "again", method, seed=seed, max_trials=3) == first
+    assert found(tmp_path / "other", method, seed=seed + 1, max_trials=3) != first
+
+
+def test_bayesian_learns_from_the_trials_within_a_small_budget(tmp_path: Path) -> None:
+    forwards = found(tmp_path / "forwards", "bayesian", max_trials=6)
+    backwards = found(
+        tmp_path / "backwards", "bayesian", Trials(scored=lambda values: 1 - score(values)), max_trials=6
+    )
+    tried = [[trial.hyperparameters for trial in trials] for trials in (forwards, backwards)]
+    assert tried[0][:3] == tried[1][:3], "drawn before anything is known"
+    assert all(one != other for one, other in zip(tried[0][3:], tried[1][3:], strict=True))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_failed_trial_does_not_stop_the_search(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = found(tmp_path, method, Trials(fails=lambda name: int(name) in (0, 1)))
+    assert len(trials) >= 5
+    failed = [trial for trial in trials if trial.val_accuracy is None]
+    assert [int(trial.name) for trial in failed] == [0, 1]
+    assert all(trial.val_loss is None for trial in failed)
+    assert best_trial(trials).val_accuracy is not None
+    assert capsys.readouterr().out.count("failed: the loss is not finite any more") == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_but_failed_trials(method: str, tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"None of \d+ trials ended with a finite loss"):
+        found(tmp_path, method, Trials(fails=lambda name: True))
+
+
+@pytest.mark.parametrize("error", [PipelineError("The disk is full."), ZeroDivisionError("a defect")])
+def test_any_other_error_stops_the_search_as_itself(error: Exception, tmp_path: Path) -> None:
+    def failing(name: str, hyperparameters: dict[str, Any], epochs: int) -> EpochResult:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        search(tiny.tune(), 0, tmp_path, failing)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("failing", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_search_tries_what_an_undisturbed_one_does(
+    method: str, failing: bool, tmp_path: Path
+) -> None:
+    def fails(name: str) -> bool:
+        return failing and int(name) == 1
+
+    undisturbed = Trials(fails)
+    expected = found(tmp_path / "undisturbed", method, undisturbed)
+    for number in ("2", "4"):
+        with pytest.raises(KeyboardInterrupt):
+            found(tmp_path / "killed", method, Trials(fails, killed_in=number))
+    resumed = Trials(fails)
+    assert found(tmp_path / "killed", method, resumed) == expected
+    # The trial that was killed is begun again, those that had ended are not.
+    assert resumed.begun == undisturbed.begun[4:]
+    ended = Trials(fails)
+    assert found(tmp_path / "killed", method, ended) == expected
+    assert ended.begun == []
+
+
+def test_a_kill_while_a_trial_is_being_begun(tmp_path: Path) -> None:
+    """The trial's own file is there, and the search's state does not know of it."""
+    expected = found(tmp_path / "undisturbed", "random")
+    with pytest.raises(KeyboardInterrupt):
+        found(tmp_path / "killed", "random", Trials(killed_in="2"))
+    states = tmp_path / "killed" / "search"
+    unknown = states / "trial_3"
+    unknown.mkdir()
+    (unknown / "trial.json").write_text(
+        (states / "trial_2" / "trial.json").read_text().replace('"trial_id": "2"', '"trial_id": "3"')
+    )
+    assert found(tmp_path / "killed", "random") == expected
+
+
+def test_a_space_that_is_exhausted_ends_the_search(tmp_path: Path) -> None:
+    space = {"lr": {"values": [0.03, 0.3]}, "batch_size": {"values": [8]}, "dropout": {"values": [0.0]}}
+    trials = found(tmp_path, "random", space=space, max_trials=10)
+    assert sorted(trial.hyperparameters["lr"] for trial in trials) == [0.03, 0.3]
+
+
+def test_the_best_trial_is_the_first_of_equals_and_no_failed_one() -> None:
+    trials = [
+        Trial(str(number), {}, 1, accuracy, None) for number, accuracy in enumerate([None, 0.5, 0.7, 0.7])
+    ]
+    assert best_trial(trials).name == "2"
+
+
+def test_hyperparameters_become_a_setting() -> None:
+    network = tiny.baseline(widths=(10, 20, 64), dropout=0.1)
+    augmentation = tiny.augmentation(shift=0.1, cutout=0.3)
+    tried = {
+        "lr": 0.3,
+        "batch_size": 64,
+        "width_scale": 0.5,
+        "dropout": 0.2,
+        "weight_decay": 0.01,
+        "label_smoothing": 0.0,
+        "warmup_share": 0.4,
+        "shift": 0.0,
+        "horizontal_flip": True,
+    }
+    before = dict(tried)
+    setting = setting_of(tried, 7, network, augmentation)
+    assert tried == before
+    assert (setting.learning_rate, setting.batch_size) == (0.3, 64)
+    # 5, 10 and 32 channels, as multiples of 8
+    assert setting.network == network.model_copy(
+        update={
+            "epochs": 7,
+            "widths": (8, 8, 32),
+            "dropout": 0.2,
+            "weight_decay": 0.01,
+            "label_smoothing": 0.0,
+            "warmup_share": 0.4,
+        }
+    )
+    assert setting.augmentation == augmentation.model_copy(update={"shift": 0.0, "horizontal_flip": True})
+
+
+@pytest.mark.parametrize("searched", [{}, {"width_scale": 1.0}, {"width_scale": 1}])
+def test_widths_stay_as_they_are_where_nothing_scales_them(searched: dict[str, Any]) -> None:
+    network = tiny.baseline(widths=(10, 3))
+    setting = setting_of({"lr": 0.1, "batch_size": 8, **searched}, 1, network, tiny.augmentation())
+    assert setting.network.widths == (10, 3)
+    assert setting.augmentation == tiny.augmentation()
