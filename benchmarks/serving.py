@@ -86,7 +86,7 @@ class Variant:
     @property
     def megabytes(self) -> float:
         """Their resident memory."""
-        return sum(each.memory_info().rss for each in self.everybody) / 1e6
+        return float(sum(each.memory_info().rss for each in self.everybody)) / 1e6
 
     def cpu_seconds_so_far(self) -> float:
         return sum(sum(each.cpu_times()[:2]) for each in self.everybody)
@@ -188,7 +188,8 @@ def compare(options: argparse.Namespace) -> None:
         variants = [stack.enter_context(running(name, options)) for name in names]
         for variant in variants:  # caches, and TensorFlow's traces
             asyncio.run(load(variant, CLIENTS[-1], 1, body))
-            variant.latencies, variant.rates = ({count: [] for count in CLIENTS} for _ in range(2))
+            variant.latencies = {count: [] for count in CLIENTS}
+            variant.rates = {count: [] for count in CLIENTS}
             variant.first_megabytes, variant.cpu_seconds = variant.megabytes, 0.0
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 _CODE = "pipeline"
 
@@ -48,7 +49,8 @@ def parse_values(text: str) -> dict[str, Any]:
     except YAMLError:
         return {}
     # Dates would become text, keys that are numbers too: what comes from another commit may hold anything.
-    return json.loads(json.dumps(values, default=str)) if isinstance(values, dict) else {}
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=str)) if isinstance(values, dict) else {}
+    return plain
 
 
 def is_within(path: str, folder: str) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.params.augmentation import AugmentationParams

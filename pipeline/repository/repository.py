@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.foundation.declarations import Declaration, parse_declarations
 
@@ -218,7 +219,8 @@ class Repository:
         from dvc.config import Config, ConfigError
 
         try:
-            return Config(str(self.folder / ".dvc"), validate=False)["core"].get("remote")
+            name: str | None = Config(str(self.folder / ".dvc"), validate=False)["core"].get("remote")
+            return name
         except (ConfigError, KeyError):
             return None
 

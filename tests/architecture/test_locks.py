@@ -31,7 +31,9 @@ print("imported:", *sorted({name.partition(".")[0] for name in sys.modules}))
 def read_lock(path: Path) -> Lock:
     found: Lock = defaultdict(dict)
     for block in re.split(r"\n(?=\S)", path.read_text(encoding="utf-8")):
-        name, version = re.match(r"([\w.-]+)==(\S+)", block).groups()
+        pinned = re.match(r"([\w.-]+)==(\S+)", block)
+        assert pinned is not None, block
+        name, version = pinned.groups()
         found[canonicalize_name(name)][Version(version)] = frozenset(re.findall(r"sha256:\w{64}", block))
     return found
 

@@ -32,7 +32,9 @@ WRITTEN_FOLDERS = ("data", "models", "metrics")
 
 @pytest.fixture(scope="module")
 def dvc_stages(project: Path) -> dict[str, dict[str, Any]]:
-    return YAML(typ="safe").load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    text = (project / "dvc.yaml").read_text(encoding="utf-8")
+    stages: dict[str, dict[str, Any]] = YAML(typ="safe").load(text)["stages"]
+    return stages
 
 
 @pytest.fixture(scope="module")

@@ -82,10 +82,13 @@ class Clone:
         """What MLflow's store under this clone knows, once everything recorded has arrived there."""
         self.run(sys.executable, "-m", "pipeline", "sync")
         output = self.run(sys.executable, "-c", READ_RUNS, f"sqlite:///{self.folder / 'mlflow.db'}")
-        return json.loads(output.splitlines()[-1])
+        found: list[dict[str, Any]] = json.loads(output.splitlines()[-1])
+        return found
 
     def card(self, candidate: str) -> dict[str, Any]:
-        return json.loads((self.folder / "models" / candidate / "card.json").read_text(encoding="utf-8"))
+        file = self.folder / "models" / candidate / "card.json"
+        card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return card
 
     def lock(self) -> str:
         return (self.folder / "dvc.lock").read_text(encoding="utf-8")

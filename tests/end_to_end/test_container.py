@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -109,7 +110,7 @@ def test_protocols_and_commands_agree(container: Container, image: Image, projec
         f"{container.url}/api/predict", files={"files": sample.read_bytes()}, timeout=30
     ).json()["results"][0]
     rows = [{"b64": base64.b64encode(sample.read_bytes()).decode()}]
-    body = {"signature_name": "serve_bytes", "instances": rows}
+    body: dict[str, Any] = {"signature_name": "serve_bytes", "instances": rows}
     answer = requests.post(f"{container.url}/v1/models/{NAME}:predict", json=body, timeout=30).json()
     line = json.loads(said(image, "-m", "pipeline", "predict", "--json", "--top=1", "samples/digit-7.png"))
     assert uploaded["predicted"] == line["predictions"][0]["class"] == "7"

@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def lineage(clone: Clone, what: object) -> dict[str, Any]:
     output = clone.run(sys.executable, "-m", "pipeline", "lineage", "--json", str(what))
-    return json.loads(output[output.index("{\n") :])
+    shown: dict[str, Any] = json.loads(output[output.index("{\n") :])
+    return shown
 
 
 def bring_back(clone: Clone, commands: list[str]) -> str:

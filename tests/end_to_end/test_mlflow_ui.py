@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,9 @@ from tests.end_to_end.clones import Clone, copied
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
 playwright = pytest.importorskip("playwright.sync_api")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -56,6 +60,7 @@ def address(swept: Clone) -> Iterator[str]:
         text=True,
     )
     lines = []
+    assert process.stdout is not None
     for line in process.stdout:
         lines.append(line)
         if line.startswith("http"):
@@ -70,7 +75,7 @@ def address(swept: Clone) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
+def browser() -> Iterator["Browser"]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     with playwright.sync_playwright() as running:
@@ -80,7 +85,7 @@ def browser() -> Iterator["playwright.Browser"]:
 
 
 @pytest.fixture
-def page(browser: "playwright.Browser") -> Iterator["playwright.Page"]:
+def page(browser: "Browser") -> Iterator["Page"]:
     """An empty page that must not have complained when the test ends."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.add_init_script(WITHOUT_ASSISTANT)
@@ -88,7 +93,7 @@ def page(browser: "playwright.Browser") -> Iterator["playwright.Page"]:
     page.set_default_timeout(PATIENCE_MS)
     complaints: list[str] = []
 
-    def hear(message: "playwright.ConsoleMessage") -> None:
+    def hear(message: "ConsoleMessage") -> None:
         if message.type == "error":
             complaints.append(f"{message.text} ({message.location['url']})")
 
@@ -103,11 +108,11 @@ def server_of(address: str) -> str:
     return address.partition("/#/")[0]
 
 
-def see(locator: "playwright.Locator") -> None:
+def see(locator: "Locator") -> None:
     playwright.expect(locator.first).to_be_visible(timeout=PATIENCE_MS)
 
 
-def test_the_table_of_runs(address: str, page: "playwright.Page") -> None:
+def test_the_table_of_runs(address: str, page: "Page") -> None:
     """Trainings with their scores, in groups by experiment, without a click."""
     page.goto(address)
     for name in ("workspace-", *EXPERIMENTS):
@@ -127,7 +132,7 @@ def test_the_table_of_runs(address: str, page: "playwright.Page") -> None:
         see(page.get_by_role("gridcell", name=rate, exact=True))
 
 
-def test_curves_over_several_runs(address: str, page: "playwright.Page") -> None:
+def test_curves_over_several_runs(address: str, page: "Page") -> None:
     page.goto(f"{address}&compareRunsMode=CHART")
     for heading in ("val_accuracy", "val_loss", "learning_rate"):
         see(page.get_by_role("heading", name=heading, exact=True))
@@ -145,7 +150,7 @@ def test_curves_over_several_runs(address: str, page: "playwright.Page") -> None
     page.wait_for_function(drawn, timeout=PATIENCE_MS)
 
 
-def test_a_confusion_matrix_is_a_picture(address: str, page: "playwright.Page") -> None:
+def test_a_confusion_matrix_is_a_picture(address: str, page: "Page") -> None:
     page.goto(address)
     page.get_by_role("link", name="baseline", exact=True).first.click()
     page.get_by_role("tab", name="Artifacts").click()
@@ -157,7 +162,7 @@ def test_a_confusion_matrix_is_a_picture(address: str, page: "playwright.Page") 
     assert picture.bounding_box()["width"] > 300
 
 
-def test_a_registered_model_with_its_card(address: str, page: "playwright.Page") -> None:
+def test_a_registered_model_with_its_card(address: str, page: "Page") -> None:
     page.goto(f"{server_of(address)}/#/models/image-classifier?workflowType=machine_learning")
     see(page.get_by_text("@ challenger"))
     see(page.get_by_text("model_digest"))

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,6 +24,9 @@ from tests.serving.live_server import LiveServer, until
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 playwright = pytest.importorskip("playwright.sync_api")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TOKEN = "0123456789abcdef"
 BODY_BYTES = 2_000_000
@@ -36,11 +39,12 @@ EXPECTED = re.compile(
 """What Chromium itself says of a request that the server, or a test, has refused."""
 
 Page = Any
+OpenPage = Callable[..., Page]
 Upload = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
+def browser() -> Iterator["Browser"]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
@@ -64,7 +68,7 @@ def server(folder: Path, project: Path) -> Iterator[LiveServer]:
 
 
 @pytest.fixture
-def open_page(browser: "playwright.Browser") -> Iterator[Callable[..., Page]]:
+def open_page(browser: "Browser") -> Iterator[OpenPage]:
     """Opens pages; at the end none of them has complained or asked another server for anything."""
     contexts, complaints, requests = [], [], []
 
@@ -114,7 +118,9 @@ def card(page: Page, name: str) -> Any:
     return page.locator(".card", has=page.get_by_role("heading", name=name, exact=True))
 
 
-def test_two_images_a_broken_one_and_a_huge_one(server, project, open_page) -> None:
+def test_two_images_a_broken_one_and_a_huge_one(
+    server: LiveServer, project: Path, open_page: OpenPage
+) -> None:
     page = open_page(server.url)
     page.wait_for_selector(".samples button")
     assert page.inner_text("#model").startswith("digits, version 1 (baseline, brightness): right on 90.0 %")
@@ -140,7 +146,7 @@ def test_two_images_a_broken_one_and_a_huge_one(server, project, open_page) -> N
     assert page.inner_text("#announcement") == "2 images classified, 4 failed."
 
 
-def test_all_classes_on_demand(server, project, open_page) -> None:
+def test_all_classes_on_demand(server: LiveServer, project: Path, open_page: OpenPage) -> None:
     page = open_page(server.url)
     choose(page, picture(project, 3))
     button = page.get_by_role("button", name="Show all 10 classes")
@@ -154,7 +160,7 @@ def test_all_classes_on_demand(server, project, open_page) -> None:
     assert page.inner_text("#announcement").startswith("my 3.png: 3, ")
 
 
-def test_by_keyboard_alone(server, project, open_page) -> None:
+def test_by_keyboard_alone(server: LiveServer, project: Path, open_page: OpenPage) -> None:
     page = open_page(server.url)
     page.wait_for_selector(".samples button")
     page.keyboard.press("Tab")
@@ -212,7 +218,9 @@ CONTRAST = """
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("path", ["/", "/model", "/docs"])
-def test_on_phones_and_desks_in_light_and_dark(server, project, open_page, path, width, scheme) -> None:
+def test_on_phones_and_desks_in_light_and_dark(
+    server: LiveServer, project: Path, open_page: OpenPage, path: str, width: int, scheme: str
+) -> None:
     page = open_page(server.url + path, width=width, color_scheme=scheme)
     if path == "/":
         page.wait_for_selector(".samples button")
@@ -227,7 +235,7 @@ def test_on_phones_and_desks_in_light_and_dark(server, project, open_page, path,
     assert all(target.bounding_box()["height"] >= 24 for target in targets)
 
 
-def test_on_a_phone_results_come_into_view(server, project, open_page) -> None:
+def test_on_a_phone_results_come_into_view(server: LiveServer, project: Path, open_page: OpenPage) -> None:
     page = open_page(server.url, width=360, height=640, has_touch=True, is_mobile=True)
     page.wait_for_selector(".samples button")
     assert page.get_by_text("Drop images here").is_hidden()
@@ -236,7 +244,7 @@ def test_on_a_phone_results_come_into_view(server, project, open_page) -> None:
     page.wait_for_function(half)
 
 
-def test_what_a_screen_reader_finds(server, project, open_page) -> None:
+def test_what_a_screen_reader_finds(server: LiveServer, project: Path, open_page: OpenPage) -> None:
     page = open_page(server.url)
     page.wait_for_selector(".samples button")
     choose(page, picture(project, 3), BROKEN)
@@ -257,13 +265,13 @@ def test_what_a_screen_reader_finds(server, project, open_page) -> None:
     assert page.locator("img:not([alt])").count() == 0
 
 
-def test_nothing_moves_where_that_is_asked_for(server, open_page) -> None:
+def test_nothing_moves_where_that_is_asked_for(server: LiveServer, open_page: OpenPage) -> None:
     page = open_page(server.url, reduced_motion="reduce")
     names = "[...document.querySelectorAll('*')].map(node => getComputedStyle(node).animationName)"
     assert set(page.evaluate(names)) == {"none"}
 
 
-def test_drop_and_paste(server, project, open_page) -> None:
+def test_drop_and_paste(server: LiveServer, project: Path, open_page: OpenPage) -> None:
     page = open_page(server.url)
     page.evaluate(
         """(encoded) => {
@@ -286,7 +294,7 @@ def test_drop_and_paste(server, project, open_page) -> None:
     assert "over" not in page.locator("#drop").get_attribute("class")
 
 
-def test_the_camera(server, open_page) -> None:
+def test_the_camera(server: LiveServer, open_page: OpenPage) -> None:
     page = open_page(server.url)
     page.get_by_role("button", name="Use the camera").click()
     page.wait_for_selector("#camera-take:enabled")
@@ -302,7 +310,7 @@ def test_the_camera(server, open_page) -> None:
     page.wait_for_function(CAMERA_IS_OFF)
 
 
-def test_results_as_files(server, project, open_page) -> None:
+def test_results_as_files(server: LiveServer, project: Path, open_page: OpenPage) -> None:
     page = open_page(server.url, accept_downloads=True)
     formula = {**picture(project, 3), "name": '=1+1,"x".png'}
     choose(page, formula, BROKEN)
@@ -325,7 +333,7 @@ def test_results_as_files(server, project, open_page) -> None:
     assert next(value["status"] for value in values if "status" in value) == 422
 
 
-def test_it_asks_for_the_token(folder, project, open_page) -> None:
+def test_it_asks_for_the_token(folder: Path, project: Path, open_page: OpenPage) -> None:
     settings = Settings(folder=folder, limits=Limits(workers=1), access=Access(token=TOKEN))
     with LiveServer(settings).running() as guarded:
         page = open_page(guarded.url)
@@ -343,7 +351,9 @@ def test_it_asks_for_the_token(folder, project, open_page) -> None:
         page.wait_for_selector("h2")
 
 
-def test_it_waits_when_the_server_has_too_much_to_do(folder, project, open_page) -> None:
+def test_it_waits_when_the_server_has_too_much_to_do(
+    folder: Path, project: Path, open_page: OpenPage
+) -> None:
     limits = Limits(workers=1, requests_per_client=1)
     with LiveServer(Settings(folder=folder, limits=limits)).running() as busy:
         page = open_page(busy.url)
@@ -352,7 +362,9 @@ def test_it_waits_when_the_server_has_too_much_to_do(folder, project, open_page)
         assert '"status": 429' in busy.log
 
 
-def test_a_server_that_has_gone_and_comes_back(server, project, open_page) -> None:
+def test_a_server_that_has_gone_and_comes_back(
+    server: LiveServer, project: Path, open_page: OpenPage
+) -> None:
     page = open_page(server.url)
     page.wait_for_selector(".samples button")
     page.route("**/api/predict", lambda route: route.abort("blockedbyclient"))
@@ -364,7 +376,9 @@ def test_a_server_that_has_gone_and_comes_back(server, project, open_page) -> No
     assert page.inner_text("#tally") == "1 image classified."
 
 
-def test_another_model_takes_over_while_the_page_is_open(tmp_path, project, open_page) -> None:
+def test_another_model_takes_over_while_the_page_is_open(
+    tmp_path: Path, project: Path, open_page: OpenPage
+) -> None:
     first = export_digits(tmp_path)
     with LiveServer(Settings(folder=first, exports=tmp_path, limits=Limits(workers=1))).running() as live:
         page = open_page(live.url)
@@ -380,7 +394,7 @@ def test_another_model_takes_over_while_the_page_is_open(tmp_path, project, open
         assert "digits/3 cannot be served" in page.inner_text("#notice")
 
 
-def test_hundreds_of_images(server, open_page) -> None:
+def test_hundreds_of_images(server: LiveServer, open_page: OpenPage) -> None:
     page = open_page(server.url)
     random = np.random.default_rng(0)
     files = []
@@ -393,7 +407,7 @@ def test_hundreds_of_images(server, open_page) -> None:
     assert page.locator(".name").all_inner_texts() == [f"{number}.png" for number in range(300)]
 
 
-def test_the_description_of_the_api(server, open_page) -> None:
+def test_the_description_of_the_api(server: LiveServer, open_page: OpenPage) -> None:
     page = open_page(server.url + "/docs")
     page.wait_for_selector("h3")
     assert f"curl -F files=@one.png -F files=@two.jpg {server.url}/api/predict" in page.inner_text("main")

@@ -7,6 +7,7 @@ import signal
 import statistics
 import subprocess
 import sys
+from typing import Any
 
 import psutil
 import pytest
@@ -24,9 +25,10 @@ def files(clone: Clone) -> str:
     return clone.run("git", "status", "--porcelain") + clone.lock()
 
 
-def runs(clone: Clone, *arguments: str) -> dict:
+def runs(clone: Clone, *arguments: str) -> dict[str, Any]:
     output = clone.run(*COMMAND, "runs", "--json", *arguments)
-    return json.loads(output[output.index("{") :])
+    shown: dict[str, Any] = json.loads(output[output.index("{") :])
+    return shown
 
 
 def test_seeds_are_run_once_and_summed_up(clone: Clone) -> None:
@@ -70,6 +72,7 @@ def test_ctrl_c_ends_it_in_good_order_and_the_same_command_goes_on(clone: Clone)
         text=True,
         start_new_session=True,
     )
+    assert process.stdout is not None
     output = []
     for line in process.stdout:
         output.append(line)

@@ -262,6 +262,7 @@ def test_what_a_server_has_missed_is_delivered_without_noise(
     assert delivering.startswith("delivering 1 run to MLflow: ")
     assert done == "MLflow has received 1 run."
     experiment = client.get_experiment_by_name("missed")
+    assert experiment is not None
     (run,) = of_kind(client.search_runs([experiment.experiment_id]), tags.KIND_TRAINING)
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["notes.txt", "system.json"]
 
@@ -287,6 +288,7 @@ def client(server: TeamServer) -> "MlflowClient":
 def all_runs(client: "MlflowClient") -> "list[Run]":
     """All that the two clones have recorded."""
     experiment = client.get_experiment_by_name("image-classification")
+    assert experiment is not None
     return list(client.search_runs([experiment.experiment_id]))
 
 

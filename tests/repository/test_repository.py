@@ -99,7 +99,7 @@ def make_experiment(repository: Repository, name: str, lock: str) -> Experiment:
 # dvc.lock
 
 
-def test_a_lock_has_inputs_params_outputs_and_sizes():
+def test_a_lock_has_inputs_params_outputs_and_sizes() -> None:
     lock = parse_lock(LOCK)
     train = lock.stages["train"]
     assert train.inputs == {"data/raw": "raw1.dir"}
@@ -110,7 +110,7 @@ def test_a_lock_has_inputs_params_outputs_and_sizes():
     assert lock.outputs.keys() == {"data/raw", "models/baseline", "metrics/train.json"}
 
 
-def test_the_quick_reading_finds_the_same_outputs(project):
+def test_the_quick_reading_finds_the_same_outputs(project: Path) -> None:
     for text in (LOCK, (project / "dvc.lock").read_text()):
         quick, whole = parse_locked_outputs(text), parse_lock(text)
         assert quick.outputs == whole.outputs
@@ -123,11 +123,11 @@ def test_the_quick_reading_finds_the_same_outputs(project):
 @pytest.mark.parametrize(
     "text", ["", "stages:", "stages: {a: 1}", "- a", "stages: {a: {outs: [{}]}}", "a: ["]
 )
-def test_a_lock_that_cannot_be_read_is_empty(text):
+def test_a_lock_that_cannot_be_read_is_empty(text: str) -> None:
     assert parse_lock(text).stages == {}
 
 
-def test_inputs_are_read_from_upstream_only():
+def test_inputs_are_read_from_upstream_only() -> None:
     lock = parse_lock(LOCK)
     # Not of its own entry, which is that of its previous run; a file within a folder has the folder's hash.
     inputs = lock.data_inputs("train", ["pipeline/train.py", "data/raw/catalogue.csv", "metrics/train.json"])
@@ -139,7 +139,7 @@ def test_inputs_are_read_from_upstream_only():
 # revisions
 
 
-def test_revisions_and_experiments_have_commits(repository):
+def test_revisions_and_experiments_have_commits(repository: Repository) -> None:
     experiment = make_experiment(repository, "muddy-ant", LOCK)
     git(repository.folder, "update-ref", "refs/exps/exec/EXEC_HEAD", experiment.commit)
     git(repository.folder, "tag", "v1")
@@ -151,7 +151,7 @@ def test_revisions_and_experiments_have_commits(repository):
     assert repository.commit("--all") is repository.commit("nothing") is None
 
 
-def test_an_experiment_of_a_second_baseline_may_have_the_same_name(repository):
+def test_an_experiment_of_a_second_baseline_may_have_the_same_name(repository: Repository) -> None:
     first = make_experiment(repository, "muddy-ant", LOCK)
     commit(repository.folder, "second")
     second = make_experiment(repository, "muddy-ant", LOCK)
@@ -161,7 +161,7 @@ def test_an_experiment_of_a_second_baseline_may_have_the_same_name(repository):
     }
 
 
-def test_files_are_read_as_of_a_revision(repository):
+def test_files_are_read_as_of_a_revision(repository: Repository) -> None:
     (repository.folder / "dvc.lock").write_text(LOCK)
     made = commit(repository.folder, "locked")
     (repository.folder / "dvc.lock").write_text("")
@@ -171,7 +171,7 @@ def test_files_are_read_as_of_a_revision(repository):
     assert repository.title(made).startswith(f"{made[:7]} locked (20")
 
 
-def test_the_first_commit_with_a_hash(repository):
+def test_the_first_commit_with_a_hash(repository: Repository) -> None:
     (repository.folder / "dvc.lock").write_text(LOCK)
     made = commit(repository.folder, "locked")
     (repository.folder / "dvc.lock").write_text(LOCK.replace("metrics1", "metrics2"))
@@ -182,7 +182,7 @@ def test_the_first_commit_with_a_hash(repository):
     assert repository.first_commit_with("raw2.dir") is None  # experiments are looked for by their names
 
 
-def test_changes_are_files_that_differ_from_the_commit(repository):
+def test_changes_are_files_that_differ_from_the_commit(repository: Repository) -> None:
     assert repository.changes() == []
     (repository.folder / "params.yaml").write_text("lr: 0.2\n")
     (repository.folder / "new.py").touch()
@@ -190,9 +190,11 @@ def test_changes_are_files_that_differ_from_the_commit(repository):
     assert repository.changes("pipeline", "params.yaml") == ["params.yaml"]
 
 
-def test_outside_of_git_nothing_is_known(tmp_path):
+def test_outside_of_git_nothing_is_known(tmp_path: Path) -> None:
     repository = Repository(tmp_path)
-    assert repository.head() is repository.commit("main") is repository.changes() is None
+    assert repository.head() is None
+    assert repository.commit("main") is None
+    assert repository.changes() is None
     assert repository.experiments() == []
     assert repository.lock(None).stages == {}
 
@@ -229,7 +231,7 @@ def dvc_project(repository: Repository) -> Repository:
     return repository
 
 
-def test_an_output_is_cached_only_with_all_its_files(dvc_project):
+def test_an_output_is_cached_only_with_all_its_files(dvc_project: Repository) -> None:
     key = dvc_project.lock(None).outputs["models/baseline"]
     assert dvc_project.cached(key)
     assert not dvc_project.cached(md5(b"something else"))
@@ -238,7 +240,7 @@ def test_an_output_is_cached_only_with_all_its_files(dvc_project):
     assert dvc_project.cached(md5(b'{"model_digest": "abc"}'))
 
 
-def test_outputs_of_a_revision_are_read_from_the_cache(dvc_project):
+def test_outputs_of_a_revision_are_read_from_the_cache(dvc_project: Repository) -> None:
     commit(dvc_project.folder, "later")
     assert dvc_project.output("HEAD^", "models/baseline/card.json") == b'{"model_digest": "abc"}'
     assert dvc_project.output("HEAD^", "models/tuned/card.json") is None
@@ -249,9 +251,10 @@ def test_outputs_of_a_revision_are_read_from_the_cache(dvc_project):
     assert dvc_project.file_hashes("HEAD^", "models/tuned") in (None, {})
 
 
-def test_where_dvc_keeps_its_files(dvc_project, tmp_path_factory):
+def test_where_dvc_keeps_its_files(dvc_project: Repository, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert dvc_project.cache_folder() == dvc_project.folder / ".dvc" / "cache"
     assert dvc_project.remote() == "store"
     elsewhere = Repository(tmp_path_factory.mktemp("elsewhere"))
-    assert elsewhere.cache_folder() is elsewhere.remote() is None
+    assert elsewhere.cache_folder() is None
+    assert elsewhere.remote() is None
     assert not elsewhere.cached("abc")
