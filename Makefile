@@ -34,7 +34,7 @@ HOST =
 PORT =
 MODEL =
 
-.PHONY: help repro test check ui notebooks serve cifar10 mnist fashion_mnist folder lock format setup location
+.PHONY: help repro test check ui notebooks serve cifar10 mnist fashion_mnist folder lock format doctor clean setup location
 
 help: ## list the commands
 	@echo "usage: make COMMAND [OPTION=value ...]"
@@ -110,6 +110,22 @@ lock: setup ## work out requirements.lock and requirements-serve.lock anew after
 		--no-annotate --no-header --no-emit-index-url --quiet "$$@"; } && \
 	compile --group dev --output-file requirements.lock && \
 	compile --group serve --constraints requirements.lock --output-file requirements-serve.lock
+
+# --- this checkout ----------------------------------------------------------------------------------
+
+# Not after `setup`, which would renew what doctor is to look at. .venv/requirements.lock: see below.
+doctor: ## what this machine and this checkout have, and what is wrong with them
+	@[ -x $(PY) ] && [ -e $(VENV)/requirements.lock ] || { exec >&2; \
+		echo "The packages are not installed in $(VENV), or not all of them."; echo "  to mend:  make setup"; exit 1; }
+	@$(PY) -m pipeline doctor
+
+# In the folders of code alone: what is called so among people's images is theirs.
+clean: ## remove byte code and the caches of ruff, mypy, pytest and import-linter; nothing else
+	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find .ci benchmarks notebooks pipeline tests \( -name __pycache__ -o -name '*.pyc' \) -prune -exec rm -rf {} +
+	@echo "Removed byte code and the caches of ruff, mypy, pytest and import-linter."
+	@echo "Kept everything else: all that is in git, .venv, data, models, metrics, exports, explanations, comparisons,"
+	@echo "mlflow.db, mlartifacts, mlruns, .downloads, .resume, .journal, .dvc and files of your own."
 
 # --- set-up -----------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("summary", _summary, "show the models")
     add("sync", _sync, "bring MLflow up to date")
+    add("doctor", _doctor, "say what this machine and this checkout have, and what is wrong with them")
     ui = add("ui", _ui, "look at the runs in the MLflow UI")
     ui.add_argument("--port", type=int, default=5000, help="the first port to try (%(default)s)")
 
@@ -211,6 +212,16 @@ def _sync(workspace: Workspace, options: argparse.Namespace) -> None:
             f"MLflow does not have everything yet: {unreachable}.",
             remedy="start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db; then sync again",
         )
+
+
+def _doctor(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Print versions, processor, memory, disk and optional programs, then what is wrong and how to fix it.
+
+    It changes nothing. Exit code 0 when nothing is wrong, 1 otherwise.
+    """
+    from pipeline.commands.doctor import examine
+
+    return examine(workspace, _say)
 
 
 def _ui(workspace: Workspace, options: argparse.Namespace) -> None:

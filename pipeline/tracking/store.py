@@ -88,6 +88,20 @@ def content_fingerprint(workspace: Workspace) -> list[int | None]:
         return []
 
 
+def places_of_artifacts(workspace: Workspace) -> list[str]:
+    """Where the experiments that have runs keep their artifacts, by the project's own database.
+
+    Raises sqlite3.Error where it cannot be read.
+    """
+    query = (
+        "SELECT DISTINCT artifact_location FROM experiments"
+        " WHERE experiment_id IN (SELECT experiment_id FROM runs)"
+    )
+    address = f"{workspace.tracking_database.as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as database:
+        return [location for (location,) in database.execute(query)]
+
+
 def is_rejection(error: Exception) -> bool:
     """Whether MLflow has refused a request for good."""
     return getattr(error, "error_code", None) in _REJECTIONS

@@ -1,7 +1,9 @@
-"""The data sets' settings in the Makefile fit params.yaml, and LOCATION means what `make help` says."""
+"""The data sets' settings in the Makefile fit params.yaml, LOCATION means what `make help` says, and
+`make clean` deletes nothing that is anybody's."""
 
 import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,81 @@ def test_serve_hands_its_options_on(project: Path, monkeypatch: pytest.MonkeyPat
 
 def test_help_lists_every_command(project: Path) -> None:
     text = make(project)
-    targets = "repro test check ui serve cifar10 mnist fashion_mnist folder lock"
+    targets = "repro test check ui serve cifar10 mnist fashion_mnist folder lock doctor clean"
     for target in targets.split():
         assert f"\n  {target} " in text
+
+
+@pytest.fixture
+def copy(project: Path, tmp_path: Path) -> Path:
+    """The Makefile and the files of a few folders of code, where anything may be deleted."""
+    shutil.copy(project / "Makefile", tmp_path)
+    for name in (".ci", "benchmarks", "notebooks", "pipeline", "tests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "module.py").touch()
+    return tmp_path
+
+
+def ignored(project: Path) -> dict[str, list[str]]:
+    """The patterns of .gitignore by the comment above them."""
+    found: dict[str, list[str]] = {}
+    for line in filter(None, (project / ".gitignore").read_text(encoding="utf-8").splitlines()):
+        if line.startswith("#"):
+            patterns = found.setdefault(line.removeprefix("# "), [])
+        else:
+            patterns.append(line)
+    return found
+
+
+def test_clean_removes_what_the_tools_leave_and_keeps_the_rest(project: Path, copy: Path) -> None:
+    """What git ignores is either listed in .gitignore as made by tools, or stays."""
+    patterns = ignored(project)
+    made_by_tools = patterns.pop("tools")
+    byte_code, caches = made_by_tools[:2], made_by_tools[2:]
+    assert byte_code == ["__pycache__/", "*.pyc"]
+    kept = [pattern.strip("/").replace("*", "-wal") for group in patterns.values() for pattern in group]
+    assert {".venv", "data", "models", "mlflow.db-wal", "mlartifacts", ".downloads"} <= set(kept)
+    for name in [*kept, "photographs/__pycache__", ".dvc/cache"]:
+        (copy / name).mkdir(parents=True)
+        (copy / name / "content").touch()
+    before = {path for path in copy.rglob("*") if path.is_file()}
+    for name in [*caches, "pipeline/images/__pycache__", "tests/__pycache__", ".ci/__pycache__"]:
+        (copy / name).mkdir(parents=True)
+        (copy / name / "module.cpython-311.pyc").touch()
+    (copy / "pipeline" / "module.pyc").touch()
+
+    said = make(copy, "clean")
+
+    assert {path for path in copy.rglob("*") if path.is_file()} == before
+    folders = {Path(name).parts[0].removesuffix("-wal") for name in kept}
+    assert {name for name in folders if name not in said} == set()
+
+
+def test_clean_does_not_follow_links(copy: Path) -> None:
+    elsewhere = copy / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    (copy / ".mypy_cache").symlink_to(elsewhere)
+    (copy / "tests" / "__pycache__").symlink_to(elsewhere)
+    make(copy, "clean")
+    assert not (copy / ".mypy_cache").exists()
+    assert (elsewhere / "file").exists()
+
+
+@pytest.mark.parametrize("installed", [False, True], ids=["nothing", "a part"])
+def test_doctor_says_that_packages_are_missing_and_installs_none(copy: Path, installed: bool) -> None:
+    if installed:  # an installation that was stopped leaves Python, but no copy of requirements.lock
+        python = copy / ".venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.symlink_to(shutil.which("true"))
+    before = list(copy.rglob("*"))
+    result = subprocess.run(["make", "doctor"], cwd=copy, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "to mend:  make setup" in result.stderr
+    assert list(copy.rglob("*")) == before
+
+
+def test_doctor_does_not_renew_the_packages_that_it_looks_at(project: Path) -> None:
+    commands = make(project, "-n", "doctor")
+    assert "-m pipeline doctor" in commands
+    assert "pip install" not in commands
