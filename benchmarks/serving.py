@@ -49,9 +49,9 @@ import psutil
 from PIL import Image
 
 from pipeline.inference.exported_model import ExportedModel
-from pipeline.serving import worker_pool
 from pipeline.serving.application import Settings
 from pipeline.serving.server import run_server
+from pipeline.serving.workers import pool
 
 CLIENTS = (1, 64)
 
@@ -244,7 +244,7 @@ def main() -> None:
         serve_keras(options.keras, options.folder, options.port)
     elif options.serve:
         if options.serve == "single":
-            worker_pool.BUNDLE_IMAGES = 1
+            pool.BUNDLE_IMAGES = 1
         run_server(Settings(folder=options.folder), "127.0.0.1", options.port, print)
     elif options.requests:
         watch_memory(options)

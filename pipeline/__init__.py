@@ -14,7 +14,7 @@ import sys
 if sys.argv[:1] == ["-m"]:
     module, command = sys.orig_argv[-len(sys.argv)], sys.argv[1:2]
     # These do with requirements-serve.lock, which has neither.
-    serving = module == "pipeline.serving.worker" or command in (["serve"], ["predict"])
+    serving = module == "pipeline.serving.workers.worker" or command in (["serve"], ["predict"])
     needed = ("ai_edge_litert", "fastapi") if serving else ("keras", "mlflow", "pydantic")
     # DVC runs whatever `python` comes first on the PATH.
     if not all(map(importlib.util.find_spec, needed)):

@@ -13,17 +13,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from pipeline.serving import health, pages, rest, tensorflow_serving
-from pipeline.serving.admission import Admission
 from pipeline.serving.following import Follower, FollowingState
+from pipeline.serving.http.access_control import Access, Gate, refusal_response
+from pipeline.serving.http.admission import Admission
+from pipeline.serving.http.metrics import EventLog, Metrics
+from pipeline.serving.http.request_recorder import Observed
 from pipeline.serving.limits import Limits
-from pipeline.serving.messages import Refused
-from pipeline.serving.observation import EventLog, Metrics
-from pipeline.serving.observed import Observed
-from pipeline.serving.protection import Access, Gate, refusal_response
+from pipeline.serving.routes import health, pages, prediction, tensorflow_serving
+from pipeline.serving.routes.services import Services
 from pipeline.serving.served_model import ModelSwitch
-from pipeline.serving.services import Services
-from pipeline.serving.worker_pool import Report
+from pipeline.serving.workers.messages import Refused
+from pipeline.serving.workers.pool import Report
 
 _DESCRIPTION = (
     'Classifies images with one exported model. Errors have the form `{"error": "reason"}`; after 429 and '
@@ -96,7 +96,7 @@ def create_application(settings: Settings, log: EventLog) -> Application:
         redoc_url=None,
         lifespan=lambda api: running(),
     )
-    for module in (rest, tensorflow_serving, health, pages):
+    for module in (prediction, tensorflow_serving, health, pages):
         api.include_router(module.router(services))
     api.mount("/static", pages.static_files())
     for kind, answer in _ERRORS.items():

@@ -19,7 +19,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES
 from pipeline.inference.exported_model import EXPORT_FILE, POINTER_FILE, ExportedModel, published
 from pipeline.serving.served_model import ModelSwitch
-from pipeline.serving.worker_pool import Report
+from pipeline.serving.workers.pool import Report
 
 POLL_SECONDS = 1.0
 """How often the server looks for something new."""

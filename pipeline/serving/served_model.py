@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import preferred_format
 from pipeline.serving.limits import Limits
-from pipeline.serving.worker_pool import Report, WorkerPool, worker_command
+from pipeline.serving.workers.pool import Report, WorkerPool, worker_command
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from starlette.types import ASGIApp
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.serving.application import Settings, create_application
-from pipeline.serving.connections import bounded_protocol
+from pipeline.serving.http.connections import bounded_protocol
+from pipeline.serving.http.metrics import EventLog, LibraryLog
 from pipeline.serving.limits import Limits
-from pipeline.serving.observation import EventLog, LibraryLog
 
 _KEEP_ALIVE_SECONDS = 15
 _BACKLOG = 2048

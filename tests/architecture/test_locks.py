@@ -23,7 +23,7 @@ IMPORTED = """
 import sys
 from pipeline.__main__ import main
 assert main(["predict", "--model", sys.argv[1], sys.argv[2]]) == 0
-import pipeline.serving.server, pipeline.serving.worker
+import pipeline.serving.server, pipeline.serving.workers.worker
 print("imported:", *sorted({name.partition(".")[0] for name in sys.modules}))
 """
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 from pipeline.inference.exported_model import publish
 from pipeline.serving.application import Settings
+from pipeline.serving.http.access_control import Access
 from pipeline.serving.limits import Limits
-from pipeline.serving.protection import Access
 from tests.serving.digits_model import export_digits
 from tests.serving.live_server import LiveServer, until
 

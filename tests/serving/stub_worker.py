@@ -9,8 +9,8 @@ import sys
 import time
 from typing import Any
 
-from pipeline.serving.messages import ENCODED_IMAGES, Frame
-from pipeline.serving.worker import read_frame, write_frame
+from pipeline.serving.workers.messages import ENCODED_IMAGES, Frame
+from pipeline.serving.workers.worker import read_frame, write_frame
 
 
 def main() -> None:

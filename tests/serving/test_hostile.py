@@ -47,7 +47,9 @@ def _it_is_well_afterwards(server: LiveServer) -> Iterator[None]:
 
 def workers_of(server: LiveServer) -> list[psutil.Process]:
     del server  # its workers are children of this process
-    return [child for child in psutil.Process().children() if "pipeline.serving.worker" in child.cmdline()]
+    return [
+        child for child in psutil.Process().children() if "pipeline.serving.workers.worker" in child.cmdline()
+    ]
 
 
 def answer(server: LiveServer, data: bytes) -> tuple[int, str]:

@@ -8,9 +8,9 @@ import re
 import pytest
 import requests
 
-from pipeline.serving import rest
-from pipeline.serving.observation import EventLog, LibraryLog
-from pipeline.serving.schemas import Readiness
+from pipeline.serving.answers import Readiness
+from pipeline.serving.http.metrics import EventLog, LibraryLog
+from pipeline.serving.routes import prediction
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded, until
 
@@ -119,7 +119,7 @@ def test_a_defect_is_logged_with_its_place_and_answered_without(
     def broken(*arguments: object) -> None:
         raise ValueError("what somebody has uploaded")
 
-    monkeypatch.setattr(rest, "_by_probability", broken)
+    monkeypatch.setattr(prediction, "_by_probability", broken)
     server = start()
     response = server.upload(encoded(0))
     assert (response.status_code, response.json()) == (500, {"error": "internal error"})

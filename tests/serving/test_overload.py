@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.serving import connections
+from pipeline.serving.http import connections
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded, until
 

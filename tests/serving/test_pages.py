@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.images.decoding import decode
 from pipeline.serving.application import Settings
-from pipeline.serving.pages import find_samples, samples_of
+from pipeline.serving.routes.pages import find_samples, samples_of
 from tests.serving.conftest import StartServer
 from tests.serving.draw_samples import DIGITS, draw
 from tests.serving.live_server import LiveServer

@@ -7,8 +7,8 @@ import pytest
 import requests
 
 from pipeline.serving.application import Settings
+from pipeline.serving.http.access_control import Access, is_loopback
 from pipeline.serving.limits import Limits
-from pipeline.serving.protection import Access, is_loopback
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded
 

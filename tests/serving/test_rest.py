@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import load_predictor
-from pipeline.serving.schemas import Error, Model, Predictions
+from pipeline.serving.answers import Error, Model, Predictions
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded
 from tests.serving.tiny_model import probabilities_of

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.serving.schemas import ColumnOutputs, Metadata, ModelStatus, RowPredictions
+from pipeline.serving.answers import ColumnOutputs, Metadata, ModelStatus, RowPredictions
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded
 

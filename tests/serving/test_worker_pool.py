@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.serving import worker_pool
 from pipeline.serving.limits import Limits
-from pipeline.serving.messages import Frame, Refused
-from pipeline.serving.worker_pool import BUNDLE_IMAGES, WorkerPool
+from pipeline.serving.workers import pool as pool_module
+from pipeline.serving.workers.messages import Frame, Refused
+from pipeline.serving.workers.pool import BUNDLE_IMAGES, WorkerPool
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
 
@@ -114,7 +114,7 @@ def test_workers_that_die_while_idle_are_replaced_and_not_counted() -> None:
 
 
 def test_a_worker_that_the_system_cannot_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_pool, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(pool_module, "_RETRY_SECONDS", 0.01)
 
     async def scenario() -> None:
         async with running() as (pool, events):
@@ -258,7 +258,7 @@ def test_workers_end_with_their_server(tmp_path: Path) -> None:
     program = f"""
 import asyncio
 from pipeline.serving.limits import Limits
-from pipeline.serving.worker_pool import WorkerPool
+from pipeline.serving.workers.pool import WorkerPool
 
 async def main():
     pool = WorkerPool({STUB!r}, Limits(workers=2), print)

@@ -117,7 +117,7 @@ def serve(workspace: Workspace, options: argparse.Namespace, say: Callable[[str]
     """
     from pipeline.inference.exported_model import published
     from pipeline.serving.application import Settings
-    from pipeline.serving.protection import Access, is_loopback
+    from pipeline.serving.http.access_control import Access, is_loopback
     from pipeline.serving.server import run_server
 
     if options.model and options.follow:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.serving.limits import Limits
-from pipeline.serving.messages import refused_for_now
+from pipeline.serving.workers.messages import refused_for_now
 
 
 class Admission:

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
-from pipeline.serving.schemas import Health, Readiness, errors, example
-from pipeline.serving.services import Services
+from pipeline.serving.answers import Health, Readiness, errors, example
+from pipeline.serving.routes.services import Services
 
 
 def router(services: Services) -> APIRouter:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.serving.admission import Admission
 from pipeline.serving.following import FollowingState
+from pipeline.serving.http.admission import Admission
+from pipeline.serving.http.metrics import Metrics
 from pipeline.serving.limits import Limits
-from pipeline.serving.observation import Metrics
 from pipeline.serving.served_model import ModelSwitch
 
 

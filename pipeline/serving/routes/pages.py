@@ -9,10 +9,10 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from pipeline.images.decoding import EXTENSIONS
-from pipeline.serving.messages import Refused
-from pipeline.serving.services import Services
+from pipeline.serving.routes.services import Services
+from pipeline.serving.workers.messages import Refused
 
-_SITE = Path(__file__).parent / "site"
+_SITE = Path(__file__).parents[1] / "site"
 _PAGES = {"/": "index.html", "/model": "model.html", "/docs": "docs.html"}
 _SAMPLE_SUFFIXES = tuple(f".{extension}" for extension in EXTENSIONS.values())
 

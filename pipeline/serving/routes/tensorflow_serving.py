@@ -14,9 +14,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Request
 from starlette.responses import JSONResponse
 
-from pipeline.serving.messages import PREDICT_REQUEST, Frame, Refused
-from pipeline.serving.predict_request import ARRAY_SIGNATURE, BYTES_SIGNATURE, INPUT_NAMES, OUTPUT_NAME
-from pipeline.serving.schemas import (
+from pipeline.serving.answers import (
     ColumnOutputs,
     ColumnsBody,
     Metadata,
@@ -26,9 +24,16 @@ from pipeline.serving.schemas import (
     errors,
     example,
 )
+from pipeline.serving.http.bodies import read_body
+from pipeline.serving.routes.services import Services
 from pipeline.serving.served_model import ServedModel
-from pipeline.serving.services import Services
-from pipeline.serving.uploads import read_body
+from pipeline.serving.workers.messages import PREDICT_REQUEST, Frame, Refused
+from pipeline.serving.workers.predict_request import (
+    ARRAY_SIGNATURE,
+    BYTES_SIGNATURE,
+    INPUT_NAMES,
+    OUTPUT_NAME,
+)
 
 Values = dict[str, Any]
 

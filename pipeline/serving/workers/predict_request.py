@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.serving.messages import Refused
+from pipeline.serving.workers.messages import Refused
 
 ARRAY_SIGNATURE = "serving_default"
 BYTES_SIGNATURE = "serve_bytes"

@@ -7,15 +7,15 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
+from pipeline.serving.answers import Error, Model, Predictions, errors, example
 from pipeline.serving.following import is_registered
+from pipeline.serving.http.bodies import FIELD, Upload, read_uploads
 from pipeline.serving.limits import Limits
-from pipeline.serving.messages import Refused
-from pipeline.serving.pages import samples_of
-from pipeline.serving.schemas import Error, Model, Predictions, errors, example
+from pipeline.serving.routes.pages import samples_of
+from pipeline.serving.routes.services import Services
 from pipeline.serving.served_model import ServedModel
-from pipeline.serving.services import Services
-from pipeline.serving.uploads import FIELD, Upload, read_uploads
-from pipeline.serving.worker_pool import BUNDLE_IMAGES
+from pipeline.serving.workers.messages import Refused
+from pipeline.serving.workers.pool import BUNDLE_IMAGES
 
 Values = dict[str, Any]
 

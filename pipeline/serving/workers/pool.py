@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.serving.limits import Limits
-from pipeline.serving.messages import ENCODED_IMAGES, LENGTHS, Frame, Refused, refused_for_now
+from pipeline.serving.workers.messages import ENCODED_IMAGES, LENGTHS, Frame, Refused, refused_for_now
 
 BUNDLE_IMAGES = 8
 """Images that wait for a worker go to it together, up to so many, as waking it up costs as much as decoding
@@ -91,7 +91,7 @@ class _WaitingImage:
 def worker_command(folder: Path, format_name: str, limits: Limits) -> tuple[str, ...]:
     """What starts a worker for one format of the export in `folder`."""
     arguments = (str(folder), format_name, str(limits.pixels), str(limits.images))
-    return (sys.executable, "-m", "pipeline.serving.worker", *arguments)
+    return (sys.executable, "-m", "pipeline.serving.workers.worker", *arguments)
 
 
 class WorkerPool:

@@ -9,9 +9,9 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from pipeline.serving.admission import Buffered
+from pipeline.serving.http.admission import Buffered
 from pipeline.serving.limits import MEGABYTE, Limits
-from pipeline.serving.messages import Refused
+from pipeline.serving.workers.messages import Refused
 
 FIELD = "files"
 """Name of the form field that images come in."""

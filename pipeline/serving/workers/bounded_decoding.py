@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.images.decoding import EXTENSIONS, UnreadableImageError
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.serving.messages import Refused
+from pipeline.serving.workers.messages import Refused
 
 _FORMATS = [name for name in EXTENSIONS if name != "MPO"]  # Pillow finds MPO through JPEG
 _MAX_SIDE = 30_000

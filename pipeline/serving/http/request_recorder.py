@@ -10,9 +10,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.serving.http.access_control import SECURITY_HEADERS
+from pipeline.serving.http.metrics import EventLog, Metrics
 from pipeline.serving.limits import Limits
-from pipeline.serving.observation import EventLog, Metrics
-from pipeline.serving.protection import SECURITY_HEADERS
 
 _LINGER_SECONDS = 2.0
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")

@@ -1,6 +1,6 @@
 """A worker: a process that decodes images and predicts, one job after the other.
 
-    python -m pipeline.serving.worker FOLDER FORMAT MAX_PIXELS MAX_IMAGES
+    python -m pipeline.serving.workers.worker FOLDER FORMAT MAX_PIXELS MAX_IMAGES
 
 Jobs come in on standard input and answers go out on standard output (`messages`). It first says that it
 is ready, or why it cannot be, and ends when its input does, so that none outlives its server.
@@ -21,10 +21,10 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import Predictor, load_predictor
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.serving.bounded_decoding import decode_bounded
 from pipeline.serving.limits import MEGABYTE
-from pipeline.serving.messages import ENCODED_IMAGES, LENGTHS, Frame, Refused
-from pipeline.serving.predict_request import read_predict_request
+from pipeline.serving.workers.bounded_decoding import decode_bounded
+from pipeline.serving.workers.messages import ENCODED_IMAGES, LENGTHS, Frame, Refused
+from pipeline.serving.workers.predict_request import read_predict_request
 
 _BATCH_SIZE = 16
 """Images per step of a request with many; more are not faster, and cost memory."""

@@ -1,0 +1,1 @@
+"""What surrounds every request: its connection, its log line, who may send it, its body."""
