@@ -1,4 +1,4 @@
-"""Puts the server together: routes, middleware, and what starts and ends with it."""
+"""Puts the server together: routes, middleware, and what starts and stops with it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,24 +10,26 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from pipeline.serving.following import Follower, FollowingState
-from pipeline.serving.http.access_control import Access, Gate, refusal_response
-from pipeline.serving.http.admission import Admission
-from pipeline.serving.http.metrics import EventLog, Metrics
-from pipeline.serving.http.request_recorder import Observed
+from pipeline.serving.following import Follower, Following
+from pipeline.serving.http.access_control import Access, AccessControl
+from pipeline.serving.http.bodies import Admission
+from pipeline.serving.http.event_log import EventLog
+from pipeline.serving.http.metrics import Metrics
+from pipeline.serving.http.request_recorder import RequestRecorder
 from pipeline.serving.limits import Limits
-from pipeline.serving.routes import health, pages, prediction, tensorflow_serving
+from pipeline.serving.refusals import Refused
+from pipeline.serving.responses import error_response
+from pipeline.serving.routes import health, model_description, pages, prediction, tensorflow_serving
 from pipeline.serving.routes.services import Services
 from pipeline.serving.served_model import ModelSwitch
-from pipeline.serving.workers.messages import Refused
 from pipeline.serving.workers.pool import Report
 
 _DESCRIPTION = (
-    'Classifies images with one exported model. Errors have the form `{"error": "reason"}`; after 429 and '
-    "503 the same request may succeed when the seconds of `Retry-After` have passed."
+    'Classifies images with one exported model. Errors have the form `{"error": "reason"}`. After 429 and '
+    "503, the same request may succeed once the seconds in `Retry-After` have passed."
 )
 
 
@@ -36,9 +38,9 @@ class Settings:
     """What is served, and to whom.
 
     Attributes:
-      folder: the exported model to begin with.
+      folder: the exported model to start with.
       format_name: the format to run; None: the preferred one.
-      exports: the folder of all exports, whose pointer is followed; None: `folder` answers for ever.
+      exports: the folder of all exports, whose pointer is followed; None: `folder` answers to the end.
       watcher: command that watches the registry's champion (see `Follower`); None: it is not followed.
       samples: images for the page to offer; None: none.
       limits: what requests may cost.
@@ -59,7 +61,7 @@ class Application:
     """The server without its socket.
 
     Attributes:
-      asgi: answers requests while `running` is entered; as an ASGI lifespan it enters that by itself.
+      asgi: answers requests while `running` is entered; its ASGI lifespan enters that by itself.
       running: loads the model and ends its workers; raises PipelineError where it cannot be loaded.
     """
 
@@ -81,7 +83,7 @@ def create_application(settings: Settings, log: EventLog) -> Application:
         switch=switch,
         admission=Admission(settings.limits),
         metrics=metrics,
-        following=FollowingState(),
+        following=Following(),
         samples=pages.find_samples(settings.samples),
     )
 
@@ -96,12 +98,12 @@ def create_application(settings: Settings, log: EventLog) -> Application:
         redoc_url=None,
         lifespan=lambda api: running(),
     )
-    for module in (prediction, tensorflow_serving, health, pages):
+    for module in (prediction, model_description, tensorflow_serving, health, pages):
         api.include_router(module.router(services))
     api.mount("/static", pages.static_files())
     for kind, answer in _ERRORS.items():
         api.add_exception_handler(kind, answer)
-    application: ASGIApp = Gate(api, settings.access)
+    application: ASGIApp = AccessControl(api, settings.access)
     if settings.access.origins:
         application = CORSMiddleware(
             application,
@@ -109,13 +111,13 @@ def create_application(settings: Settings, log: EventLog) -> Application:
             allow_methods=("GET", "POST"),
             allow_headers=("Authorization", "Content-Type"),
         )
-    return Application(Observed(application, settings.limits, metrics, log), running)
+    return Application(RequestRecorder(application, settings.limits, metrics, log), running)
 
 
 @asynccontextmanager
 async def _running(settings: Settings, services: Services, report: Report) -> AsyncIterator[None]:
     follower = following = None
-    if settings.exports is not None:  # before the model is loaded, so that what is published meanwhile is new
+    if settings.exports is not None:  # before the model is loaded, so that a later export counts as new
         follower = Follower(settings.exports, services.switch, settings.watcher, report)
         services.following = follower.state
     await services.switch.switch(settings.folder)
@@ -132,12 +134,12 @@ async def _running(settings: Settings, services: Services, report: Report) -> As
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return refusal_response(error)
+    return error_response(error.status, error.reason, error.headers)
 
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    return error_response(error.status_code, error.detail, error.headers)
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:
@@ -145,7 +147,7 @@ async def _client_gone(request: Request, error: Exception) -> Response:
 
 
 async def _defect(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "internal error"}, 500)  # `Observed` logs it
+    return error_response(500, "internal error")  # `RequestRecorder` logs it
 
 
 _ERRORS = {

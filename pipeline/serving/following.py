@@ -1,4 +1,4 @@
-"""Notices that another model shall answer: another export was published, or the champion has changed.
+"""Notices that another model should answer: another export was published, or the champion has changed.
 
 Publishing is a change of one small file, at which the server looks once a second. The champion is an
 alias in MLflow's registry; a child process watches it, as importing MLflow costs seconds and 200 MB.
@@ -6,18 +6,18 @@ Where the two disagree, the latest event wins.
 """
 
 import asyncio
-import json
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES
 from pipeline.inference.exported_model import EXPORT_FILE, POINTER_FILE, ExportedModel, published
+from pipeline.serving.responses import Schema
 from pipeline.serving.served_model import ModelSwitch
 from pipeline.serving.workers.pool import Report
 
@@ -27,31 +27,27 @@ RETRY_SECONDS = 30.0
 """After an export that could not be served, and after a watcher that has ended."""
 
 
-@dataclass
-class FollowingState:
-    """What people are told of following.
+_Subject = Literal["model", "registry"]
 
-    Attributes:
-      pointer: whether the server looks for another published export.
-      registry: whether it watches the registry.
-      champion_version: the version that the registry calls champion, where that is known.
-      model_problem: why the model that should answer does not; empty when it does.
-      registry_problem: why it is not known which one should; empty when it is.
+
+class Following(Schema):
+    """Whether the server follows what is published and the registry's champion, and what prevents it.
+
+    `champion_version` is known while the registry is watched; `problem` says why the model that should answer
+    does not, or why it is not known which one should.
     """
 
-    pointer: bool = False
+    published: bool = False
     registry: bool = False
     champion_version: int | None = None
-    model_problem: str = ""
-    registry_problem: str = ""
+    problem: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "published": self.pointer,
-            "registry": self.registry,
-            "champion_version": self.champion_version,
-            "problem": self.model_problem or self.registry_problem or None,
-        }
+
+class _Said(Schema):
+    """A line of the watcher: the version that is champion, or why it is not known."""
+
+    version: int | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +59,7 @@ class _Wanted:
 
 
 class Follower:
-    """Switches to what was published or promoted, until it is closed."""
+    """Switches to what was published or promoted."""
 
     def __init__(
         self, exports: Path, switch: ModelSwitch, watcher: Sequence[str] | None, report: Report
@@ -77,7 +73,7 @@ class Follower:
             what pipeline.tracking.registry.watching prints; None: the registry is not watched.
           report: writes to the log.
         """
-        self.state = FollowingState(pointer=True)
+        self.state = Following(published=True)
         self._exports = exports
         self._switch = switch
         self._watcher = watcher
@@ -85,6 +81,8 @@ class Follower:
         self._last_published = self._published()
         self._wanted: _Wanted | None = None
         self._not_before = 0.0  # time.monotonic() of the next attempt
+        # Why the model that should answer does not, and why it is not known which model should.
+        self._problems: dict[_Subject, str] = {"model": "", "registry": ""}
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -94,9 +92,9 @@ class Follower:
                 if self._watcher is not None:
                     tasks.create_task(self._follow_registry(self._watcher))
         except* Exception as errors:  # the model goes on answering, and people can see why it stays
-            self.state.pointer = self.state.registry = False
+            self.state.published = self.state.registry = False
             kinds = ", ".join(type(each).__name__ for each in errors.exceptions)
-            self._tell_of_model(f"following has ended: {kinds}")
+            self._tell("model", f"following has ended: {kinds}")
 
     async def _follow(self) -> None:
         while True:
@@ -109,59 +107,60 @@ class Follower:
                 await self._reach(self._wanted)
 
     def _published(self) -> tuple[int, Path] | None:
-        """When something was published last, in nanoseconds, and its folder."""
+        """When something was last published, in nanoseconds, and its folder."""
         try:
             folder = published(self._exports)
             return (self._exports / POINTER_FILE).stat().st_mtime_ns, folder
         except (PipelineError, OSError):
-            return None  # gone or damaged: the model that answers stays
+            return None  # missing or damaged: the model that answers stays
 
     def _want(self, wanted: _Wanted | None) -> None:
         self._wanted, self._not_before = wanted, 0.0
         if wanted is None:
-            self._tell_of_model("")
+            self._tell("model", "")
 
     async def _reach(self, wanted: _Wanted) -> None:
-        """Let the wanted export answer if it can; it stays wanted if it cannot."""
+        """Make the wanted export answer if possible; otherwise it stays wanted."""
         name, version = wanted.folder.parts[-2:]
         if wanted.why == "champion" and not (wanted.folder / EXPORT_FILE).exists():
-            self._tell_of_model(
+            self._tell(
+                "model",
                 f"the champion of {name} is version {version}, of which there is no export here; "
-                f"python -m pipeline export models:/{name}@champion makes it"
+                f"python -m pipeline export models:/{name}@champion makes it",
             )
             return
         try:
-            # An export that becomes champion and is published is wanted twice.
+            # An export that is published and becomes champion is wanted twice.
             if ExportedModel.load(wanted.folder) != self._switch.current.exported:
                 self._report("switching", why=wanted.why, to=f"{name}/{version}")
                 await self._switch.switch(wanted.folder)
         except (PipelineError, OSError, ValueError) as error:
             reason = error.what if isinstance(error, PipelineError) else str(error)
-            self._tell_of_model(f"{name}/{version} cannot be served: {reason}")
+            self._tell("model", f"{name}/{version} cannot be served: {reason}")
             self._not_before = time.monotonic() + RETRY_SECONDS  # memory may have been short
             return
-        if self._wanted is wanted:  # and no later event has come meanwhile
+        if self._wanted is wanted:  # and no later event has come in the meantime
             self._want(None)
 
     async def _follow_registry(self, watcher: Sequence[str]) -> None:
-        """Keep a watcher running for the model that answers, as long as it is one of the registry."""
+        """Keep a watcher running for the model that answers, as long as it is a registered one."""
         while True:
             name = self._switch.current.exported.name
             if is_registered(name):
                 try:
                     await self._watch(watcher, name)
                 except OSError as error:
-                    self._tell_of_registry(f"the registry cannot be watched: {error.strerror}")
+                    self._tell("registry", f"the registry cannot be watched: {error.strerror}")
             unchanged = self._switch.current.exported.name == name
             await asyncio.sleep(RETRY_SECONDS if is_registered(name) and unchanged else POLL_SECONDS)
 
     async def _watch(self, watcher: Sequence[str], name: str) -> None:
-        """Take in what a watcher says, until it ends or a model of another name answers."""
+        """Listen to a watcher until it ends or a model of another name answers."""
         process = await asyncio.create_subprocess_exec(
             *watcher, name, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
         )
         self.state.registry = True
-        self._tell_of_registry("")
+        self._tell("registry", "")
         try:
             while self._switch.current.exported.name == name:
                 with suppress(TimeoutError):
@@ -169,43 +168,39 @@ class Follower:
                         line = await _line(process)
                     if not line:
                         command = " ".join((*watcher, name))
-                        self._tell_of_registry(f"the watcher of the registry has ended; see {command}")
+                        self._tell("registry", f"the watcher of the registry has ended; see {command}")
                         return
-                    self._heard(name, json.loads(line))
+                    self._heard(name, _Said.model_validate_json(line))
         finally:
             self.state.registry = False
             self.state.champion_version = None
             await _end(process)
 
-    def _heard(self, name: str, said: dict[str, Any]) -> None:
-        """Take in what the watcher says: a new champion, none any more, or why it cannot tell."""
-        if "problem" in said:
-            self._tell_of_registry(f"the registry cannot be read: {said['problem']}")
+    def _heard(self, name: str, said: _Said) -> None:
+        """Take in a new champion, that there is none anymore, or why it is not known."""
+        if said.problem is not None:
+            self._tell("registry", f"the registry cannot be read: {said.problem}")
             return
-        self._tell_of_registry("")
-        version: int | None = said["version"]
-        self.state.champion_version = version
+        self._tell("registry", "")
+        version = self.state.champion_version = said.version
         current = self._switch.current.exported
         champion_wanted = self._wanted is not None and self._wanted.why == "champion"
         # A champion that is being loaded will answer; after a rollback, the one before is wanted again.
         if version is not None and (champion_wanted or (current.name, current.version) != (name, version)):
             self._want(_Wanted(self._exports / name / str(version), "champion"))
         elif champion_wanted:
-            self._want(None)  # there is none any more
+            self._want(None)  # there is none anymore
 
-    def _tell_of_model(self, problem: str) -> None:
-        if problem and problem != self.state.model_problem:
+    def _tell(self, about: _Subject, problem: str) -> None:
+        """Show people a problem, or with an empty text that it is solved; log it when it is new."""
+        if problem and problem != self._problems[about]:
             self._report("not followed", problem=problem)
-        self.state.model_problem = problem
-
-    def _tell_of_registry(self, problem: str) -> None:
-        if problem and problem != self.state.registry_problem:
-            self._report("not followed", problem=problem)
-        self.state.registry_problem = problem
+        self._problems[about] = problem
+        self.state.problem = self._problems["model"] or self._problems["registry"] or None
 
 
 def is_registered(name: str) -> bool:
-    """Whether an export of this name is of a registered model; the others have a candidate's name."""
+    """Whether an export of this name is of a registered model; others have the name of a candidate."""
     return name not in CANDIDATES
 
 

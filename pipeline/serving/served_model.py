@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import preferred_format
 from pipeline.serving.limits import Limits
+from pipeline.serving.responses import ModelName
 from pipeline.serving.workers.pool import Report, WorkerPool, worker_command
 
 
@@ -26,9 +27,13 @@ class ServedModel:
     format_name: str
     pool: WorkerPool
 
+    @property
+    def name(self) -> ModelName:
+        return ModelName(name=self.exported.name, version=self.exported.version)
+
 
 class ModelSwitch:
-    """Holds the model that answers at this moment."""
+    """Holds the model that answers at the moment."""
 
     def __init__(self, limits: Limits, format_name: str | None, report: Report) -> None:
         """`format_name`: the format to run, or None for the preferred one of each export."""
@@ -46,12 +51,12 @@ class ModelSwitch:
 
     @property
     def ready(self) -> bool:
-        """Whether a request could be answered now."""
+        """Whether a request can be answered now."""
         return self._current is not None and self._current.pool.alive > 0
 
     @asynccontextmanager
     async def using(self) -> AsyncIterator[ServedModel]:
-        """The model for one request, which keeps it to its end also when another takes over meanwhile."""
+        """The model for one request, which keeps it to its end even if another takes over meanwhile."""
         model = self.current
         self._users[model.pool] += 1
         try:
@@ -60,7 +65,7 @@ class ModelSwitch:
             self._users[model.pool] -= 1
 
     async def switch(self, folder: Path) -> None:
-        """Load the export in `folder` beside the current model, then let it answer from the next request on.
+        """Load the export in `folder` beside the current model; from the next request on, it answers.
 
         Raises:
           PipelineError: it cannot be loaded; the current model stays.

@@ -14,18 +14,18 @@ from starlette.types import ASGIApp
 from pipeline.foundation.errors import PipelineError
 from pipeline.serving.application import Settings, create_application
 from pipeline.serving.http.connections import bounded_protocol
-from pipeline.serving.http.metrics import EventLog, LibraryLog
+from pipeline.serving.http.event_log import EventLog, LibraryLog
 from pipeline.serving.limits import Limits
 
 _KEEP_ALIVE_SECONDS = 15
 _BACKLOG = 2048
-"""Connections that the system holds until they are taken."""
+"""Connections that the system holds until the server takes them."""
 
 
 class _Server(uvicorn.Server):
-    """Ends in good order on SIGTERM and Ctrl-C, and counts that as success.
+    """Shuts down cleanly on SIGTERM and Ctrl-C, and counts that as success.
 
-    uvicorn's own would finish what is in flight and then die of the signal all the same.
+    uvicorn's own would finish what is in flight and then die of the signal anyway.
     """
 
     @contextmanager
@@ -46,10 +46,10 @@ def run_server(settings: Settings, host: str, port: int, say: Callable[[str], No
       settings: what is served, and to whom.
       host: name or address to bind.
       port: 0 takes a free one.
-      say: is told the address, for people; events go to standard error as JSON.
+      say: is told the address, in words; events go to standard error as JSON.
 
     Raises:
-      PipelineError: the address is taken or is none of this machine's, or the model cannot be loaded.
+      PipelineError: the address is taken or does not belong to this machine, or the model cannot be loaded.
     """
     log = EventLog(sys.stderr)
     _log_libraries(log)
@@ -58,7 +58,7 @@ def run_server(settings: Settings, host: str, port: int, say: Callable[[str], No
 
     async def serve(listening: socket.socket) -> None:
         async with application.running():
-            with _listening_explained(host, port):  # two servers that start at once can both have bound it
+            with _listening_explained(host, port):  # two servers that start together can both bind it
                 listening.listen(_BACKLOG)
             bound_host, bound_port = listening.getsockname()[:2]
             shown = f"[{bound_host}]" if ":" in bound_host else bound_host
@@ -72,7 +72,7 @@ def run_server(settings: Settings, host: str, port: int, say: Callable[[str], No
 
 
 def http_config(application: ASGIApp, limits: Limits) -> uvicorn.Config:
-    """How HTTP is spoken; whoever serves enters the application's `running` by himself."""
+    """How HTTP is spoken; the caller enters the application's `running`."""
     return uvicorn.Config(
         application,
         http=bounded_protocol(limits),
@@ -103,15 +103,15 @@ def _bound(host: str, port: int) -> socket.socket:
 def _listening_explained(host: str, port: int) -> Generator[None, None, None]:
     try:
         yield
-    except (OSError, UnicodeError) as error:  # the latter from a name that can be none
+    except (OSError, UnicodeError) as error:  # the latter where it cannot be a name
         raise PipelineError(
             f"The server cannot listen at {host}, port {port}.",
             found=getattr(error, "strerror", None) or str(error),
-            remedy="name another port: --port 8001; or an address of this machine: --host 127.0.0.1",
+            remedy="choose another port: --port 8001; or an address of this machine: --host 127.0.0.1",
         ) from error
 
 
 def _log_libraries(log: EventLog) -> None:
-    """Warnings and errors of the libraries become events too, whatever was silenced before."""
+    """Turn warnings and errors of libraries into events, even those that were silenced before."""
     logging.disable(logging.NOTSET)
     logging.basicConfig(level=logging.WARNING, handlers=[LibraryLog(log)], force=True)

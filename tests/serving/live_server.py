@@ -15,7 +15,7 @@ import uvicorn
 from PIL import Image
 
 from pipeline.serving.application import Settings, create_application
-from pipeline.serving.http.metrics import EventLog
+from pipeline.serving.http.event_log import EventLog
 from pipeline.serving.server import http_config
 
 

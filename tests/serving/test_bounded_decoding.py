@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.serving.refusals import Refused
 from pipeline.serving.workers.bounded_decoding import decode_bounded
-from pipeline.serving.workers.messages import Refused
 from tests.serving.live_server import encoded
 
 SPEC = PreprocessingSpec(16, "pad", "rgb", ("a", "b"))

@@ -301,7 +301,8 @@ def test_memory_does_not_grow(start: StartServer) -> None:
     everybody = [psutil.Process(), *workers_of(server)]
 
     def megabytes() -> float:
-        return sum(process.memory_info().rss for process in everybody) / MEGABYTE
+        sizes: list[int] = [process.memory_info().rss for process in everybody]
+        return sum(sizes) / MEGABYTE
 
     def some_requests(count: int) -> None:
         for number in range(count):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.serving.http import connections
+from pipeline.serving.routes.prediction import Prediction, PredictResponse
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded, until
 
@@ -71,7 +72,9 @@ def test_a_body_that_does_not_arrive(start: StartServer) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: 127"])
-def test_a_head_that_does_not_arrive(start: StartServer, monkeypatch, sent: bytes) -> None:
+def test_a_head_that_does_not_arrive(
+    start: StartServer, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.4)
     server = start()
     with server.connect() as slow:
@@ -81,7 +84,7 @@ def test_a_head_that_does_not_arrive(start: StartServer, monkeypatch, sent: byte
         assert time.monotonic() - began < 5
 
 
-def test_a_second_head_that_does_not_arrive(start: StartServer, monkeypatch) -> None:
+def test_a_second_head_that_does_not_arrive(start: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first request of a connection earns no longer patience for the next."""
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.4)
     server = start()
@@ -150,8 +153,9 @@ def test_many_clients_at_once_lose_nothing_and_mix_nothing_up(start: StartServer
     levels = [number % 256 for number in range(1024)]
 
     def ask(level: int) -> float:
-        (result,) = server.upload(encoded(level)).json()["results"]
-        return next(row["probability"] for row in result["classes"] if row["name"] == "bright")
+        (result,) = PredictResponse.model_validate(server.upload(encoded(level)).json()).results
+        assert isinstance(result, Prediction)
+        return next(row.probability for row in result.classes if row.name == "bright")
 
     with ThreadPoolExecutor(64) as clients:
         answers = list(clients.map(ask, levels))
@@ -176,7 +180,7 @@ def answer(connection: socket.socket) -> bytes:
     while b"\r\n\r\n" not in received:
         received += connection.recv(10_000)
     head, _, body = received.partition(b"\r\n\r\n")
-    length = int(re.search(rb"content-length: (\d+)", head.lower())[1])
+    (length,) = map(int, re.findall(rb"content-length: (\d+)", head.lower()))
     while len(body) < length:
         body += connection.recv(10_000)
     return head + b"\r\n\r\n" + body

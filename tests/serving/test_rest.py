@@ -4,6 +4,9 @@ import io
 import json
 import time
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,6 @@ from PIL import Image
 
 from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import load_predictor
-from pipeline.serving.answers import Error, Model, Predictions
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded
 from tests.serving.tiny_model import probabilities_of
@@ -22,14 +24,10 @@ def test_every_file_gets_its_classes_from_the_most_to_the_least_probable(server:
     response = server.upload(encoded(51), encoded(204, width=31, height=17, format_name="BMP"))
     assert response.status_code == 200
     answer = response.json()
-    Predictions.model_validate(answer)
     assert answer["model"] == {"name": "light", "version": 1}
     dark, padded = answer["results"]
-    assert [(row["name"], pytest.approx(row["probability"])) for row in dark["classes"]] == [
-        ("dark", 0.8),
-        ("bright", 0.2),
-        ("never", 0.0),
-    ]
+    assert [row["name"] for row in dark["classes"]] == ["dark", "bright", "never"]
+    assert [row["probability"] for row in dark["classes"]] == pytest.approx([0.8, 0.2, 0.0])
     assert (dark["file"], dark["predicted"]) == ("0.png", "dark")
     assert dark["probability"] == pytest.approx(0.8)
     # 31 x 17 becomes 8 x 4 (rounded), with 4 rows of black around it: half of 0.8 is bright.
@@ -41,7 +39,6 @@ def test_a_broken_image_costs_its_own_row(server: LiveServer) -> None:
     response = server.upload(encoded(0), b"no image", encoded(255))
     assert response.status_code == 200
     first, broken, last = response.json()["results"]
-    Predictions.model_validate(response.json())
     assert (first["predicted"], last["predicted"]) == ("dark", "bright")
     assert broken == {
         "file": "1.png",
@@ -88,7 +85,9 @@ def test_a_name_comes_back_as_it_was_and_as_nothing_but_text(server: LiveServer)
 @pytest.mark.parametrize(
     "data", [encoded(204, 40, 40, "JPEG"), encoded(51, 3, 5), encoded(90, 64, 20, "WEBP")]
 )
-def test_probabilities_are_those_of_the_evaluation_path(server: LiveServer, exported, data: bytes) -> None:
+def test_probabilities_are_those_of_the_evaluation_path(
+    server: LiveServer, exported: Path, data: bytes
+) -> None:
     model = ExportedModel.load(exported)
     expected = load_predictor(model, exported, "onnx").predict(model.preprocessing.apply(data)[np.newaxis])[0]
     answer = server.upload(data).json()["results"][0]
@@ -115,10 +114,11 @@ def test_probabilities_are_those_of_the_evaluation_path(server: LiveServer, expo
         ),
     ],
 )
-def test_a_request_that_cannot_be_read(server: LiveServer, options: dict, status: int, reason: str) -> None:
+def test_a_request_that_cannot_be_read(
+    server: LiveServer, options: dict[str, Any], status: int, reason: str
+) -> None:
     response = server.post("/api/predict", **options)
-    Error.model_validate(response.json())
-    assert response.status_code == status
+    assert (response.status_code, set(response.json())) == (status, {"error"})
     assert reason in response.json()["error"]
 
 
@@ -134,7 +134,7 @@ def test_a_body_over_the_limit_is_refused_while_it_arrives(start: StartServer) -
     server = start(body_bytes=100_000)
     sent = 0
 
-    def endless():
+    def endless() -> Iterator[bytes]:
         nonlocal sent
         yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
         while sent < 50_000_000:
@@ -184,7 +184,6 @@ def test_a_bomb_is_refused_in_no_time(server: LiveServer) -> None:
 
 def test_the_model_is_described(server: LiveServer) -> None:
     response = server.get("/api/model")
-    Model.model_validate(response.json())
     model = response.json()
     assert (model["name"], model["version"], model["format"]) == ("light", 1, "onnx")
     assert model["classes"] == ["bright", "dark", "never"]
@@ -199,8 +198,7 @@ def test_the_model_is_described(server: LiveServer) -> None:
 )
 def test_what_is_not_there(server: LiveServer, method: str, path: str, status: int) -> None:
     response = requests.request(method, server.url + path, timeout=10)
-    Error.model_validate(response.json())
-    assert response.status_code == status
+    assert (response.status_code, set(response.json())) == (status, {"error"})
 
 
 def test_the_description_names_every_route_and_its_errors(server: LiveServer) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,7 +17,9 @@ import requests
 from pipeline.inference.exported_model import publish
 from pipeline.serving import following
 from pipeline.serving.application import Settings
+from pipeline.serving.following import Following
 from pipeline.serving.limits import Limits
+from pipeline.serving.routes.health import Readiness
 from pipeline.serving.served_model import ModelSwitch
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded, until
@@ -72,8 +75,12 @@ class Load:
                 self.answers.append((response.status_code, values["model"]["version"], predicted.pop()))
 
 
+def readiness(server: LiveServer) -> Readiness:
+    return Readiness.model_validate(server.get("/readyz").json())
+
+
 def version(server: LiveServer) -> int:
-    return server.get("/readyz").json()["model"]["version"]
+    return readiness(server).model.version
 
 
 def test_a_published_export_takes_over_under_load(exports: Path, start: StartServer) -> None:
@@ -99,7 +106,7 @@ def test_a_published_export_takes_over_under_load(exports: Path, start: StartSer
 def test_a_long_request_ends_on_the_model_that_it_began_on(exports: Path, start: StartServer) -> None:
     server = start(folder=exports / "light" / "1", exports=exports)
     large = encoded(204, 3000, 3000)
-    answers: list[dict] = []
+    answers: list[dict[str, Any]] = []
     asking = threading.Thread(target=lambda: answers.append(server.upload(*[large] * 12).json()))
     asking.start()
     publish(exports, exports / "light" / "2")
@@ -120,8 +127,8 @@ def test_what_cannot_be_served_leaves_the_model_that_answers(
         time.sleep(0.4)
     else:
         publish(exports, exports / "light" / ("3" if what == "damaged" else "9"))
-        until(lambda: server.get("/readyz").json()["following"]["problem"])
-        problem = server.get("/readyz").json()["following"]["problem"]
+        until(lambda: state(server).problem)
+        problem = state(server).problem or ""
         assert problem.startswith("light/3 cannot be served: " if what == "damaged" else "light/9 cannot")
         assert server.get("/api/model").json()["following"]["problem"] == problem
         assert "not followed" in server.log
@@ -129,7 +136,7 @@ def test_what_cannot_be_served_leaves_the_model_that_answers(
     assert server.upload(BRIGHT).json()["results"][0]["predicted"] == "bright"
     publish(exports, exports / "light" / "2")
     until(lambda: version(server) == 2)
-    assert server.get("/readyz").json()["following"]["problem"] is None
+    assert state(server).problem is None
 
 
 def test_without_following_nothing_changes(exports: Path, start: StartServer) -> None:
@@ -137,7 +144,7 @@ def test_without_following_nothing_changes(exports: Path, start: StartServer) ->
     publish(exports, exports / "light" / "2")
     time.sleep(0.4)
     assert version(server) == 1
-    assert server.get("/readyz").json()["following"]["published"] is False
+    assert state(server).published is False
 
 
 WATCHER = """
@@ -176,43 +183,38 @@ def say(said: Path, line: str) -> None:
         file.write(line + "\n")
 
 
-def state(server: LiveServer) -> dict:
-    return server.get("/readyz").json()["following"]
+def state(server: LiveServer) -> Following:
+    return readiness(server).following
 
 
 def test_the_champion_takes_over(watched: LiveServer, said: Path) -> None:
-    until(lambda: state(watched)["registry"])
+    until(lambda: state(watched).registry)
     say(said, '{"version": 2}')
     until(lambda: version(watched) == 2)
-    assert state(watched) == {
-        "published": True,
-        "registry": True,
-        "champion_version": 2,
-        "problem": None,
-    }
+    assert state(watched) == Following(published=True, registry=True, champion_version=2, problem=None)
     say(said, '{"version": 1}')  # rolled back
     until(lambda: version(watched) == 1)
 
 
 def test_a_champion_without_export_is_waited_for(watched: LiveServer, said: Path, exports: Path) -> None:
     say(said, '{"version": 5}')
-    until(lambda: state(watched)["problem"])
-    assert state(watched)["problem"] == (
+    until(lambda: state(watched).problem)
+    assert state(watched).problem == (
         "the champion of light is version 5, of which there is no export here; "
         "python -m pipeline export models:/light@champion makes it"
     )
     assert version(watched) == 1
     shutil.copytree(export(exports / "elsewhere", version=5), exports / "light" / "5")
     until(lambda: version(watched) == 5)
-    assert state(watched)["problem"] is None
+    assert state(watched).problem is None
 
 
 def test_a_champion_that_is_rolled_back_before_it_has_an_export(watched: LiveServer, said: Path) -> None:
     say(said, '{"version": 5}')
-    until(lambda: state(watched)["problem"])
+    until(lambda: state(watched).problem)
     say(said, '{"version": 1}')
-    until(lambda: state(watched)["problem"] is None)
-    assert state(watched)["champion_version"] == 1
+    until(lambda: state(watched).problem is None)
+    assert state(watched).champion_version == 1
     assert version(watched) == 1
 
 
@@ -223,7 +225,7 @@ def test_a_champion_that_is_rolled_back_while_it_is_loaded(
     say(said, '{"version": 2}')
     until(lambda: '"switching"' in watched.log)
     say(said, '{"version": 1}')
-    until(lambda: state(watched)["champion_version"] == 1)
+    until(lambda: state(watched).champion_version == 1)
     loaded.set()
     until(lambda: watched.log.count('"event": "model"') == 3)  # 1, 2, and 1 again
     assert version(watched) == 1
@@ -265,36 +267,36 @@ def test_an_export_that_could_not_be_served_is_tried_again(
     data = good.read_bytes()
     good.write_bytes(b"")
     publish(exports, exports / "light" / "2")
-    until(lambda: state(server)["problem"])
+    until(lambda: state(server).problem)
     good.write_bytes(data)
     until(lambda: version(server) == 2)
-    assert state(server)["problem"] is None
+    assert state(server).problem is None
 
 
 def test_a_watcher_that_ends_is_started_again(exports: Path, said: Path, start: StartServer) -> None:
     once = "import sys; print(open(sys.argv[1]).read().splitlines()[-1])"
     watcher = (sys.executable, "-c", once, str(said))
     server = start(folder=exports / "light" / "1", exports=exports, watcher=watcher)
-    until(lambda: state(server)["problem"])
-    assert state(server)["problem"].startswith("the watcher of the registry has ended; see ")
+    until(lambda: state(server).problem)
+    assert (state(server).problem or "").startswith("the watcher of the registry has ended; see ")
     say(said, '{"version": 2}')
     until(lambda: version(server) == 2)
 
 
 def test_a_watcher_that_cannot_be_started(exports: Path, start: StartServer) -> None:
     server = start(folder=exports / "light" / "1", exports=exports, watcher=("/nowhere/python",))
-    until(lambda: state(server)["problem"])
-    assert state(server)["problem"] == "the registry cannot be watched: No such file or directory"
+    until(lambda: state(server).problem)
+    assert state(server).problem == "the registry cannot be watched: No such file or directory"
     publish(exports, exports / "light" / "2")  # which is followed all the same
     until(lambda: version(server) == 2)
 
 
 def test_a_registry_that_does_not_answer(watched: LiveServer, said: Path) -> None:
     say(said, '{"problem": "nothing answers at http://mlflow"}')
-    until(lambda: state(watched)["problem"])
-    assert state(watched)["problem"] == "the registry cannot be read: nothing answers at http://mlflow"
+    until(lambda: state(watched).problem)
+    assert state(watched).problem == "the registry cannot be read: nothing answers at http://mlflow"
     say(said, '{"version": 1}')
-    until(lambda: state(watched)["problem"] is None)
+    until(lambda: state(watched).problem is None)
 
 
 def test_a_candidate_is_none_of_the_registrys_models(
@@ -302,9 +304,9 @@ def test_a_candidate_is_none_of_the_registrys_models(
 ) -> None:
     server = start(folder=export(exports, name="baseline"), exports=exports, watcher=watcher)
     time.sleep(0.4)
-    assert state(server)["registry"] is False
+    assert state(server).registry is False
     publish(exports, exports / "light" / "2")  # which is one: from now on it is watched
-    until(lambda: state(server)["registry"])
+    until(lambda: state(server).registry)
 
 
 def test_the_watcher_ends_with_the_server(exports: Path, watcher: tuple[str, ...]) -> None:
@@ -313,7 +315,7 @@ def test_the_watcher_ends_with_the_server(exports: Path, watcher: tuple[str, ...
     )
     others = set(psutil.Process().children())
     with LiveServer(settings).running() as server:
-        until(lambda: state(server)["registry"])
+        until(lambda: state(server).registry)
         children = set(psutil.Process().children()) - others
         assert len(children) == 2  # a worker and the watcher
     assert not any(child.is_running() for child in children)

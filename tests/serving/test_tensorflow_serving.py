@@ -5,11 +5,11 @@ https://www.tensorflow.org/tfx/serving/api_rest
 
 import base64
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.serving.answers import ColumnOutputs, Metadata, ModelStatus, RowPredictions
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded
 
@@ -18,8 +18,13 @@ DARK, BRIGHT = [0.2, 0.8, 0.0], [0.8, 0.2, 0.0]
 """Of images of levels 51 and 204."""
 
 
-def pixels(level: int) -> list:
-    return np.full((8, 8, 3), level).tolist()
+Image = list[list[list[int]]]
+"""Rows of pixels of channels."""
+
+
+def pixels(level: int) -> Image:
+    image: Image = np.full((8, 8, 3), level).tolist()
+    return image
 
 
 def b64(level: int) -> dict[str, str]:
@@ -44,12 +49,11 @@ def b64(level: int) -> dict[str, str]:
         ),
     ],
 )
-def test_rows(server: LiveServer, body: dict) -> None:
+def test_rows(server: LiveServer, body: dict[str, Any]) -> None:
     # As `curl -d` sends it, whose type says nothing of JSON.
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     response = server.post(PREDICT, data=json.dumps(body), headers=headers)
     assert response.status_code == 200, response.text
-    RowPredictions.model_validate(response.json())
     np.testing.assert_allclose(response.json()["predictions"], [DARK, BRIGHT], atol=1e-6)
 
 
@@ -64,10 +68,9 @@ def test_rows(server: LiveServer, body: dict) -> None:
         ),
     ],
 )
-def test_columns(server: LiveServer, body: dict) -> None:
+def test_columns(server: LiveServer, body: dict[str, Any]) -> None:
     response = server.post("/v1/models/light/versions/1:predict", json=body)
     assert response.status_code == 200, response.text
-    ColumnOutputs.model_validate(response.json())
     np.testing.assert_allclose(response.json()["outputs"], [DARK, BRIGHT], atol=1e-6)
 
 
@@ -82,7 +85,6 @@ def test_more_images_than_one_step_takes(server: LiveServer) -> None:
 @pytest.mark.parametrize("path", ["/v1/models/light", "/v1/models/light/versions/1"])
 def test_status(server: LiveServer, path: str) -> None:
     response = server.get(path)
-    ModelStatus.model_validate(response.json())
     assert response.json() == {
         "model_version_status": [
             {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
@@ -93,7 +95,6 @@ def test_status(server: LiveServer, path: str) -> None:
 @pytest.mark.parametrize("path", ["/v1/models/light/metadata", "/v1/models/light/versions/1/metadata"])
 def test_metadata(server: LiveServer, path: str) -> None:
     response = server.get(path)
-    Metadata.model_validate(response.json())
     metadata = response.json()
     assert metadata["model_spec"] == {"name": "light", "signature_name": "", "version": "1"}
     signatures = metadata["metadata"]["signature_def"]["signature_def"]

@@ -10,15 +10,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.foundation.errors import PipelineError
+from pipeline.serving.http.event_log import EventLog
 from pipeline.serving.limits import Limits
+from pipeline.serving.refusals import Refused
 from pipeline.serving.workers import pool as pool_module
-from pipeline.serving.workers.messages import Frame, Refused
+from pipeline.serving.workers.messages import Job
 from pipeline.serving.workers.pool import BUNDLE_IMAGES, WorkerPool
 
+Events = list[str]
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
 
 
@@ -28,11 +33,11 @@ def _find_the_pipeline(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def running(workers: int = 1, work_seconds: float = 20.0) -> AsyncIterator[tuple[WorkerPool, list]]:
+async def running(workers: int = 1, work_seconds: float = 20.0) -> AsyncIterator[tuple[WorkerPool, Events]]:
     """A pool of stubs, and the events that it reports."""
-    events: list[str] = []
+    events: Events = []
 
-    def report(event: str, **fields: Any) -> None:
+    def report(event: str, **fields: object) -> None:
         events.append(f"{event}: {fields.get('why', '')}")
 
     pool = WorkerPool(STUB, Limits(workers=workers, work_seconds=work_seconds), report)
@@ -43,8 +48,18 @@ async def running(workers: int = 1, work_seconds: float = 20.0) -> AsyncIterator
         await pool.close()
 
 
-def job(order: str) -> Frame:
-    return Frame({"kind": "order"}, order.encode())
+def job(order: str) -> Job:
+    return Job(order.encode())
+
+
+def first_bytes(probabilities: NDArray[np.float32]) -> bytes:
+    """Of an image, as the stub repeats them."""
+    return probabilities.tobytes()[:4]
+
+
+def bundle_size(probabilities: NDArray[np.float32]) -> int:
+    """How many images came to the stub together."""
+    return probabilities.tobytes()[4]
 
 
 def test_jobs_go_to_several_workers_and_each_gets_its_own_answer() -> None:
@@ -53,7 +68,7 @@ def test_jobs_go_to_several_workers_and_each_gets_its_own_answer() -> None:
             orders = [f"sleep 0.0{number % 7} {number}" for number in range(60)]
             answers = await asyncio.gather(*(pool.run(job(order)) for order in orders))
         assert [bytes(answer.data).decode() for answer in answers] == orders
-        assert len({answer.header["pid"] for answer in answers}) == 3
+        assert len({answer.answer_key for answer in answers}) == 3
 
     asyncio.run(scenario())
 
@@ -66,19 +81,19 @@ def test_jobs_go_to_several_workers_and_each_gets_its_own_answer() -> None:
     ],
 )
 def test_a_job_that_ends_workers_is_refused_and_another_takes_over(
-    order: str, work_seconds: float, happened: list[str], reason: str
+    order: str, work_seconds: float, happened: Events, reason: str
 ) -> None:
     async def scenario() -> None:
         async with running(work_seconds=work_seconds) as (pool, events):
-            first = (await pool.run(job("x"))).header["pid"]
+            first = (await pool.run(job("x"))).answer_key
             with pytest.raises(Refused, match=reason) as refused:
                 await pool.run(job(order))
             assert refused.value.status == 422
             while pool.alive == 0:
                 await asyncio.sleep(0.01)
-            assert (await pool.run(job("x"))).header["pid"] != first
+            assert (await pool.run(job("x"))).answer_key != first
             assert events == happened
-            assert not psutil.pid_exists(first)
+            assert not psutil.pid_exists(int(first))
 
     asyncio.run(scenario())
 
@@ -86,8 +101,8 @@ def test_a_job_that_ends_workers_is_refused_and_another_takes_over(
 def test_a_worker_that_died_while_idle_costs_no_job() -> None:
     async def scenario() -> None:
         async with running(workers=2) as (pool, events):
-            pid = (await pool.run(job("x"))).header["pid"]
-            os.kill(pid, signal.SIGKILL)
+            pid = (await pool.run(job("x"))).answer_key
+            os.kill(int(pid), signal.SIGKILL)
             assert [(await pool.run(job("x"))).data for _ in range(3)] == [b"x"] * 3
             assert events == ["worker replaced: died"]
 
@@ -100,12 +115,12 @@ def test_workers_that_die_while_idle_are_replaced_and_not_counted() -> None:
     async def scenario() -> None:
         async with running(workers=3) as (pool, events):
             orders = [job("sleep 0.2") for _ in range(3)]
-            pids = {answer.header["pid"] for answer in await asyncio.gather(*map(pool.run, orders))}
+            pids = {answer.answer_key for answer in await asyncio.gather(*map(pool.run, orders))}
             for pid in pids:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(int(pid), signal.SIGKILL)
             while pool.alive:
                 await asyncio.sleep(0.001)
-            assert (await pool.run(job("x"))).header["pid"] not in pids
+            assert (await pool.run(job("x"))).answer_key not in pids
             while pool.alive < 3:
                 await asyncio.sleep(0.01)
             assert events == ["worker replaced: died"] * 3
@@ -126,7 +141,7 @@ def test_a_worker_that_the_system_cannot_start_is_tried_again(monkeypatch: pytes
                 return await start(*arguments, **options)
 
             monkeypatch.setattr(asyncio, "create_subprocess_exec", short_of_processes)
-            os.kill((await pool.run(job("x"))).header["pid"], signal.SIGKILL)
+            os.kill(int((await pool.run(job("x"))).answer_key), signal.SIGKILL)
             while pool.alive:
                 await asyncio.sleep(0.001)
             assert (await pool.run(job("x"))).data == b"x"
@@ -141,11 +156,11 @@ def test_a_worker_that_the_system_cannot_start_is_tried_again(monkeypatch: pytes
 def test_what_a_worker_refuses_is_refused_and_the_worker_stays() -> None:
     async def scenario() -> None:
         async with running() as (pool, events):
-            pid = (await pool.run(job("x"))).header["pid"]
+            pid = (await pool.run(job("x"))).answer_key
             with pytest.raises(Refused, match="no image") as refused:
                 await pool.run(job("refuse"))
             assert refused.value.status == 415
-            assert (await pool.run(job("x"))).header["pid"] == pid
+            assert (await pool.run(job("x"))).answer_key == pid
             assert events == []
 
     asyncio.run(scenario())
@@ -153,7 +168,7 @@ def test_what_a_worker_refuses_is_refused_and_the_worker_stays() -> None:
 
 def test_who_waits_too_long_for_a_worker_may_come_again() -> None:
     async def scenario() -> None:
-        pool = WorkerPool(STUB, Limits(work_seconds=0.1), print)  # not started, so nobody is free
+        pool = WorkerPool(STUB, Limits(work_seconds=0.1), EventLog(sys.stdout))  # not started: nobody is free
         with pytest.raises(Refused, match="too much to do") as refused:
             await pool.run(job("x"))
         assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
@@ -176,11 +191,11 @@ def test_images_that_wait_go_together_and_each_gets_its_own_answer() -> None:
     async def scenario() -> None:
         async with running() as (pool, _):
             images = [b"%04d" % number for number in range(30)]
-            answers = [bytes(answer) for answer in await asyncio.gather(*map(pool.classify, images))]
+            answers = await asyncio.gather(*map(pool.classify, images))
             large = await pool.classify(b"long" + bytes(100_000))
-        assert [answer[:4] for answer in answers] == images
-        assert max(answer[4] for answer in answers) == BUNDLE_IMAGES
-        assert bytes(large) == b"long\x01"
+        assert [first_bytes(answer) for answer in answers] == images
+        assert max(map(bundle_size, answers)) == BUNDLE_IMAGES
+        assert (first_bytes(large), bundle_size(large)) == (b"long", 1)
 
     asyncio.run(scenario())
 
@@ -193,18 +208,19 @@ def test_images_that_wait_go_together_and_each_gets_its_own_answer() -> None:
         (b"hang", 422, ["worker replaced: took too long"]),
     ],
 )
-def test_an_image_does_no_harm_to_those_that_it_came_with(order: bytes, status: int, happened: list) -> None:
+def test_an_image_does_no_harm_to_those_that_it_came_with(
+    order: bytes, status: int, happened: Events
+) -> None:
     async def scenario() -> None:
         async with running(work_seconds=20 if order != b"hang" else 1.5) as (pool, events):
             first = asyncio.create_task(pool.run(job("sleep 0.3")))  # so that the others wait
             await asyncio.sleep(0.1)
-            images = [b"one", b"two", order, b"four"]
-            answers = await asyncio.gather(*map(pool.classify, images), return_exceptions=True)
+            tasks = [asyncio.create_task(pool.classify(image)) for image in (b"one", b"two", order, b"four")]
+            with pytest.raises(Refused) as refused:
+                await tasks.pop(2)
+            assert refused.value.status == status
+            assert [first_bytes(await task) for task in tasks] == [b"one ", b"two ", b"four"]
             await first
-            culprit = answers.pop(2)
-            assert isinstance(culprit, Refused)
-            assert culprit.status == status
-            assert [bytes(answer)[:4] for answer in answers] == [b"one ", b"two ", b"four"]
             assert set(events) == set(happened)
 
     asyncio.run(scenario())
@@ -232,7 +248,9 @@ def test_an_image_whose_request_was_cancelled_disturbs_no_other() -> None:
             tasks = [asyncio.create_task(pool.classify(image)) for image in (b"one", b"two", b"four")]
             await asyncio.sleep(0.05)
             tasks[1].cancel()
-            assert [bytes(await tasks[0]), bytes(await tasks[2])] == [b"one \x02", b"four\x02"]
+            answers = [await tasks[0], await tasks[2]]
+            assert [first_bytes(answer) for answer in answers] == [b"one ", b"four"]
+            assert [bundle_size(answer) for answer in answers] == [2, 2]
             await first
             assert events == []
 
@@ -244,7 +262,7 @@ def test_an_image_whose_request_was_cancelled_disturbs_no_other() -> None:
 )
 def test_a_pool_that_cannot_start_leaves_no_process(argument: str, message: str) -> None:
     async def scenario() -> None:
-        pool = WorkerPool((*STUB, argument), Limits(workers=2), print)
+        pool = WorkerPool((*STUB, argument), Limits(workers=2), EventLog(sys.stdout))
         with pytest.raises(PipelineError, match=message):
             await pool.start()
 
@@ -258,6 +276,7 @@ def test_workers_end_with_their_server(tmp_path: Path) -> None:
     program = f"""
 import asyncio
 from pipeline.serving.limits import Limits
+from pipeline.serving.refusals import Refused
 from pipeline.serving.workers.pool import WorkerPool
 
 async def main():

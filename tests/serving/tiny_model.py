@@ -76,7 +76,7 @@ def _file(path: Path) -> ExportedFile:
 
 def _network(inverted: bool) -> onnx.ModelProto:
     """uint8 (N, SIZE, SIZE, 3) -> float32 (N, 3): the mean level as a share of 255, its complement, and 0."""
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "all_but_first": np.array([1, 2, 3], np.int64),
         "white": np.array(255, np.float32),
         "row": np.array([-1, 1], np.int64),

@@ -6,28 +6,16 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.serving.workers.messages import Refused
+from pipeline.serving.refusals import Refused
+from pipeline.serving.responses import error_response
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _PROTECTED = ("/api/", "/v1/", "/metrics")
 _PROBES = ("/healthz", "/readyz")
-"""Whatever asks for them often knows the server by its address only."""
-
-SECURITY_HEADERS = {
-    # Everything the page needs comes from this server; a picture that was just chosen is a blob.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+"""Programs that ask for them often know the server by its address alone."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +24,8 @@ class Access:
 
     Attributes:
       hosts: names that requests may address it by, besides those of this machine; None: any name.
-      origins: other web sites (https://example.org) whose scripts may use it.
-      token: secret that /api, /v1 and /metrics ask for as a bearer token; None: they ask for none.
+      origins: other websites (https://example.org) whose scripts may use it.
+      token: secret that /api, /v1 and /metrics ask for as a bearer token; None: they do not ask.
     """
 
     hosts: frozenset[str] | None = frozenset()
@@ -53,7 +41,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Gate:
+class AccessControl:
     """ASGI middleware that turns away who may not use the server."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
@@ -66,7 +54,8 @@ class Gate:
             try:
                 self._check(scope, Headers(scope=scope))
             except Refused as refusal:
-                await refusal_response(refusal)(scope, receive, send)
+                refusal_response = error_response(refusal.status, refusal.reason, refusal.headers)
+                await refusal_response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -79,17 +68,17 @@ class Gate:
             self._check_token(headers)
 
     def _check_host(self, headers: Headers) -> None:
-        """Another web site can point its own name at this machine, and its scripts here (DNS rebinding)."""
+        """Another website can point its own name at this machine, and its scripts here (DNS rebinding)."""
         if self._hosts is not None and _host_name(headers) not in self._hosts:
             raise Refused(403, "this server does not answer to that host name (see --allow-host)")
 
     def _check_origin(self, headers: Headers) -> None:
-        """Browsers send a script's own site along with every POST."""
+        """With every POST, browsers send the site that the script comes from."""
         origin = headers.get("origin")
         if origin is None or origin in self._access.origins:
             return
         if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
-            raise Refused(403, "requests from other web sites are not accepted (see --allow-origin)")
+            raise Refused(403, "requests from other websites are not accepted (see --allow-origin)")
 
     def _check_token(self, headers: Headers) -> None:
         if self._access.token is None:
@@ -97,7 +86,7 @@ class Gate:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         same = hmac.compare_digest(token.strip().encode(), self._access.token.encode())
         if scheme.lower() != "bearer" or not same:
-            raise Refused(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
+            raise Refused(401, "a bearer token is required", {"WWW-Authenticate": "Bearer"})
 
 
 def _host_name(headers: Headers) -> str:
@@ -105,8 +94,3 @@ def _host_name(headers: Headers) -> str:
         return urlsplit(f"//{headers.get('host', '')}").hostname or ""
     except ValueError:
         return ""
-
-
-def refusal_response(refusal: Refused) -> JSONResponse:
-    """Every error of this server looks like this, and like TensorFlow Serving's."""
-    return JSONResponse({"error": refusal.reason}, refusal.status, refusal.headers)

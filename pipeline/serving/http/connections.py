@@ -1,7 +1,7 @@
 """Connections that are opened and not used, or used slowly.
 
-uvicorn limits neither how many there are, nor how long or large the head of a request may be, nor how long a
-client may take to read its answer.
+uvicorn limits neither their number, nor the time and size of a request's head, nor the time that a client may
+take to read its answer.
 """
 
 import asyncio
@@ -10,23 +10,24 @@ from typing import Any
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from pipeline.serving.limits import MEGABYTE, Limits
+from pipeline.serving.responses import Error
 
 HEAD_SECONDS = 10.0
 """For the head of a request to arrive, from the opening of the connection or its first byte on."""
 HEAD_BYTES = 64 * 1024
+_REASON = Error(error="too many open connections").model_dump_json().encode()
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"Content-Type: application/json\r\nContent-Length: 39\r\n\r\n"
-    b'{"error": "too many open connections"}\n'
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_REASON), _REASON)
 )
 
 
 def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """uvicorn's protocol for HTTP, with bounds on all that happens outside of the application."""
+    """uvicorn's protocol for HTTP, with bounds on what happens outside the application."""
 
     class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-        # Of uvicorn's protocols: `connections` are all that are open, `cycle` is the latest request with
-        # its answer, `transport` and `loop` are asyncio's.
+        # uvicorn's protocols have `connections`, all that are open, `cycle`, the latest request with its
+        # answer, and asyncio's `transport` and `loop`.
         _request: Any = None
         _received = 0
         _head_deadline: asyncio.TimerHandle | None = None
@@ -34,7 +35,7 @@ def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            # From the first byte on that the system does not take, somebody waits for the client.
+            # `pause_writing` is called at the first byte that the client is not ready for.
             transport.set_write_buffer_limits(high=0)
             if len(self.connections) > limits.connections:
                 transport.write(_BUSY)
@@ -46,12 +47,12 @@ def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().data_received(data)
             if self.transport.is_closing():
                 return
-            # The request that is being answered; None while the head of the next one is on its way.
+            # The request that is being answered; None while the head of the next one is arriving.
             request = self.cycle if self.cycle is not None and not self.cycle.response_complete else None
             if request is not self._request:
                 self._request, self._received = request, 0
             self._received += len(data)
-            # More than the application reads of a body is the rest of one that it has refused.
+            # What exceeds the application's own limit belongs to a body that it has refused.
             allowed = HEAD_BYTES if request is None else 2 * limits.body_bytes + MEGABYTE
             if self._received > allowed:
                 self.transport.abort()

@@ -1,10 +1,4 @@
-"""What the server tells of itself: structured logs and Prometheus metrics, neither with anything uploaded."""
-
-import json
-import logging
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any, TextIO
+"""The server's metrics for Prometheus, without anything that was uploaded."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
@@ -16,38 +10,8 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
-class EventLog:
-    """Writes one JSON object per line."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __call__(self, event: str, **fields: Any) -> None:
-        """Write an event; a log that nobody reads any more is no reason to stop."""
-        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-        with suppress(OSError, ValueError):
-            print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
-
-
-class LibraryLog(logging.Handler):
-    """What the HTTP server itself logs, as events without any request's content.
-
-    That would be in the arguments of a message, in the lines after the first, or with the parser of forms,
-    whose complaints the client is told.
-    """
-
-    def __init__(self, log: EventLog) -> None:
-        super().__init__(logging.WARNING)
-        self.addFilter(lambda record: not record.name.startswith("python_multipart"))
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        first_line = str(record.msg).partition("\n")[0]
-        self._log("library", logger=record.name, level=record.levelname.lower(), message=first_line)
-
-
 class Metrics:
-    """The server's own registry of metrics, so that two servers in one process keep apart."""
+    """In a registry of its own, so that two servers in one process do not mix theirs."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -73,7 +37,7 @@ class Metrics:
             registry=self._registry,
         )
         self.refused_images = Counter(
-            "pipeline_refused_images", "Images that were not predicted", ("status",), registry=self._registry
+            "pipeline_refused_images", "Images that were not classified", ("status",), registry=self._registry
         )
         self.replaced_workers = Counter(
             "pipeline_replaced_workers", "Workers that died or took too long", registry=self._registry

@@ -1,36 +1,47 @@
-"""The outermost layer: an id, a line in the log and a count for every request, headers for every answer."""
+"""The outermost layer: an id, a log line and a count for every request, headers for every answer."""
 
 import asyncio
 import secrets
 import time
-import traceback
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline.serving.http.access_control import SECURITY_HEADERS
-from pipeline.serving.http.metrics import EventLog, Metrics
+from pipeline.serving.http.event_log import EventLog
+from pipeline.serving.http.metrics import Metrics
 from pipeline.serving.limits import Limits
+from pipeline.serving.refusals import describe_defect
+from pipeline.serving.responses import error_response
 
 _LINGER_SECONDS = 2.0
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
-"""A client may invent others without end, and each would become a metric of its own."""
+"""A client could invent any number of others, and each would become a metric of its own."""
 _CLIENT_GONE = 499
 """The status that logs and metrics give a request whose client did not wait for the answer."""
+_SECURITY_HEADERS = {
+    # Everything the page needs comes from this server; a picture that was just chosen is a blob.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 
 
 @dataclass
 class _Exchange:
-    """One request and its answer, as far as they have got; `client_gone` before there was an answer."""
+    """How far a request and its answer have come; `client_gone`: before there was an answer."""
 
     request_complete: bool
     status: int = 0
     client_gone: bool = False
 
 
-class Observed:
+class RequestRecorder:
     """ASGI middleware around everything else."""
 
     def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, log: EventLog) -> None:
@@ -46,14 +57,14 @@ class Observed:
         began, identifier = time.perf_counter(), secrets.token_hex(8)
         exchange = _Exchange(request_complete=not _has_body(Headers(scope=scope)))
 
-        async def observed_receive() -> Message:
+        async def recorded_receive() -> Message:
             message = await receive()
             disconnected = message["type"] == "http.disconnect"
             exchange.client_gone |= disconnected and not exchange.status
             exchange.request_complete |= disconnected or not message.get("more_body", False)
             return message
 
-        async def observed_send(message: Message) -> None:
+        async def recorded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 _complete_headers(MutableHeaders(scope=message), identifier, exchange)
@@ -62,22 +73,22 @@ class Observed:
             last = not message.get("more_body", False)
             await send({**message, "more_body": not last or not exchange.request_complete})
             if last and not exchange.request_complete:
-                await self._linger(observed_receive, exchange)
+                await self._linger(recorded_receive, exchange)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         try:
-            await self._app(scope, observed_receive, observed_send)
-        except Exception as error:  # the answer says nothing of it, the log where it was
-            self._log("defect", id=identifier, what=_describe(error))
+            await self._app(scope, recorded_receive, recorded_send)
+        except Exception as error:  # the answer does not say what it was; the log says where
+            self._log("defect", id=identifier, what=describe_defect(error))
             if not exchange.status:
-                await JSONResponse({"error": "internal error"}, 500)(scope, observed_receive, observed_send)
+                await error_response(500, "internal error")(scope, recorded_receive, recorded_send)
         finally:
             self._record(scope, identifier, exchange, time.perf_counter() - began)
 
     async def _linger(self, receive: Receive, exchange: _Exchange) -> None:
         """Read on for a moment after a refusal.
 
-        Were the connection closed while the client still sends, the refusal would be lost to it.
+        If the connection were closed while the client is still sending, the client would not get the refusal.
         """
         remaining = self._limits.body_bytes
         try:
@@ -102,15 +113,9 @@ def _has_body(headers: Headers) -> bool:
 
 
 def _complete_headers(headers: MutableHeaders, identifier: str, exchange: _Exchange) -> None:
-    headers.update(SECURITY_HEADERS)
+    headers.update(_SECURITY_HEADERS)
     headers["X-Request-ID"] = identifier
-    # What has an ETag may be kept and asked for again; everything else is nobody else's business.
+    # What has an ETag may be kept, to be checked each time; everything else is between client and server.
     headers.setdefault("Cache-Control", "no-cache" if "etag" in headers else "no-store")
     if not exchange.request_complete:
         headers["Connection"] = "close"
-
-
-def _describe(error: BaseException) -> str:
-    """Kind and places of a defect; its message might quote what somebody has sent."""
-    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
-    return f"{type(error).__name__} at {', '.join(places)}"

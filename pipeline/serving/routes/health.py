@@ -1,40 +1,45 @@
-"""Whether the server lives, whether it can answer, and what it has done."""
+"""Whether the server runs, whether it can answer, and what it has done."""
+
+from typing import Literal
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from pipeline.serving.answers import Health, Readiness, errors, example
+from pipeline.serving.following import Following
+from pipeline.serving.refusals import refused_for_now
+from pipeline.serving.responses import ModelName, Schema, errors, example
 from pipeline.serving.routes.services import Services
+
+
+class Health(Schema):
+    status: Literal["ok"]
+
+
+class Readiness(Schema):
+    status: Literal["ready"]
+    model: ModelName
+    workers: int
+    following: Following
 
 
 def router(services: Services) -> APIRouter:
     """The routes for those who run the server; of them, only /metrics asks for the token."""
     routes = APIRouter(tags=["Operation"])
 
-    @routes.get("/healthz", response_model=Health, openapi_extra=example("curl SERVER/healthz"))
-    async def healthz() -> JSONResponse:
+    @routes.get("/healthz", openapi_extra=example("curl SERVER/healthz"))
+    async def healthz() -> Health:
         """200 as long as the process answers at all."""
-        return JSONResponse({"status": "ok"})
+        return Health(status="ok")
 
-    @routes.get(
-        "/readyz",
-        response_model=Readiness,
-        responses=errors(503),
-        openapi_extra=example("curl SERVER/readyz"),
-    )
-    async def readyz() -> JSONResponse:
-        """200 when images can be classified, with the model that does it and why another does not."""
+    @routes.get("/readyz", responses=errors(503), openapi_extra=example("curl SERVER/readyz"))
+    async def readyz() -> Readiness:
+        """200 when images can be classified: with which model, and why another one does not answer yet."""
         if not services.switch.ready:
-            return JSONResponse({"error": "no worker is ready"}, 503, {"Retry-After": "1"})
-        model = services.switch.current.exported
-        return JSONResponse(
-            {
-                "status": "ready",
-                "model": {"name": model.name, "version": model.version},
-                "workers": services.switch.current.pool.alive,
-                "following": services.following.to_json(),
-            }
+            raise refused_for_now(503, "no worker is ready")
+        model = services.switch.current
+        return Readiness(
+            status="ready", model=model.name, workers=model.pool.alive, following=services.following
         )
 
     @routes.get(

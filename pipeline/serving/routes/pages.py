@@ -9,14 +9,14 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from pipeline.images.decoding import EXTENSIONS
+from pipeline.serving.refusals import Refused
 from pipeline.serving.routes.services import Services
-from pipeline.serving.workers.messages import Refused
 
 _SITE = Path(__file__).parents[1] / "site"
 _PAGES = {"/": "index.html", "/model": "model.html", "/docs": "docs.html"}
 _SAMPLE_SUFFIXES = tuple(f".{extension}" for extension in EXTENSIONS.values())
 
-# Some systems register another type for scripts, and a browser that is told not to guess runs none then.
+# Some systems register another type for scripts, which a browser that must not guess would refuse to run.
 mimetypes.add_type("text/javascript", ".js")
 
 

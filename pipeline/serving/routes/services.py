@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.serving.following import FollowingState
-from pipeline.serving.http.admission import Admission
+from pipeline.serving.following import Following
+from pipeline.serving.http.bodies import Admission
 from pipeline.serving.http.metrics import Metrics
 from pipeline.serving.limits import Limits
 from pipeline.serving.served_model import ModelSwitch
@@ -19,5 +19,5 @@ class Services:
     switch: ModelSwitch
     admission: Admission
     metrics: Metrics
-    following: FollowingState
+    following: Following
     samples: Mapping[str, Path]

@@ -3,25 +3,26 @@
 import io
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.images.decoding import EXTENSIONS, UnreadableImageError
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.serving.workers.messages import Refused
+from pipeline.serving.refusals import Refused
 
 _FORMATS = [name for name in EXTENSIONS if name != "MPO"]  # Pillow finds MPO through JPEG
 _MAX_SIDE = 30_000
-"""Pixels; the largest sensors and scans have less, and no decoder's row buffers get out of hand."""
+"""Pixels; the largest sensors and scans have fewer, and no decoder's row buffers get out of hand."""
 _MAX_SCANS = 200
 """Of a progressive JPEG; cameras and editors write about ten. Each scan of 40 bytes walks over all pixels."""
 _START_OF_SCAN = b"\xff\xda"
 
 
-def decode_bounded(data: bytes, preprocessing: PreprocessingSpec, max_pixels: int) -> np.ndarray:
+def decode_bounded(data: bytes, preprocessing: PreprocessingSpec, max_pixels: int) -> NDArray[np.uint8]:
     """An image file as the network sees it, uint8 of `preprocessing.shape`.
 
     Raises:
-      Refused: 415 where the file is of no accepted format, 422 where it is damaged or too large.
+      Refused: 415 where the file is not in an accepted format, 422 where it is damaged or too large.
     """
     _check_header(data, max_pixels)
     try:
@@ -37,7 +38,7 @@ def _check_header(data: bytes, max_pixels: int) -> None:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             (width, height), found = image.size, image.format
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise Refused(415, f"not an image of an accepted format ({', '.join(_FORMATS)})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Refused(422, too_large) from None

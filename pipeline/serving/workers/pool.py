@@ -6,62 +6,64 @@ or dies, costs its own job, and another takes its place.
 """
 
 import asyncio
-import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.serving.limits import Limits
-from pipeline.serving.workers.messages import ENCODED_IMAGES, LENGTHS, Frame, Refused, refused_for_now
+from pipeline.serving.refusals import Refused, refused_for_now
+from pipeline.serving.workers.messages import LENGTHS, Job, Outcome, Reply, frame_head, read_reply
 
 BUNDLE_IMAGES = 8
-"""Images that wait for a worker go to it together, up to so many, as waking it up costs as much as decoding
+"""Images that wait for a worker go to it together, up to this many, as waking it up costs as much as decoding
 one. More are not faster (`benchmarks/serving.py`), and the first of them waits for the last."""
 _BUNDLED_BYTES = 64_000
 """Larger files go alone: others should not wait for them."""
 _START_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
 
-Report = Callable[..., None]
-"""Writes an event with its fields to the log."""
+
+class Report(Protocol):
+    def __call__(self, event: str, **fields: object) -> None:
+        """Write an event with its fields to the log."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Worker:
-    """Attributes:
-    process: the worker.
-    reading: held by whoever reads what it says.
-    """
+class _WorkerProcess:
+    """A worker; `reading` is held while somebody reads what it says."""
 
     process: Process
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def ask(self, job: Frame) -> Frame:
+    async def ask(self, job: Job) -> Reply:
         """Raises EOFError or OSError where the worker has died."""
         stdin = self.process.stdin
         assert stdin is not None
-        stdin.write(b"".join((job.encoded_head(), job.data)))  # two writes would wake the worker twice
+        stdin.write(b"".join((frame_head(job), job.data)))  # two writes would wake the worker twice
         await stdin.drain()
         return await self.read()
 
-    async def read(self) -> Frame:
+    async def read(self) -> Reply:
         stdout = self.process.stdout
         assert stdout is not None
         async with self.reading:
             header_length, data_length = LENGTHS.unpack(await stdout.readexactly(LENGTHS.size))
-            header = json.loads(await stdout.readexactly(header_length))
-            return Frame(header, await stdout.readexactly(data_length))
+            header = await stdout.readexactly(header_length)
+            return read_reply(header, await stdout.readexactly(data_length))
 
     async def end(self) -> None:
         if self.process.returncode is None:
             self.process.kill()
         assert self.process.stdin is not None
         self.process.stdin.close()
-        # Whoever still reads comes to the end now; asyncio closes a pipe only when it was read that far.
+        # A reader that still waits gets the end now; asyncio closes a pipe only when it was read that far.
         async with self.reading:
             await self.process.communicate()
 
@@ -70,22 +72,22 @@ class _Worker:
 class _WaitingImage:
     """Attributes:
     data: of the file.
-    outcome: its probabilities, or why there are none.
+    probabilities: of its classes, or why there are none.
     expiry: refuses it when it has waited for too long.
     """
 
     data: bytes
-    outcome: asyncio.Future[bytes | memoryview]
+    probabilities: asyncio.Future[NDArray[np.float32]]
     expiry: asyncio.TimerHandle
 
-    # Its request may have been cancelled meanwhile.
-    def settle(self, probabilities: bytes | memoryview) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result(probabilities)
+    # Its request may have been canceled meanwhile.
+    def settle(self, probabilities: NDArray[np.float32]) -> None:
+        if not self.probabilities.done():
+            self.probabilities.set_result(probabilities)
 
     def refuse(self, why: Exception) -> None:
-        if not self.outcome.done():
-            self.outcome.set_exception(why)
+        if not self.probabilities.done():
+            self.probabilities.set_exception(why)
 
 
 def worker_command(folder: Path, format_name: str, limits: Limits) -> tuple[str, ...]:
@@ -102,9 +104,9 @@ class WorkerPool:
         self._command = command
         self._limits = limits
         self._report = report
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
-        self._workers: set[_Worker] = set()
-        self._ending: set[_Worker] = set()
+        self._idle: asyncio.LifoQueue[_WorkerProcess] = asyncio.LifoQueue()
+        self._workers: set[_WorkerProcess] = set()
+        self._ending: set[_WorkerProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._images: asyncio.Queue[_WaitingImage] = asyncio.Queue()
         self._bundlers: list[asyncio.Task[None]] = []
@@ -132,46 +134,45 @@ class WorkerPool:
             raise
         self._bundlers = [asyncio.create_task(self._classify_waiting()) for _ in starting]
 
-    async def run(self, job: Frame) -> Frame:
+    async def run(self, job: Job) -> Reply:
         """Have a worker do a job.
 
         Raises:
           Refused: as the worker says; 422 where it took too long, or two workers died of the job; 503
             where no worker became free in time.
         """
-        answer = await self._ask(await self._free_worker(), job)
-        if answer is None:  # the worker may have died of something else, such as the system's lack of memory
-            answer = await self._ask(await self._free_worker(), job)
-        if answer is None:
+        reply = await self._ask(await self._free_worker(), job)
+        if reply is None:  # the worker may have died of something else, such as the system's lack of memory
+            reply = await self._ask(await self._free_worker(), job)
+        if reply is None:
             raise Refused(422, "the server gave up on it: it brought the decoder down")
-        self._require_success(answer.header)
-        return answer
+        self._require_success(reply.outcome)
+        return reply
 
-    async def classify(self, image: bytes) -> bytes | memoryview:
-        """Class probabilities of an image file, as little-endian float32. Raises Refused as `run` does."""
+    async def classify(self, image: bytes) -> NDArray[np.float32]:
+        """Class probabilities (K,) of an image file. Raises Refused as `run` does."""
         if len(image) > _BUNDLED_BYTES:
             return await self._classify_alone(image)
         loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[bytes | memoryview] = loop.create_future()
 
         def expire() -> None:
             waiting.refuse(_too_much_to_do())
 
         expiry = loop.call_later(self._limits.work_seconds, expire)
-        waiting = _WaitingImage(image, outcome, expiry)
+        waiting = _WaitingImage(image, loop.create_future(), expiry)
         self._images.put_nowait(waiting)
         try:
-            return await outcome
+            return await waiting.probabilities
         finally:
             expiry.cancel()
 
-    async def _classify_alone(self, image: bytes) -> bytes | memoryview:
-        answer = await self.run(_job([image]))
-        self._require_success(answer.header["images"][0])
-        return answer.data
+    async def _classify_alone(self, image: bytes) -> NDArray[np.float32]:
+        reply = await self.run(Job.of_images([image]))
+        self._require_success(reply.images[0])
+        return np.frombuffer(reply.data, "<f4")
 
     async def _classify_waiting(self) -> None:
-        """Take images that wait to a worker that becomes free, for ever; there is one of these for each."""
+        """Give waiting images to a worker that becomes free, forever; there is one such task per worker."""
         while True:
             first = await self._images.get()
             worker = await self._idle_worker()
@@ -186,65 +187,64 @@ class WorkerPool:
                     waiting.refuse(error)
 
     def _bundle(self, first: _WaitingImage) -> list[_WaitingImage]:
-        """The images to be classified now; those that have expired meanwhile are left out."""
+        """The images to classify now; those that have expired meanwhile are left out."""
         bundle = [first]
         while len(bundle) < BUNDLE_IMAGES and not self._images.empty():
             bundle.append(self._images.get_nowait())
-        bundle = [waiting for waiting in bundle if not waiting.outcome.done()]
+        bundle = [waiting for waiting in bundle if not waiting.probabilities.done()]
         for waiting in bundle:
             waiting.expiry.cancel()
         return bundle
 
-    async def _classify_bundle(self, worker: _Worker, bundle: list[_WaitingImage]) -> None:
+    async def _classify_bundle(self, worker: _WorkerProcess, bundle: list[_WaitingImage]) -> None:
         try:
-            answer = await self._ask(worker, _job([waiting.data for waiting in bundle]))
+            reply = await self._ask(worker, Job.of_images([waiting.data for waiting in bundle]))
         except Refused as refusal:
             if len(bundle) == 1:
                 bundle[0].refuse(refusal)
                 return
-            answer = None
-        if answer is None:  # one of them is to blame, and shall not be refused together with the others
+            reply = None
+        if reply is None:  # one of them is to blame, and the others should not be refused with it
             for waiting in bundle:
                 try:
                     waiting.settle(await self._classify_alone(waiting.data))
                 except Refused as refusal:
                     waiting.refuse(refusal)
             return
-        succeeded = sum(outcome["status"] == 200 for outcome in answer.header["images"])
-        data, length = answer.data, len(answer.data) // max(1, succeeded)
-        for waiting, outcome in zip(bundle, answer.header["images"], strict=True):
+        classified = sum(outcome.status == 200 for outcome in reply.images)
+        rows = iter(np.frombuffer(reply.data, "<f4").reshape(max(1, classified), -1))
+        for waiting, outcome in zip(bundle, reply.images, strict=True):
             try:
                 self._require_success(outcome)
             except Refused as refusal:
                 waiting.refuse(refusal)
             else:
-                waiting.settle(data[:length])
-                data = data[length:]
+                waiting.settle(next(rows))
 
-    def _require_success(self, outcome: Mapping[str, Any]) -> None:
+    def _require_success(self, outcome: Outcome) -> None:
         """Raises Refused where a worker has refused something."""
-        if outcome["status"] != 200:
-            if "defect" in outcome:
-                self._report("defect", what=outcome["defect"])
-            raise Refused(outcome["status"], outcome["reason"])
+        if outcome.status != 200:
+            if outcome.defect:
+                self._report("defect", what=outcome.defect)
+            raise Refused(outcome.status, outcome.reason)
 
-    async def _ask(self, worker: _Worker, job: Frame) -> Frame | None:
-        """What a worker answers; None where it has died. Raises Refused where it took too long."""
+    async def _ask(self, worker: _WorkerProcess, job: Job) -> Reply | None:
+        """What a worker replies; None where it has died. Raises Refused where it took too long."""
         seconds = self._limits.work_seconds
         try:
             async with asyncio.timeout(seconds):
-                answer = await worker.ask(job)
+                reply = await worker.ask(job)
         except TimeoutError:
             self._replace(worker, "took too long")
             raise Refused(422, f"the server gave up on it after {seconds:g} s") from None
         except (EOFError, OSError):
             self._replace(worker, "died")
             return None
-        except BaseException:  # cancelled: its answer would be taken for that of the next job
+        except BaseException:  # canceled: its reply would be taken for that of the next job
             self._replace(worker, "was interrupted")
             raise
         self._idle.put_nowait(worker)
-        return answer
+        return reply
 
     async def close(self) -> None:
         """End all workers, also one that is busy."""
@@ -256,15 +256,15 @@ class WorkerPool:
         workers, self._workers = self._workers | self._ending, set()
         await asyncio.gather(*(worker.end() for worker in workers))
 
-    async def _free_worker(self) -> _Worker:
+    async def _free_worker(self) -> _WorkerProcess:
         try:
             async with asyncio.timeout(self._limits.work_seconds):
                 return await self._idle_worker()
         except TimeoutError:
             raise _too_much_to_do() from None
 
-    async def _idle_worker(self) -> _Worker:
-        """One that lives; those that have died while they were idle would cost a job each."""
+    async def _idle_worker(self) -> _WorkerProcess:
+        """One that is alive; each that has died while it was idle would cost a job."""
         while True:
             worker = await self._idle.get()
             if worker.process.returncode is None:
@@ -275,7 +275,7 @@ class WorkerPool:
         process = await asyncio.create_subprocess_exec(
             *self._command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
         )
-        worker = _Worker(process)
+        worker = _WorkerProcess(process)
         try:
             ready = await asyncio.wait_for(worker.read(), _START_SECONDS)
         except (EOFError, TimeoutError):
@@ -287,34 +287,34 @@ class WorkerPool:
         except BaseException:
             await worker.end()
             raise
-        if ready.header["status"] != 200:
+        if ready.outcome.status != 200:
             await worker.end()
-            raise PipelineError(ready.header["reason"])
+            raise PipelineError(ready.outcome.reason)
         self._workers.add(worker)
         self._idle.put_nowait(worker)
         self._keep(self._watch(worker))
 
-    async def _watch(self, worker: _Worker) -> None:
-        """Replace a worker that dies while it is idle: a server that is not ready is asked for nothing."""
+    async def _watch(self, worker: _WorkerProcess) -> None:
+        """Replace a worker that dies while idle: nobody sends requests to a server that is not ready."""
         await worker.process.wait()
         if not self._closed:
             self._replace(worker, "died")
 
-    def _replace(self, worker: _Worker, why: str) -> None:
+    def _replace(self, worker: _WorkerProcess, why: str) -> None:
         if worker not in self._workers:
-            return  # it is being replaced: whoever watches it and whoever uses it notice the same death
+            return  # it is being replaced: who watches it and who uses it notice the same death
         self._report("worker replaced", why=why)
         self._workers.discard(worker)
         self._ending.add(worker)
         self._keep(self._end_and_add(worker))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let it run beside everything else, until the pool is closed."""
+        """Run it beside everything else, until the pool is closed."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _end_and_add(self, worker: _Worker) -> None:
+    async def _end_and_add(self, worker: _WorkerProcess) -> None:
         await worker.end()
         self._ending.discard(worker)
         while not self._closed:
@@ -324,10 +324,6 @@ class WorkerPool:
             except (PipelineError, OSError) as error:  # the latter where memory or processes are short
                 self._report("worker does not start", why=getattr(error, "what", None) or str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
-
-
-def _job(images: Sequence[bytes]) -> Frame:
-    return Frame({"kind": ENCODED_IMAGES, "sizes": [len(image) for image in images]}, b"".join(images))
 
 
 def _too_much_to_do() -> Refused:

@@ -8,15 +8,18 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.serving.workers.messages import Refused
+from pipeline.serving.refusals import Refused
 
-ARRAY_SIGNATURE = "serving_default"
-BYTES_SIGNATURE = "serve_bytes"
-INPUT_NAMES = {ARRAY_SIGNATURE: "image", BYTES_SIGNATURE: "image_bytes"}
+SignatureName = Literal["serving_default", "serve_bytes"]
+
+ARRAY_SIGNATURE: Final = "serving_default"
+BYTES_SIGNATURE: Final = "serve_bytes"
+INPUT_NAMES: dict[SignatureName, str] = {ARRAY_SIGNATURE: "image", BYTES_SIGNATURE: "image_bytes"}
 """The only input of each signature."""
 OUTPUT_NAME = "probabilities"
 
@@ -33,7 +36,7 @@ class PredictRequest:
       answer_key: of the answer: predictions for rows, outputs for columns.
     """
 
-    images: np.ndarray | list[bytes]
+    images: NDArray[np.uint8] | list[bytes]
     answer_key: str
 
 
@@ -106,7 +109,7 @@ def _encoded_images(tensor: list[Any]) -> list[bytes]:
     return images
 
 
-def _pixels(tensor: list[Any], shape: tuple[int, int, int]) -> np.ndarray:
+def _pixels(tensor: list[Any], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     expected = f"{ARRAY_SIGNATURE} takes {_SHAPE_WORDS} [N, {', '.join(map(str, shape))}]"
     if any(map(_is_base64, tensor)):
         raise Refused(400, f'{expected}; for {{"b64": ...}} use "signature_name": "{BYTES_SIGNATURE}"')

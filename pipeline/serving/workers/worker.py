@@ -2,28 +2,30 @@
 
     python -m pipeline.serving.workers.worker FOLDER FORMAT MAX_PIXELS MAX_IMAGES
 
-Jobs come in on standard input and answers go out on standard output (`messages`). It first says that it
+Jobs come in on standard input and replies go out on standard output (`messages`). It first says that it
 is ready, or why it cannot be, and ends when its input does, so that none outlives its server.
 """
 
 import io
-import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import Predictor, load_predictor
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.serving.limits import MEGABYTE
+from pipeline.serving.refusals import Refused, describe_defect
 from pipeline.serving.workers.bounded_decoding import decode_bounded
-from pipeline.serving.workers.messages import ENCODED_IMAGES, LENGTHS, Frame, Refused
+from pipeline.serving.workers.messages import LENGTHS, Job, Outcome, Reply, frame_head, read_job
 from pipeline.serving.workers.predict_request import read_predict_request
 
 _BATCH_SIZE = 16
@@ -54,10 +56,17 @@ class _Model:
             )
         return model
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities, float32 (N, K), of uint8 (N, height, width, channels)."""
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Class probabilities, float32 (N, K), of uint8 (N, height, width, channels).
+
+        Raises ValueError where they are not finite numbers, which JSON could not express.
+        """
         starts = range(0, len(images), _BATCH_SIZE)
-        return np.concatenate([self.predictor.predict(images[i : i + _BATCH_SIZE]) for i in starts])
+        batches = [self.predictor.predict(images[start : start + _BATCH_SIZE]) for start in starts]
+        probabilities: NDArray[np.float32] = np.concatenate(batches)
+        if not np.isfinite(probabilities).all():
+            raise ValueError("the network yields probabilities that are not finite numbers")
+        return probabilities
 
 
 @dataclass(frozen=True)
@@ -66,85 +75,74 @@ class _Worker:
     max_pixels: int
     max_images: int
 
-    def answer(self, job: Frame) -> Frame:
-        if job.header["kind"] == ENCODED_IMAGES:
-            return self._answer_images(bytes(job.data), job.header["sizes"])
+    def reply(self, job: Job) -> Reply:
+        if job.sizes is not None:
+            return self._classify(job.data, job.sizes)
         try:
-            return self._answer_request(bytes(job.data))
+            return self._predict(job.data)
         except Exception as error:
-            return Frame(_refusal(error))
+            return Reply(_outcome_of(error))
 
-    def _answer_images(self, data: bytes, sizes: list[int]) -> Frame:
-        outcomes: list[dict[str, Any]] = []
-        answers, stream = [], io.BytesIO(data)
+    def _classify(self, data: bytes, sizes: Sequence[int]) -> Reply:
+        outcomes, encoded, stream = [], [], io.BytesIO(data)
         for size in sizes:
             try:
-                # One by one, so that an image has the same answer to the last bit in whatever company.
-                answers.append(_encoded(self.model.predict(self._decode(stream.read(size))[np.newaxis])))
-                outcomes.append({"status": 200})
+                # One at a time, so that an image gets the same answer to the last bit in any company.
+                encoded.append(_encoded(self.model.predict(self._decode(stream.read(size))[np.newaxis])))
+                outcomes.append(Outcome())
             except Exception as error:
-                outcomes.append(_refusal(error))
-        return Frame({"status": 200, "images": outcomes}, b"".join(answers))
+                outcomes.append(_outcome_of(error))
+        return Reply(Outcome(), outcomes, data=b"".join(encoded))
 
-    def _answer_request(self, data: bytes) -> Frame:
-        request = read_predict_request(data, self.model.preprocessing.shape, self.max_images)
+    def _predict(self, body: bytes) -> Reply:
+        request = read_predict_request(body, self.model.preprocessing.shape, self.max_images)
         if isinstance(request.images, np.ndarray):
             images = request.images
         else:
             images = np.stack([self._decode_row(row, image) for row, image in enumerate(request.images)])
-        return Frame({"status": 200, "answer_key": request.answer_key}, _encoded(self.model.predict(images)))
+        return Reply(Outcome(), answer_key=request.answer_key, data=_encoded(self.model.predict(images)))
 
-    def _decode(self, data: bytes) -> np.ndarray:
+    def _decode(self, data: bytes) -> NDArray[np.uint8]:
         return decode_bounded(data, self.model.preprocessing, self.max_pixels)
 
-    def _decode_row(self, row: int, data: bytes) -> np.ndarray:
+    def _decode_row(self, row: int, data: bytes) -> NDArray[np.uint8]:
         try:
             return self._decode(data)
         except Refused as refusal:
-            # For TensorFlow Serving whatever is wrong with an input is an invalid argument.
+            # To TensorFlow Serving, anything wrong with an input is an invalid argument.
             raise Refused(400, f"image {row}: {refusal.reason}") from None
 
 
-def _encoded(probabilities: np.ndarray) -> bytes:
+def _encoded(probabilities: NDArray[np.float32]) -> bytes:
     return np.ascontiguousarray(probabilities, "<f4").tobytes()
 
 
-def _refusal(error: Exception) -> dict[str, Any]:
-    """What an answer's header says where there are no probabilities."""
+def _outcome_of(error: Exception) -> Outcome:
     if isinstance(error, Refused):
-        return {"status": error.status, "reason": error.reason}
+        return Outcome(error.status, error.reason)
     if isinstance(error, MemoryError):
-        return {"status": 422, "reason": "more memory is needed than one request may use"}
-    return {"status": 500, "reason": "internal error", "defect": _describe(error)}
+        return Outcome(422, "more memory is needed than one request may use")
+    return Outcome(500, "internal error", describe_defect(error))
 
 
-def _describe(error: BaseException) -> str:
-    """Kind and place of a defect; its message might quote what somebody has uploaded."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f" at {frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else ""
-    return type(error).__name__ + place
-
-
-def read_frame(stream: BinaryIO) -> Frame | None:
+def receive(stream: BinaryIO) -> Job | None:
     """The next job; None where the server has closed the pipe."""
     lengths = stream.read(LENGTHS.size)
     if len(lengths) < LENGTHS.size:
         return None
     header_length, data_length = LENGTHS.unpack(lengths)
     header, data = stream.read(header_length), stream.read(data_length)
-    return Frame(json.loads(header), data) if len(data) == data_length else None
+    return read_job(header, data) if len(data) == data_length else None
 
 
-def write_frame(stream: BinaryIO, frame: Frame) -> None:
-    stream.write(frame.encoded_head())
-    stream.write(frame.data)
+def send(stream: BinaryIO, reply: Reply) -> None:
+    stream.write(frame_head(reply))
+    stream.write(reply.data)
     stream.flush()
 
 
 def _limit_memory(max_pixels: int) -> None:
-    """Let a decoder that runs wild fail in this process instead of filling the machine."""
+    """Let a decoder that runs wild fail in this process instead of filling the machine's memory."""
     try:
         import resource
     except ImportError:  # Windows
@@ -156,7 +154,7 @@ def _limit_memory(max_pixels: int) -> None:
 
 
 def _data_bytes() -> int:
-    """What RLIMIT_DATA counts of this process already; 0 where the system does not say."""
+    """What RLIMIT_DATA counts for this process so far; 0 where the system does not say."""
     status = Path("/proc/self/status")
     if not status.exists():
         return 0
@@ -165,25 +163,25 @@ def _data_bytes() -> int:
 
 
 def main(arguments: list[str]) -> None:
-    # Ctrl-C in a terminal reaches every process of it; the server decides when a worker ends.
+    # Ctrl-C in a terminal reaches every process in it; the server decides when a worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder, format_name, max_pixels, max_images = arguments
     jobs = sys.stdin.buffer
-    answers = os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints would be taken for an answer.
+    replies = os.fdopen(os.dup(1), "wb")
+    # Anything that a library prints would be taken for a reply.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     try:
         model = _Model.load(Path(folder), format_name)
     except (PipelineError, ImportError, ValueError, RuntimeError) as error:
-        write_frame(answers, Frame({"status": 500, "reason": str(error)}))
+        send(replies, Reply(Outcome(500, str(error))))
         return
     _limit_memory(int(max_pixels))
     worker = _Worker(model, int(max_pixels), int(max_images))
-    write_frame(answers, Frame({"status": 200}))
-    while (job := read_frame(jobs)) is not None:
-        write_frame(answers, worker.answer(job))
+    send(replies, Reply(Outcome()))
+    while (job := receive(jobs)) is not None:
+        send(replies, worker.reply(job))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ import re
 import pytest
 import requests
 
-from pipeline.serving.answers import Readiness
-from pipeline.serving.http.metrics import EventLog, LibraryLog
+from pipeline.serving.http.event_log import EventLog, LibraryLog
 from pipeline.serving.routes import prediction
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded, until
@@ -72,7 +71,6 @@ def test_clients_cannot_invent_metrics(start: StartServer) -> None:
 def test_readiness(server: LiveServer) -> None:
     assert server.get("/healthz").json() == {"status": "ok"}
     ready = server.get("/readyz").json()
-    Readiness.model_validate(ready)
     assert ready["model"] == {"name": "light", "version": 1}
     assert ready["workers"] == 2
 
@@ -128,6 +126,6 @@ def test_a_defect_is_logged_with_its_place_and_answered_without(
     defect = next(event for event in map(json.loads, server.log.splitlines()) if event["event"] == "defect")
     assert defect["id"] == response.headers["X-Request-ID"]
     assert defect["what"].startswith("ValueError at ")
-    assert "test_observation.py" in defect["what"]
+    assert "test_log_and_metrics.py" in defect["what"]
     assert "uploaded" not in server.log
     assert "Traceback" not in response.text + server.log

@@ -73,7 +73,7 @@ def test_probes_may_use_any_name(server: LiveServer, path: str) -> None:
 def test_other_web_sites_may_not_post(server: LiveServer, origin: str) -> None:
     response = server.upload(encoded(0), headers={"Origin": origin})
     assert response.status_code == 403
-    assert "other web sites" in response.json()["error"]
+    assert "other websites" in response.json()["error"]
 
 
 def test_its_own_page_may_post(server: LiveServer) -> None:

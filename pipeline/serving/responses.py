@@ -1,0 +1,40 @@
+"""What all answers in JSON have in common.
+
+An answer is an instance of a class: the class is its description in /openapi.json, and FastAPI writes the
+instance that a route returns. So the two cannot disagree.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+
+class Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+
+class Error(Schema):
+    error: str
+
+
+class ModelName(Schema):
+    name: str
+    version: int
+
+
+def error_response(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Every error of this server looks like this, and like TensorFlow Serving's."""
+    return Response(Error(error=reason).model_dump_json(), status, headers, "application/json")
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For FastAPI's `responses`: these statuses, and anything else that goes wrong, come with an `Error`."""
+    named: tuple[int | str, ...] = (*statuses, "default")
+    return {status: {"model": Error} for status in named}
+
+
+def example(command: str) -> dict[str, Any]:
+    """For FastAPI's `openapi_extra`: a shell command, in which SERVER stands for the address."""
+    return {"x-codeSamples": [{"lang": "Shell", "source": command}]}

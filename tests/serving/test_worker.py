@@ -1,0 +1,22 @@
+"""What a worker replies, without a process."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.serving.workers.messages import Job
+from pipeline.serving.workers.worker import _Model, _Worker
+from tests.serving.live_server import encoded
+
+
+class Diverged:
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.full((len(images), 2), np.nan, np.float32)
+
+
+def test_probabilities_that_json_cannot_express_are_a_defect() -> None:
+    model = _Model(Diverged(), PreprocessingSpec(8, "pad", "rgb", ("a", "b")))
+    reply = _Worker(model, max_pixels=64, max_images=1).reply(Job.of_images([encoded(0)]))
+    (outcome,) = reply.images
+    assert (outcome.status, outcome.reason, reply.data) == (500, "internal error", b"")
+    assert outcome.defect.startswith("ValueError at ")
