@@ -12,7 +12,9 @@ from starlette.responses import Response
 
 
 class Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(
+        extra="forbid", from_attributes=True, json_schema_serialization_defaults_required=True
+    )
 
 
 class Error(Schema):

@@ -29,7 +29,7 @@ class ServedModel:
 
     @property
     def name(self) -> ModelName:
-        return ModelName(name=self.exported.name, version=self.exported.version)
+        return ModelName.model_validate(self.exported)
 
 
 class ModelSwitch:

@@ -75,7 +75,7 @@ def router(services: Services) -> APIRouter:
 
 
 def _describe(services: Services) -> ModelDescription:
-    model, limits = services.switch.current, services.limits
+    model = services.switch.current
     exported = model.exported
     preprocessing = exported.preprocessing
     return ModelDescription(
@@ -86,9 +86,7 @@ def _describe(services: Services) -> ModelDescription:
         format=model.format_name,
         model_digest=exported.model_digest,
         classes=list(preprocessing.classes),
-        input=Input(
-            image_size=preprocessing.image_size, resize=preprocessing.resize, color=preprocessing.color
-        ),
+        input=Input.model_validate(preprocessing),
         scores=ModelScores(**exported.scores),
         lineage=exported.lineage,
         commands=_commands(exported),
@@ -103,7 +101,7 @@ def _describe(services: Services) -> ModelDescription:
             )
             for name, file in exported.files.items()
         ],
-        limits=RequestLimits(body_bytes=limits.body_bytes, images=limits.images, pixels=limits.pixels),
+        limits=RequestLimits.model_validate(services.limits),
         following=services.following,
         samples=samples_of(preprocessing.classes, services.samples),
     )

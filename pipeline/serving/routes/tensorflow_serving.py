@@ -57,14 +57,14 @@ class ColumnOutputs(Schema):
 
 
 class VersionError(Schema):
-    error_code: Literal["OK"]
-    error_message: Literal[""]
+    error_code: Literal["OK"] = "OK"
+    error_message: Literal[""] = ""
 
 
 class VersionStatus(Schema):
     version: str
-    state: Literal["AVAILABLE"]
-    status: VersionError
+    state: Literal["AVAILABLE"] = "AVAILABLE"
+    status: VersionError = VersionError()
 
 
 class ModelStatus(Schema):
@@ -150,7 +150,8 @@ def router(services: Services) -> APIRouter:
     async def status(name: str, version: str | None) -> ModelStatus:
         what = f"version {version} of model {name}" if version else f"any versions of model {name}"
         async with served(name, version, f"Could not find {what}") as model:
-            return _status(model)
+            available = VersionStatus(version=str(model.exported.version))
+            return ModelStatus(model_version_status=[available])
 
     async def metadata(name: str, version: str | None) -> Metadata:
         async with served(name, version, _not_found(name, version)) as model:
@@ -223,15 +224,6 @@ async def _only_post() -> None:
 def _not_found(name: str, version: str | None) -> str:
     which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
     return f"Servable not found for request: {which}"
-
-
-def _status(model: ServedModel) -> ModelStatus:
-    version = VersionStatus(
-        version=str(model.exported.version),
-        state="AVAILABLE",
-        status=VersionError(error_code="OK", error_message=""),
-    )
-    return ModelStatus(model_version_status=[version])
 
 
 def _metadata(model: ServedModel) -> Metadata:
