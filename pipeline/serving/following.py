@@ -125,8 +125,8 @@ class Follower:
         if wanted.why == "champion" and not (wanted.folder / EXPORT_FILE).exists():
             self._tell(
                 "model",
-                f"the champion of {name} is version {version}, of which there is no export here; "
-                f"python -m pipeline export models:/{name}@champion makes it",
+                f"the champion of {name} is version {version}, which is not exported here; "
+                f"run python -m pipeline export models:/{name}@champion",
             )
             return
         try:

@@ -45,6 +45,9 @@ def test_the_contracts_are_kept(project: Path) -> None:
             "pipeline/fetch.py", "import pipeline.split", "split", id="a stage that imports a stage"
         ),
         pytest.param("pipeline/inference/x.py", "import pipeline.networks", "networks", id="a neighbour"),
+        pytest.param(
+            "pipeline/serving/workers/x.py", "import pipeline.serving.http", "http", id="HTTP in a worker"
+        ),
         pytest.param("pipeline/images/x.py", "import mlflow", "mlflow", id="mlflow outside of tracking"),
         pytest.param("pipeline/reporting/x.py", "import keras", "keras", id="keras where it must not be"),
         pytest.param(

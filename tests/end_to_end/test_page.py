@@ -136,7 +136,7 @@ def test_two_images_a_broken_one_and_a_huge_one(
     reasons = {
         "broken.png": "The image cannot be decoded: its header is damaged.",
         "letter.txt": "Not an image of an accepted format (PNG, JPEG, WEBP, GIF, BMP, TIFF).",
-        "film.png": "2.0 MB are more than the 2.0 MB that the server takes.",
+        "film.png": "The file has 2.0 MB; this server takes up to 2.0 MB.",
         "wall.png": "The image has more than the 5,000,000 pixels that this server takes: 3,000 x 2,000.",
     }
     for name, reason in reasons.items():
@@ -340,9 +340,9 @@ def test_it_asks_for_the_token(folder: Path, project: Path, open_page: OpenPage)
         field = page.get_by_label("This server asks for an access token")
         field.fill("wrong")
         page.keyboard.press("Enter")
-        page.wait_for_selector("text=The server does not accept this one.")
+        page.wait_for_selector("text=The server does not accept this token.")
         choose(page, picture(project, 3))
-        assert card(page, "my 3.png").locator(".reason").inner_text() == "A bearer token is needed."
+        assert card(page, "my 3.png").locator(".reason").inner_text() == "A bearer token is required."
         field.fill(TOKEN)
         page.keyboard.press("Enter")
         page.wait_for_selector(".verdict .share")  # what had failed for want of it is tried again

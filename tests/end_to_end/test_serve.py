@@ -151,8 +151,8 @@ def test_the_champion_moves_there_and_back_under_load(registered: Clone) -> None
                 "published": True,
                 "registry": True,
                 "champion_version": 2,
-                "problem": "the champion of image-classifier is version 2, of which there is no export here; "
-                "python -m pipeline export models:/image-classifier@champion makes it",
+                "problem": "the champion of image-classifier is version 2, which is not exported here; "
+                "run python -m pipeline export models:/image-classifier@champion",
             }
             assert server.version() == 1
 

@@ -200,8 +200,8 @@ def test_a_champion_without_export_is_waited_for(watched: LiveServer, said: Path
     say(said, '{"version": 5}')
     until(lambda: state(watched).problem)
     assert state(watched).problem == (
-        "the champion of light is version 5, of which there is no export here; "
-        "python -m pipeline export models:/light@champion makes it"
+        "the champion of light is version 5, which is not exported here; "
+        "run python -m pipeline export models:/light@champion"
     )
     assert version(watched) == 1
     shutil.copytree(export(exports / "elsewhere", version=5), exports / "light" / "5")

@@ -14,11 +14,11 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.serving.limits import MEGABYTE, Limits
 
 TOKEN_VARIABLE = "PIPELINE_SERVE_TOKEN"
-"""Environment variable of the bearer token: a command line can be read by everybody on the machine."""
+"""Environment variable with the bearer token: everybody on the machine can read a command line."""
 
 _SHORTEST_TOKEN = 16
 _ENDLESS = 10**9
-"""No limit is; and the system's own clocks and sizes end somewhere."""
+"""Limits are below this; the system's own clocks and sizes end somewhere."""
 _WATCHER = (sys.executable, "-m", "pipeline.tracking.registry.watching")
 
 
@@ -30,14 +30,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--format", metavar="FORMAT", help="format to run (default: LiteRT in float32, else the next best)"
     )
-    command.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     command.add_argument("--port", type=_port, default=8000, help="0 takes a free one (%(default)s)")
     command.add_argument(
         "--follow",
         action=argparse.BooleanOptionalAction,
-        help="change over to another model when one is published or becomes champion, without losing a "
-        "request (default: unless --model is given; the registry is watched where there is one and mlflow "
-        "is installed)",
+        help="switch to another model when one is published or becomes champion, without losing a request "
+        "(default: unless --model is given; the registry is watched if there is one and mlflow is installed)",
     )
     command.add_argument(
         "--samples",
@@ -46,7 +45,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="images that the page offers, each named after its class: 7.png or any-7.png (default: samples)",
     )
     _add_access(command.add_argument_group("access"))
-    _add_limits(command.add_argument_group("limits; what exceeds one is refused"))
+    _add_limits(command.add_argument_group("limits; requests beyond them are refused"))
 
 
 def _add_access(group: argparse._ArgumentGroup) -> None:
@@ -54,15 +53,15 @@ def _add_access(group: argparse._ArgumentGroup) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="file with a token that /api, /v1 and /metrics then ask for; "
-        f"${TOKEN_VARIABLE} may hold it instead",
+        help="file with a token that /api, /v1 and /metrics then require; "
+        f"${TOKEN_VARIABLE} can hold it instead",
     )
     group.add_argument(
         "--allow-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="host name that requests may use; may be repeated (default: on loopback only this machine's own "
+        help="host name that requests may use; may be repeated (default: on loopback this machine's own "
         "names, elsewhere any)",
     )
     group.add_argument(
@@ -70,7 +69,7 @@ def _add_access(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="other web site whose pages may use the server, such as https://example.org; may be repeated",
+        help="another website whose pages may use the server, such as https://example.org; may be repeated",
     )
 
 
@@ -86,19 +85,19 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     add(
         "receive-seconds",
         Limits.receive_seconds,
-        "for a request to arrive, an answer to be taken (%(default)s)",
+        "for a request to arrive, and for its answer to be read (%(default)s)",
     )
     add(
         "work-seconds",
         Limits.work_seconds,
-        "for an image, or a whole request on TensorFlow Serving's protocol, and to wait for a worker "
+        "for an image, or a whole request in TensorFlow Serving's protocol, and to wait for a worker "
         "(%(default)s)",
     )
     add("max-requests", Limits.requests, "requests at once (%(default)s)")
     add(
         "max-requests-per-client",
         Limits.requests_per_client,
-        "requests at once from one address; behind a proxy all come from one (%(default)s)",
+        "requests at once from one address; behind a proxy, all come from one (%(default)s)",
     )
     add("max-connections", Limits.connections, "connections at once (%(default)s)")
     add("max-buffered-mb", Limits.buffered_bytes // MEGABYTE, "megabytes of all requests (%(default)s)")
@@ -113,7 +112,7 @@ def serve(workspace: Workspace, options: argparse.Namespace, say: Callable[[str]
       say: is told where the server listens.
 
     Raises:
-      PipelineError: an option does not fit, the model cannot be loaded, or the address is taken.
+      PipelineError: an option is not valid, the model cannot be loaded, or the address is taken.
     """
     from pipeline.inference.exported_model import published
     from pipeline.serving.application import Settings
@@ -140,7 +139,8 @@ def serve(workspace: Workspace, options: argparse.Namespace, say: Callable[[str]
     )
     if not private and access.token is None:
         say(
-            f"Warning: whoever reaches {options.host} can use this server; set ${TOKEN_VARIABLE} to a secret."
+            f"Warning: anybody who can reach {options.host} can use this server; "
+            f"set ${TOKEN_VARIABLE} to a secret."
         )
     run_server(settings, options.host, options.port, say)
     say("The server has ended.")
@@ -150,7 +150,7 @@ def serve(workspace: Workspace, options: argparse.Namespace, say: Callable[[str]
 def _limits(options: argparse.Namespace) -> Limits:
     if options.max_body_mb > options.max_buffered_mb:
         raise PipelineError(
-            "The largest request that is allowed could never be held.",
+            "The largest allowed request would exceed what all requests may hold.",
             expected="--max-body-mb at most --max-buffered-mb",
             found=f"{options.max_body_mb} and {options.max_buffered_mb}",
             remedy="raise --max-buffered-mb, or lower --max-body-mb",
@@ -176,7 +176,7 @@ def _has_registry(workspace: Workspace) -> bool:
 
 
 def _token(file: Path | None) -> str | None:
-    """The bearer token from a file or from the environment; None where neither is given."""
+    """The bearer token from a file or from the environment; None where neither has one."""
     # Not left where the workers, which open whatever is uploaded, would inherit it.
     token = os.environ.pop(TOKEN_VARIABLE, None)
     if file is not None:
@@ -189,7 +189,7 @@ def _token(file: Path | None) -> str | None:
     token = token.strip()
     if len(token) < _SHORTEST_TOKEN or not token.isascii() or len(token.split()) > 1:
         raise PipelineError(
-            "The token does not fit.",
+            "The token is not suitable.",
             expected=f"at least {_SHORTEST_TOKEN} ASCII characters without spaces",
             remedy='make one: python -c "import secrets; print(secrets.token_urlsafe())"',
         )
@@ -204,7 +204,7 @@ def _host(text: str) -> str:
         fits = bool(text) and not set(text) & set(":/[]")
     if not fits:
         raise PipelineError(
-            f"--allow-host {text} is no host name.",
+            f"--allow-host {text} is not a host name.",
             expected="a name without scheme and port, such as images.example, or an address without brackets",
         )
     return text.lower()
@@ -218,14 +218,15 @@ def _origin(text: str) -> str:
         or not parts.netloc
     ):
         raise PipelineError(
-            f"--allow-origin {text} is no origin.", expected="scheme and host, such as https://example.org"
+            f"--allow-origin {text} is not an origin.",
+            expected="scheme and host, such as https://example.org",
         )
     return text.lower()  # as browsers send it
 
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
-        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text} is not a port: 0 to 65535")
     return int(text)
 
 
@@ -233,7 +234,7 @@ def _positive(kind: type[float]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = kind(text)
         if not 0 < value < _ENDLESS:
-            raise argparse.ArgumentTypeError(f"{text} is not above 0, or too much")
+            raise argparse.ArgumentTypeError(f"{text} is not above 0, or too large")
         return value
 
     parse.__name__ = kind.__name__  # argparse shows it: "invalid int value"

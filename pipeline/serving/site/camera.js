@@ -1,10 +1,10 @@
-/** The camera: a dialog with what it sees, and a picture of that as a file. */
+/** The camera: a dialog with its preview, and pictures from it as files. */
 
 import { byId } from "./elements.js";
 
 const JPEG_QUALITY = 0.95;
 
-/** @param {(file: File) => void} onPicture is given every picture that is taken */
+/** @param {(file: File) => void} onPicture receives every picture that is taken */
 export function connectCamera(onPicture) {
   const dialog = byId("camera");
   const video = byId("camera-video");
@@ -13,11 +13,11 @@ export function connectCamera(onPicture) {
 
   async function open() {
     byId("camera-take").disabled = true;
-    byId("camera-state").textContent = "Waiting for the camera …";
+    byId("camera-state").textContent = "Waiting for the camera…";
     dialog.showModal();
     try {
       if (!navigator.mediaDevices) {
-        throw new DOMException("browsers allow it only over HTTPS and on this machine itself");
+        throw new DOMException("browsers allow it only over HTTPS or on the server's own machine");
       }
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       if (!dialog.open) return stop();

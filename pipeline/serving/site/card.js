@@ -43,7 +43,7 @@ export class Card {
     image.addEventListener("load", () => {
       image.classList.toggle("coarse", Math.max(image.naturalWidth, image.naturalHeight) <= COARSE_PIXELS);
     });
-    // A browser cannot show every format that the server reads.
+    // Browsers cannot show every format that the server reads.
     image.addEventListener("error", () => {
       const extension = this.name.includes(".") ? this.name.split(".").pop().slice(0, 5) : "?";
       image.replaceWith(element("span", { ariaHidden: "true" }, extension));
@@ -53,7 +53,7 @@ export class Card {
 
   wait() {
     this.result = this.problem = null;
-    this.show("state", "Waiting …");
+    this.show("state", "Waiting…");
     this.find("progress").value = 0;
   }
 
@@ -61,10 +61,10 @@ export class Card {
   progress(share) {
     const progress = this.find("progress");
     if (share < 1) {
-      this.show("state", "Uploading …");
+      this.show("state", "Uploading…");
       progress.value = share;
     } else {
-      this.show("state", "Classifying …");
+      this.show("state", "Classifying…");
       progress.removeAttribute("value");
     }
   }

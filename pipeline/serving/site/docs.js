@@ -5,7 +5,6 @@ import { getJson } from "./server.js";
 
 const OUTCOMES = { 2: "answer", 4: "refused", 5: "refused" };
 
-
 function nameOf(schema) {
   if (!schema) return "";
   if (schema.$ref) return schema.$ref.split("/").pop();
@@ -67,13 +66,13 @@ function show(description) {
   }
   byId("content").replaceChildren(
     element("p", {}, description.info.description.replaceAll("`", "")),
-    element("p", {}, "The same for programs: ", element("a", { href: "/openapi.json" }, "/openapi.json"), "."),
+    element("p", {}, "For programs: ", element("a", { href: "/openapi.json" }, "/openapi.json"), "."),
     ...[...byTag].flatMap(([tag, parts]) => [element("h2", {}, tag), ...parts]),
-    element("h2", {}, "Bodies"),
+    element("h2", {}, "Schemas"),
     ...schemas(description),
   );
 }
 
 getJson("/openapi.json").then(show, (error) => {
-  byId("content").replaceChildren(element("p", { className: "notice" }, `No description: ${error.message}.`));
+  byId("content").replaceChildren(element("p", { className: "notice" }, `The description cannot be loaded: ${error.message}.`));
 });

@@ -34,7 +34,7 @@ function row(card, classes) {
 
 function cell(value) {
   if (typeof value === "number") return String(value);
-  // A spreadsheet would take such a text, a file's name perhaps, for a formula.
+  // A spreadsheet would take such a text, perhaps the name of a file, for a formula.
   const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -11,7 +11,7 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** A share as percent; what is not quite 100 % or 0 % does not look like it. */
+/** A share as a percentage; what is not quite 100 % or 0 % does not look like it. */
 export function percent(share) {
   if (share < 0.0005 && share > 0) return "< 0.1 %";
   if (share > 0.9995 && share < 1) return "> 99.9 %";

@@ -1,4 +1,4 @@
-/** The page: takes images in from wherever they come, a few at a time to the server, and shows the answers. */
+/** The page: takes in images from all sources, sends a few at a time to the server, and shows the answers. */
 
 import { connectCamera } from "./camera.js";
 import { Card } from "./card.js";
@@ -23,7 +23,7 @@ async function loadModel() {
       askForToken();
       byId("model").textContent = "";
     } else {
-      byId("model").textContent = `No model: ${error.message}.`;
+      byId("model").textContent = `The model cannot be loaded: ${error.message}.`;
     }
     return;
   }
@@ -49,7 +49,7 @@ function showModel() {
 
 function showFollowing() {
   const { problem } = model.following;
-  showNotice(problem ? `Another model may have to answer by now: ${problem}.` : "");
+  showNotice(problem ? `A different model may be due to answer: ${problem}.` : "");
 }
 
 function showNotice(words) {
@@ -71,9 +71,9 @@ function showSamples(names) {
 async function addSample(name) {
   try {
     add([new File([await getBlob(`/samples/${encodeURIComponent(name)}`)], name)]);
-    showFollowing(); // in place of what an earlier sample has left
+    showFollowing(); // instead of the failure of an earlier sample
   } catch (error) {
-    showNotice(`No sample: ${error.message}.`);
+    showNotice(`The sample cannot be loaded: ${error.message}.`);
   }
 }
 
@@ -90,7 +90,7 @@ function add(files) {
   tell();
 }
 
-/** On a phone they begin below what can be seen. */
+/** On a phone they would start below the visible part. */
 function showResults() {
   const results = byId("results");
   if (results.getBoundingClientRect().top > 0.5 * innerHeight) results.scrollIntoView();
@@ -112,7 +112,7 @@ async function work(card) {
   try {
     if (model && card.file.size + FORM_BYTES > model.limits.body_bytes) {
       const limit = size(model.limits.body_bytes);
-      throw new RequestError(413, `${size(card.file.size)} are more than the ${limit} that the server takes`);
+      throw new RequestError(413, `the file has ${size(card.file.size)}; this server takes up to ${limit}`);
     }
     const answer = await classify(card.file, card.name, (share) => card.progress(share), card.aborted.signal);
     card.succeed(answer.results[0], answer.model);
@@ -121,7 +121,7 @@ async function work(card) {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.status === 401) askForToken();
-    card.fail(error instanceof RequestError ? error : new RequestError(0, `this page has failed: ${error.message}`));
+    card.fail(error instanceof RequestError ? error : new RequestError(0, `an error in this page: ${error.message}`));
   }
 }
 
@@ -138,13 +138,13 @@ function remove(card) {
   cards.splice(place, 1);
   card.remove();
   byId("results").hidden = cards.length === 0;
-  // Keyboard users go on with the neighbour instead of from the top of the page.
+  // Keyboard users continue at the neighbor instead of at the top of the page.
   const next = cards[Math.min(place, cards.length - 1)];
   (next ? next.node.querySelector(".remove") : byId("files")).focus();
   tell();
 }
 
-/** Say how far it is: on the page always, aloud when a step is done. */
+/** Report progress: always on the page, and to screen readers when all is done. */
 function tell() {
   const done = cards.filter((card) => card.result).length;
   const failed = cards.filter((card) => card.problem).length;

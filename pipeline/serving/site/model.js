@@ -15,7 +15,7 @@ function fact(value, label, note = "") {
   );
 }
 
-const RESIZED = { pad: "others are padded with black", crop: "of others the middle", stretch: "others are stretched" };
+const RESIZED = { pad: "padded with black", crop: "cropped to the middle", stretch: "stretched" };
 const COLORED = { rgb: "in color", grayscale: "in shades of gray" };
 
 function facts(model) {
@@ -29,7 +29,7 @@ function facts(model) {
     fact(`${model.name} ${model.version}`, "name and version"),
     fact(percent(scores.accuracy), "test accuracy", note),
     fact(model.network, "network", `of the candidate ${model.candidate}`),
-    fact(pixels, "pixels that it sees", `${COLORED[input.color]}, of square images; ${RESIZED[input.resize]}`),
+    fact(pixels, "pixels of its input", `${COLORED[input.color]}; images that are not square are ${RESIZED[input.resize]}`),
   );
 }
 
@@ -45,7 +45,7 @@ function table(head, rows) {
 function formats(model) {
   const number = "number";
   const rows = model.formats.map((format) => [
-    format.format === model.format ? `${format.format} (answers here)` : format.format,
+    format.format === model.format ? `${format.format} (in use)` : format.format,
     [size(format.size_bytes), number],
     [percent(format.accuracy), number],
     [format.largest_difference ? format.largest_difference.toExponential(0) : "none", number],
@@ -56,7 +56,7 @@ function formats(model) {
   return table(head.map((name, place) => [name, place ? number : ""]), rows);
 }
 
-/** A value of the lineage as people read it; some are lists and objects in JSON. */
+/** A value of the lineage, for people; some values are lists and objects in JSON. */
 function readable(text) {
   let values;
   try {
@@ -70,7 +70,7 @@ function readable(text) {
     : Object.entries(values).filter(([, value]) => value !== null).map(([name, value]) => `${name}: ${value}`);
   const list = element("ul", {}, ...lines.map((line) => element("li", {}, line)));
   if (lines.length <= FEW_LINES) return list;
-  return element("details", {}, element("summary", {}, `${lines.length} of them`), list);
+  return element("details", {}, element("summary", {}, `${lines.length} entries`), list);
 }
 
 function heading(text) {
@@ -84,13 +84,13 @@ function show(model) {
     heading("Classes"),
     element("ul", { className: "classes" }, ...model.classes.map((name) => element("li", {}, name))),
     heading("Formats"),
-    element("p", {}, "Measured on the test images when the model was exported; differences are those of a "
-      + "probability to the model as it was trained, times are for one thread."),
+    element("p", {}, "Measured on the test images when the model was exported. The largest difference is that of "
+      + "any probability from the trained model's; times are for one thread."),
     formats(model),
     heading("Lineage"),
     table([["what", ""], ["value", ""]], lineage.map(([name, value]) => [name.replaceAll("_", " "), [readable(value), ""]])),
     ...(model.commands.length
-      ? [element("p", {}, "In the project, these commands tell more:"), element("pre", { tabIndex: 0 }, model.commands.join("\n"))]
+      ? [element("p", {}, "These commands tell more, in the project:"), element("pre", { tabIndex: 0 }, model.commands.join("\n"))]
       : []),
     ...(model.following.problem ? [element("p", { className: "notice" }, model.following.problem)] : []),
   );
@@ -101,7 +101,7 @@ async function load() {
     show(await getJson("/api/model"));
   } catch (error) {
     if (error.status === 401) askForToken();
-    else byId("content").replaceChildren(element("p", { className: "notice" }, `No model: ${error.message}.`));
+    else byId("content").replaceChildren(element("p", { className: "notice" }, `The model cannot be loaded: ${error.message}.`));
   }
 }
 

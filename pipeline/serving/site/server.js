@@ -58,8 +58,8 @@ export async function getBlob(path) {
  * Upload one image to be classified; waits and tries again while the server has too much to do.
  *
  * @param {File|Blob} file the image
- * @param {string} name what the answer shall call it
- * @param {(share: number) => void} onProgress is told which share has been sent, 0 to 1
+ * @param {string} name what the answer calls it
+ * @param {(share: number) => void} onProgress receives the share that has been sent, 0 to 1
  * @param {AbortSignal} signal aborts the upload
  */
 export async function classify(file, name, onProgress, signal) {

@@ -3,7 +3,7 @@
 import { byId } from "./elements.js";
 import { setToken, token } from "./server.js";
 
-/** @param {() => void} onToken is called when one was given */
+/** @param {() => void} onToken is called when a token was entered */
 export function connectTokenForm(onToken) {
   byId("token-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -15,7 +15,7 @@ export function connectTokenForm(onToken) {
 
 export function askForToken() {
   const form = byId("token-form");
-  byId("token-problem").textContent = token() ? "The server does not accept this one." : "";
+  byId("token-problem").textContent = token() ? "The server does not accept this token." : "";
   if (form.hidden) {
     form.hidden = false;
     byId("token").focus();
