@@ -1,23 +1,37 @@
 /** Asks for the access token when the server does. */
 
-import { byId } from "./elements.js";
+import { byId, element } from "./elements.js";
 import { setToken, token } from "./server.js";
 
 /** @param {() => void} onToken is called when a token was entered */
 export function connectTokenForm(onToken) {
-  byId("token-form").addEventListener("submit", (event) => {
+  const form = element(
+    "form",
+    { className: "token", hidden: true },
+    element("input", { type: "text", autocomplete: "username", value: "access token", hidden: true }),
+    element("label", { htmlFor: "token" }, "This server asks for an access token"),
+    element(
+      "div",
+      { className: "line" },
+      element("input", { id: "token", type: "password", autocomplete: "current-password", required: true }),
+      element("button", { className: "primary" }, "Use this token"),
+    ),
+    element("p", { className: "hint", id: "token-problem", role: "alert" }),
+  );
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
     setToken(byId("token").value.trim());
-    byId("token-form").hidden = true;
+    form.hidden = true;
     onToken();
   });
+  document.querySelector("main").prepend(form);
 }
 
 export function askForToken() {
-  const form = byId("token-form");
-  byId("token-problem").textContent = token() ? "The server does not accept this token." : "";
-  if (form.hidden) {
-    form.hidden = false;
-    byId("token").focus();
+  const [field, problem] = [byId("token"), byId("token-problem")];
+  problem.textContent = token() ? "The server does not accept this token." : "";
+  if (field.form.hidden) {
+    field.form.hidden = false;
+    field.focus();
   }
 }
