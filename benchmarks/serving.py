@@ -4,11 +4,11 @@
     python -m benchmarks.serving exports/<name>/<version> --requests 100000
 
 The second form does not compare: it shows the memory of the shipped server while so many requests come,
-each with an image and a file that is none.
+each with an image and a file that is not one.
 
 Every client sends one image of the network's size as PNG and waits for the answer, over and over. The
 variants are measured in turn, several times, on one machine in one run, so that their ratios mean something.
-Any answer but 200 ends the run, so there are no errors in the figures:
+Any status but 200 ends the run, so that the figures contain no errors:
 
 - shipped: what `python -m pipeline serve` starts;
 - single: the same, but a worker is given one image at a time, even where others wait;

@@ -85,7 +85,7 @@ class Follower:
         self._problems: dict[_Subject, str] = {"model": "", "registry": ""}
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow until canceled."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow())

@@ -23,7 +23,7 @@ class LiveServer:
     """Attributes:
     url: where it answers.
     port: of 127.0.0.1.
-    log: all that it has written to its log.
+    log: everything in its log so far.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -91,8 +91,8 @@ def encoded(level: int, width: int = 8, height: int = 8, format_name: str = "PNG
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait until it comes true."""
+    """Wait until the condition is true."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it has not come about"
+        assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)

@@ -99,7 +99,7 @@ def test_bits_turned_over(server: LiveServer, picture: dict[str, bytes], format_
         ("text", "Grüße".encode("utf-16")),
     ],
 )
-def test_what_is_no_image_of_ours(server: LiveServer, name: str, data: bytes) -> None:
+def test_files_that_are_not_accepted_images(server: LiveServer, name: str, data: bytes) -> None:
     """Pillow itself would take some of them, and start other programs for PostScript."""
     assert answer(server, data) == (415, f"not an image of an accepted format ({', '.join(ACCEPTED)})")
 
@@ -188,7 +188,7 @@ def test_bombs(server: LiveServer, bombs: dict[str, bytes]) -> None:
         pytest.param(PART.replace(b'="a"', b"*=utf-16''%ff%d8") + b"x\r\n--b--\r\n", id="encoded name"),
     ],
 )
-def test_forms_that_are_none(server: LiveServer, body: bytes) -> None:
+def test_bodies_that_are_not_forms(server: LiveServer, body: bytes) -> None:
     began = time.monotonic()
     response = server.post("/api/predict", data=body, headers=FORM)
     assert response.status_code in (400, 415, 422)
@@ -241,7 +241,7 @@ def test_ten_thousand_files_do_not_get_far(server: LiveServer) -> None:
         pytest.param(b"\0" * MEGABYTE, id="zeros"),
     ],
 )
-def test_json_that_is_none(server: LiveServer, body: bytes) -> None:
+def test_bodies_that_are_not_json(server: LiveServer, body: bytes) -> None:
     response = server.post("/v1/models/light:predict", data=body)
     assert response.status_code == 400
     assert set(response.json()) == {"error"}
@@ -264,7 +264,7 @@ def test_json_that_is_none(server: LiveServer, body: bytes) -> None:
         b"GET /%00%ff%2e%2e HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
     ],
 )
-def test_http_that_is_none(server: LiveServer, head: bytes) -> None:
+def test_input_that_is_not_http(server: LiveServer, head: bytes) -> None:
     with server.connect() as connection:
         connection.sendall(head)
         connection.settimeout(3)

@@ -59,7 +59,7 @@ def test_too_many_bytes_of_all_clients(start: StartServer) -> None:
     assert server.upload(b"\0" * 60_000).status_code == 415
     response = server.upload(b"\0" * 120_000)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
-    assert server.upload(b"\0" * 60_000).status_code == 415  # what was refused is not counted for ever
+    assert server.upload(b"\0" * 60_000).status_code == 415  # what was refused is not counted forever
 
 
 def test_a_body_that_does_not_arrive(start: StartServer) -> None:

@@ -299,7 +299,7 @@ def test_a_registry_that_does_not_answer(watched: LiveServer, said: Path) -> Non
     until(lambda: state(watched).problem is None)
 
 
-def test_a_candidate_is_none_of_the_registrys_models(
+def test_a_candidate_is_not_a_registered_model(
     exports: Path, watcher: tuple[str, ...], start: StartServer
 ) -> None:
     server = start(folder=export(exports, name="baseline"), exports=exports, watcher=watcher)

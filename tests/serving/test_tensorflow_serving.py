@@ -180,7 +180,7 @@ def test_a_body_that_does_not_fit(server: LiveServer, body: bytes, error: str) -
 
 
 @pytest.mark.parametrize("value", [256, -1, 0.5, True])
-def test_levels_that_are_no_bytes(server: LiveServer, value: float) -> None:
+def test_levels_that_are_not_bytes(server: LiveServer, value: float) -> None:
     image = np.full((8, 8, 3), value).tolist()
     response = server.post(PREDICT, json={"instances": [image]})
     assert response.status_code == 400

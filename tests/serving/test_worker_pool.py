@@ -98,7 +98,7 @@ def test_a_job_that_ends_workers_is_refused_and_another_takes_over(
     asyncio.run(scenario())
 
 
-def test_a_worker_that_died_while_idle_costs_no_job() -> None:
+def test_a_worker_that_died_while_idle_does_not_cost_a_job() -> None:
     async def scenario() -> None:
         async with running(workers=2) as (pool, events):
             pid = (await pool.run(job("x"))).answer_key
@@ -176,7 +176,7 @@ def test_who_waits_too_long_for_a_worker_may_come_again() -> None:
     asyncio.run(scenario())
 
 
-def test_the_answer_to_a_cancelled_job_is_not_given_to_the_next() -> None:
+def test_the_answer_to_a_canceled_job_is_not_given_to_the_next() -> None:
     async def scenario() -> None:
         async with running() as (pool, _):
             task = asyncio.create_task(pool.run(job("sleep 0.3 first")))
@@ -208,9 +208,7 @@ def test_images_that_wait_go_together_and_each_gets_its_own_answer() -> None:
         (b"hang", 422, ["worker replaced: took too long"]),
     ],
 )
-def test_an_image_does_no_harm_to_those_that_it_came_with(
-    order: bytes, status: int, happened: Events
-) -> None:
+def test_an_image_does_not_harm_those_that_it_came_with(order: bytes, status: int, happened: Events) -> None:
     async def scenario() -> None:
         async with running(work_seconds=20 if order != b"hang" else 1.5) as (pool, events):
             first = asyncio.create_task(pool.run(job("sleep 0.3")))  # so that the others wait
@@ -240,7 +238,7 @@ def test_an_image_that_waits_too_long_may_come_again() -> None:
     asyncio.run(scenario())
 
 
-def test_an_image_whose_request_was_cancelled_disturbs_no_other() -> None:
+def test_an_image_whose_request_was_canceled_does_not_disturb_others() -> None:
     async def scenario() -> None:
         async with running() as (pool, events):
             first = asyncio.create_task(pool.run(job("sleep 0.3")))
@@ -260,7 +258,7 @@ def test_an_image_whose_request_was_cancelled_disturbs_no_other() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"), [("broken", "the model is broken"), ("silent", "does not start")]
 )
-def test_a_pool_that_cannot_start_leaves_no_process(argument: str, message: str) -> None:
+def test_a_pool_that_cannot_start_leaves_no_process_behind(argument: str, message: str) -> None:
     async def scenario() -> None:
         pool = WorkerPool((*STUB, argument), Limits(workers=2), EventLog(sys.stdout))
         with pytest.raises(PipelineError, match=message):

@@ -42,7 +42,7 @@ def is_loopback(host: str) -> bool:
 
 
 class AccessControl:
-    """ASGI middleware that turns away who may not use the server."""
+    """ASGI middleware that turns away requests that may not use the server."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app

@@ -125,7 +125,7 @@ class WorkerPool:
         """
         starting = [self._add() for _ in range(self._limits.workers)]
         try:
-            # All of them come to their end, so that none is left half started.
+            # All of them are awaited, so that none is left half started.
             for outcome in await asyncio.gather(*starting, return_exceptions=True):
                 if isinstance(outcome, BaseException):
                     raise outcome
@@ -247,7 +247,7 @@ class WorkerPool:
         return reply
 
     async def close(self) -> None:
-        """End all workers, also one that is busy."""
+        """End all workers, even one that is busy."""
         self._closed = True
         for tasks in (self._bundlers, self._tasks):
             for task in tasks:
@@ -302,7 +302,7 @@ class WorkerPool:
 
     def _replace(self, worker: _WorkerProcess, why: str) -> None:
         if worker not in self._workers:
-            return  # it is being replaced: who watches it and who uses it notice the same death
+            return  # already being replaced: its watcher and its user notice the same death
         self._report("worker replaced", why=why)
         self._workers.discard(worker)
         self._ending.add(worker)

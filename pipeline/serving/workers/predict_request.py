@@ -49,7 +49,7 @@ def read_predict_request(body: bytes, shape: tuple[int, int, int], max_images: i
     """
     try:
         values = json.loads(body)
-    except (ValueError, RecursionError):  # a text that is no UTF-8 is a ValueError too
+    except (ValueError, RecursionError):  # bytes that are not UTF-8 raise a ValueError too
         raise Refused(400, "JSON Parse error: the body is not valid JSON") from None
     if not isinstance(values, dict):
         raise Refused(400, "the body is not a JSON object")
