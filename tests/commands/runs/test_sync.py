@@ -199,7 +199,8 @@ def test_while_a_stage_runs_the_working_tree_is_left_alone(synced, store, monkey
     monkeypatch.setattr(JournalTracker, "_start_delivery", lambda self, writer: None)
     write_project(synced.folder, {**synced.params, "lr": 0.8}, generation=6)
     tracker = JournalTracker(synced.workspace, "train_baseline", EXPERIMENT, {})
-    with tracker, tracker.run("baseline", "running"):
+    with tracker:
+        tracker.run("baseline", "running")
         assert synced.sync() == ["1 of the stages that run now deliver by themselves."]
     assert "4 runs restored: DVC had the results, and nothing was executed." in synced.sync()
     synced.git("reset", "--quiet", "--hard")
