@@ -249,6 +249,7 @@ def test_a_stage_whose_input_changes_has_failed_with_its_runs(project, tmp_path,
     assert done.returncode == code, done.stderr
     (journal,) = home.glob(".journal/[0-9]*/events.jsonl")
     assert ('"event": "fail"' in journal.read_text()) == (code == 1)
+    assert f'"status": "{"FAILED" if code else "FINISHED"}"' in journal.read_text()
     if code == 1:
         assert done.stderr.startswith("toy: Inputs have changed while the stage ran: input.txt.\n")
         assert "Traceback" not in done.stderr

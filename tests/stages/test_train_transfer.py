@@ -37,9 +37,7 @@ def workspace(workspace: Workspace) -> Workspace:
     return tiny.workspace_with_arrays(workspace.root)
 
 
-def test_what_is_written_and_shown(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_written_and_shown(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer_networks, "build_backbone", tiny_backbone)
     tracker = RecordingTracker()
     settings = config(head_epochs=1, fine_tune_epochs=2, unfreeze_from="conv2")

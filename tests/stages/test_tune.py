@@ -46,9 +46,7 @@ def space_with_a_bad_end() -> dict[str, Any]:
     return {"lr": {"values": [0.05, 1e30]}, "batch_size": {"values": [20]}, "width_scale": {"values": [2.0]}}
 
 
-def test_what_is_written_and_shown(
-    workspace: Workspace, space_with_a_bad_end: dict[str, Any]
-) -> None:
+def test_what_is_written_and_shown(workspace: Workspace, space_with_a_bad_end: dict[str, Any]) -> None:
     tracker = RecordingTracker()
     tune.run(workspace, config(space=space_with_a_bad_end), tracker)
     folder = workspace.model("tuned")
