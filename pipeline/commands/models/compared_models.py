@@ -20,7 +20,7 @@ from pipeline.side_by_side import Side
 from pipeline.tracking.lineage import ModelLineage, RevisionLineage, trace
 from pipeline.tracking.registry.model_files import download_model
 from pipeline.tracking.registry.registry import Registry
-from pipeline.tracking.run_params import as_text
+from pipeline.tracking.flat_params import as_text
 
 _DATA_STAGES = ("fetch", "split", "preprocess")
 _SUBSETS = ("validation", "test")
