@@ -17,10 +17,10 @@ from pipeline.repository.repository import Experiment, Repository
 from pipeline.repository.stage_outputs import StageOutputs, outputs_in_working_tree, outputs_of_commit
 from pipeline.scoring.predictions import Predictions, load_predictions
 from pipeline.side_by_side import Side
+from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.lineage import ModelLineage, RevisionLineage, trace
 from pipeline.tracking.registry.model_files import download_model
 from pipeline.tracking.registry.registry import Registry
-from pipeline.tracking.flat_params import as_text
 
 _DATA_STAGES = ("fetch", "split", "preprocess")
 _SUBSETS = ("validation", "test")

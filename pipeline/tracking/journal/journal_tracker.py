@@ -17,11 +17,11 @@ from pipeline.foundation.declarations import parse_values
 from pipeline.foundation.tracker import Run, RunContext
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import provenance, tags
+from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.journal.journal import Journal, JournalWriter, Progress, runs_waiting
 from pipeline.tracking.journal.logged_model import DECODING_CODE, MODEL_CODE
 from pipeline.tracking.journal.parents import ParentRun, parent_run
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.flat_params import as_text
 
 _LONGEST_WAIT_SECONDS = 20.0
 _SILENT_WAIT_SECONDS = 2.0

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pipeline.repository.repository import Lock, Repository
 from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.tracking import tags
-from pipeline.tracking.journal.parents import experiment_key
 from pipeline.tracking.flat_params import as_text
+from pipeline.tracking.journal.parents import experiment_key
 from pipeline.tracking.runs.facts import Facts, facts_of
 from pipeline.tracking.store import Store, stored_params
 

@@ -12,8 +12,8 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.repository.repository import Lock
 from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.tracking import tags
-from pipeline.tracking.journal.parents import Parents, parent_run
 from pipeline.tracking.flat_params import as_text
+from pipeline.tracking.journal.parents import Parents, parent_run
 from pipeline.tracking.runs.facts import facts_of
 from pipeline.tracking.runs.matching import Matched, RunMatcher
 from pipeline.tracking.store import Store
