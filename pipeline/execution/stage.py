@@ -1,8 +1,8 @@
 """Runs one stage as a process.
 
 `run_stage` is all that stands below `if __name__ == "__main__":` of a stage file. It reads the part
-of params.yaml that the stage declares, hands it over together with the workspace and a tracker, and
-turns what goes wrong into one message and an exit code.
+of params.yaml that the stage declares, hands it over together with the workspace and a tracker, tells
+MLflow what the stage has made, and turns what goes wrong into one message and an exit code.
 """
 
 import time
@@ -16,6 +16,7 @@ from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.base import Section
 from pipeline.params.whole import load_params, select
+from pipeline.recording.stage import begin_run, record_stage
 from pipeline.tracking.journal.journal_tracker import JournalTracker
 
 Config = TypeVar("Config", bound=Section)
@@ -43,11 +44,12 @@ def run_stage(
         if threads is not None:
             process.limit_threads(threads)
         declared = config.model_dump(mode="json")
-        with (
-            JournalTracker(workspace, name, params.tracking.experiment, declared) as tracker,
-            unchanged(inputs, name, tracker.fail_runs),
-        ):
-            run(workspace, config, tracker)
+        with JournalTracker(workspace, name, params.tracking.experiment, declared) as tracker:
+            begin_run(tracker)
+            with unchanged(inputs, name, tracker.fail_runs):
+                run(workspace, config, tracker)
+            with unchanged(inputs, name, tracker.fail_runs):
+                record_stage(tracker)
     print(f"{name}: finished in {_duration(time.monotonic() - began)}", flush=True)
 
 

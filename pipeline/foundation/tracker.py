@@ -1,7 +1,8 @@
-"""What a stage may record, as an interface; `tracking` implements it over MLflow.
+"""What runs can be told, as an interface; `tracking` implements it over MLflow.
 
-A stage is handed a Tracker and never waits for it: recording must not fail or slow a stage, and
-nothing that a tracker returns may reach an output.
+A stage is handed a Tracker for what only a running stage knows, such as the epochs of a training; what
+it has made when it has ended is told by `recording`. Nobody waits for a tracker: recording must not fail
+or slow a stage, and nothing that a tracker returns may reach an output.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +39,7 @@ class Run(Protocol):
 
 
 class RunContext(Protocol):
-    """`with` opens the run; it ends FINISHED, or FAILED when the block raises."""
+    """`with` opens the run; it ends FINISHED, FAILED when the block raises, or KILLED when it is stopped."""
 
     def __enter__(self) -> Run: ...
 
@@ -46,14 +47,10 @@ class RunContext(Protocol):
 
 
 class Tracker(Protocol):
-    def run(self, name: str, key: str) -> RunContext:
-        """A run of this stage; the same `key` continues the same run after a kill."""
+    def run(self, name: str, key: str) -> Run:
+        """The run of this stage, which ends with the stage: FINISHED, FAILED or KILLED.
 
-    def run_of_model(self, digest: str) -> RunContext:
-        """The latest run that trained the model with this digest, to add figures found out later.
-
-        Where no such run is known (a model that DVC restored from its cache), what is recorded is
-        dropped.
+        The same `key` continues the same run after a kill.
         """
 
 
@@ -80,10 +77,5 @@ class _SilentRun:
 class SilentTracker:
     """Records nothing: for tests, and for work that is no part of the pipeline's runs."""
 
-    @contextmanager
-    def run(self, name: str, key: str) -> Iterator[Run]:
-        yield _SilentRun()
-
-    @contextmanager
-    def run_of_model(self, digest: str) -> Iterator[Run]:
-        yield _SilentRun()
+    def run(self, name: str, key: str) -> Run:
+        return _SilentRun()

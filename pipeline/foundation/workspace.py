@@ -94,7 +94,7 @@ class Workspace:
 
     @property
     def explanations(self) -> Path:
-        """<candidate>.npz and heatmaps_<candidate>.png: what its network looks at."""
+        """<candidate>.npz: what its network looks at."""
         return self.metrics / "explanations"
 
     @property

@@ -63,6 +63,10 @@ class Lock:
         """DVC's hash by path of every output of every stage."""
         return {path: value for stage in self.stages.values() for path, value in stage.outputs.items()}
 
+    def outputs_of(self, stage: str) -> Mapping[str, str]:
+        """DVC's hash by path of a stage's outputs; none where it has not run."""
+        return self.stages[stage].outputs if stage in self.stages else {}
+
     def data_inputs(self, stage: str, dependencies: Iterable[str]) -> dict[str, str]:
         """Of a stage's dependencies those that other stages write, with the hashes those have now.
 
@@ -242,6 +246,16 @@ class Repository:
             return bytes(DVCFileSystem(str(self.folder), rev=revision).cat_file(path))
         except Exception:  # DVC's errors have no common ancestor but this one
             return None
+
+    def copy_output(self, revision: str, path: str, target: Path) -> bool:
+        """Copy a file or a whole folder that `output` could read; whether all of it was there."""
+        from dvc.api import DVCFileSystem
+
+        try:
+            DVCFileSystem(str(self.folder), rev=revision).get(path, str(target), recursive=True)
+        except Exception:  # DVC's errors have no common ancestor but this one
+            return False
+        return True
 
 
 def _parsed_experiments(listed: str) -> Iterator[Experiment]:

@@ -1,42 +1,51 @@
-"""What the stages have written: as a DVC experiment's commit holds it, or as it lies in the working tree."""
+"""What the stages have written: as it lies in the working tree, or as a commit holds it."""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline.foundation.declarations import parse_values
+from pipeline.foundation.declarations import is_within, parse_values
+from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.params.whole import parse_params
 from pipeline.repository.dvc_hash import dvc_hash
-from pipeline.repository.repository import Experiment, Lock, Repository
+from pipeline.repository.repository import (
+    Experiment,
+    Lock,
+    Repository,
+    StageLock,
+    parse_locked_outputs,
+)
 
 TRAININGS = {"train_baseline": "baseline", "train_transfer": "transfer", "tune": "tuned"}
 """The stages that train, with the candidates that they make."""
 EVALUATION = "evaluate"
 
-Card = Mapping[str, Any]
+CardValues = Mapping[str, Any]
 """The content of models/<candidate>/card.json."""
-Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
+CandidateScores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """The content of metrics/evaluate.json: {candidate: {subset: {score: value}}}."""
 
 
 @dataclass(frozen=True)
-class Results:
-    """The results of the stages at one point of the project's history.
+class StageOutputs:
+    """The outputs of the stages at one point of the project's history.
 
     Attributes:
       workspace: the project, for the names of its files.
       experiment: name of the DVC experiment; empty for the working tree.
       baseline: the commit that the experiment started from; HEAD for the working tree.
       commit: the experiment's own commit; HEAD for the working tree; empty outside of git.
-      time: when DVC has put the results there, milliseconds since 1970.
+      time: when DVC has put the outputs there, milliseconds since 1970.
       params: the values of params.yaml.
       lock: dvc.lock.
       base: dvc.lock at the baseline.
-      read: returns a file by its path in the project; None where it is not to be had.
-      cards: the model cards that were read, by DVC's hash of their folders; others may share them.
+      find: for a path of the workspace, an output or a file in one, where to read it; None where it is gone.
+      cards: the model cards that were read, by candidate and DVC's hash; others may share them.
     """
 
     workspace: Workspace
@@ -47,104 +56,103 @@ class Results:
     params: Mapping[str, Any]
     lock: Lock
     base: Lock
-    read: Callable[[str], bytes | None]
-    cards: dict[str, Card | None] = field(default_factory=dict)
+    find: Callable[[Path], Path | None]
+    cards: dict[tuple[str, str], CardValues | None] = field(default_factory=dict)
 
     @property
     def stages(self) -> list[str]:
-        """The stages that record runs and have results here; evaluate only where it is of these models."""
+        """The stages that record runs and have outputs here; evaluate only where it is of these models."""
         stages = [name for name in TRAININGS if name in self.lock.stages]
         return [*stages, EVALUATION] if self._models_are_evaluated() else stages
 
     @property
     def are_of_these_params(self) -> bool:
-        """Whether params.yaml still says what the results were made with."""
+        """Whether params.yaml still says what the outputs were made with."""
         return all(
             dict(entry.params) == {key: self.params.get(key) for key in entry.params}
             for entry in self.lock.stages.values()
         )
 
+    def params_of(self, stage: str) -> dict[str, Any]:
+        """The params that a stage was told, as it has read them: in a fraction, 1 is 1.0."""
+        told = self.lock.stages[stage].params
+        try:
+            values = parse_params({**self.params, **told}).model_dump(mode="json")
+            return {key: values[key] for key in told}
+        except (PipelineError, KeyError):
+            return dict(told)  # those of an old commit may not fit any more
+
     def differs_from_baseline(self, stage: str) -> bool:
-        return self.lock.stages[stage].outputs != outputs_of(self.base, stage)
-
-    def path(self, absolute: Path) -> str:
-        """A path of the workspace as dvc.lock names it."""
-        return absolute.relative_to(self.workspace.root).as_posix()
-
-    def main_output(self, stage: str) -> str:
-        """The path that stands for what a stage has made: the trained model, or the predictions."""
-        if stage in TRAININGS:
-            return self.path(self.workspace.model(TRAININGS[stage]))
-        return self.path(self.workspace.predictions)
+        return self.lock.outputs_of(stage) != self.base.outputs_of(stage)
 
     def main_hash(self, stage: str) -> str:
-        """DVC's hash of `main_output`; empty where dvc.lock has none."""
-        return self.lock.stages[stage].outputs.get(self.main_output(stage), "")
+        """DVC's hash of the trained model, or of the predictions; empty where dvc.lock has none."""
+        return self.hash_of(_main_output(self.workspace, stage))
 
-    def card(self, candidate: str) -> Card | None:
-        """A candidate's model card; None where it is not to be had."""
-        output = self.path(self.workspace.model(candidate))
-        known_as = self.lock.outputs.get(output)
-        if known_as is None:
-            return None
+    def hash_of(self, output: Path) -> str:
+        """DVC's hash of a whole output; empty where dvc.lock has none."""
+        return self.lock.outputs.get(_name(self.workspace, output), "")
+
+    def card(self, candidate: str) -> CardValues | None:
+        """A candidate's model card; None where it is gone."""
+        folder = self.workspace.model(candidate)
+        known_as = candidate, self.hash_of(folder)
         # Most experiments share most models; reading one out of DVC's cache takes a tenth of a second.
         if known_as not in self.cards:
-            self.cards[known_as] = self.read_json(f"{output}/card.json")
+            self.cards[known_as] = self.read_json(folder / "card.json")
         return self.cards[known_as]
 
     @cached_property
-    def scores(self) -> Scores | None:
-        """The scores of the candidates; None where they are missing, or of other models than these."""
-        return self.read_json(self.path(self.workspace.scores)) if self._models_are_evaluated() else None
+    def scores(self) -> CandidateScores | None:
+        """The scores of the candidates; None where they are gone, or of other models than these."""
+        return self.read_json(self.workspace.scores) if self._models_are_evaluated() else None
 
     def _models_are_evaluated(self) -> bool:
         """Not so, for one, after `dvc repro train_baseline`: the scores are those of the former model."""
         if EVALUATION not in self.lock.stages:
             return False
         evaluated = self.lock.stages[EVALUATION].inputs
-        models = [self.path(self.workspace.model(candidate)) for candidate in CANDIDATES]
+        models = [_name(self.workspace, self.workspace.model(candidate)) for candidate in CANDIDATES]
         return all(evaluated.get(model) == self.lock.outputs.get(model) for model in models)
 
-    def copy(self, path: str, folder: Path) -> Path | None:
-        """A copy of a file, at the same place below `folder`; None where it is not to be had."""
-        copy = folder / path
-        if not copy.exists():
-            content = self.read(path)
-            if content is None:
-                return None
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(content)
-        return copy
-
-    def read_json(self, path: str) -> Any:
+    def read_json(self, path: Path) -> Any:
         """The value in a JSON file; None where there is none."""
+        file = self.find(path)
         try:
-            return json.loads(self.read(path) or b"null")
-        except ValueError:
+            return json.loads(file.read_bytes()) if file is not None else None
+        except (OSError, ValueError):
             return None
 
 
-def flat_scores(scores: Scores, candidate: str) -> dict[str, float]:
-    """A candidate's scores as runs carry them: `<subset>_<score>`."""
-    return {
-        f"{subset}_{name}": float(value)
-        for subset, values in scores[candidate].items()
-        for name, value in values.items()
-    }
+def outputs_of_commit(
+    workspace: Workspace,
+    repository: Repository,
+    experiment: Experiment,
+    scratch: Path,
+    cards: dict[tuple[str, str], CardValues | None],
+) -> StageOutputs:
+    """What an experiment's commit holds.
 
-
-def outputs_of(lock: Lock, stage: str) -> Mapping[str, str]:
-    """DVC's hashes of a stage's outputs by path; none where the stage has not run."""
-    return lock.stages[stage].outputs if stage in lock.stages else {}
-
-
-def results_of_experiment(
-    workspace: Workspace, repository: Repository, experiment: Experiment, cards: dict[str, Card | None]
-) -> Results:
-    """What an experiment's commit holds. `cards` is what other experiments have read, by DVC's hash."""
+    Args:
+      workspace: the project.
+      repository: that of the project.
+      experiment: its name and commits.
+      scratch: a folder for copies of what is found; it has to last as long as they are read.
+      cards: what other experiments have read.
+    """
     commit = experiment.commit
     committed = repository.git("show", "--no-patch", "--format=%ct", commit)
-    return Results(
+    copies: dict[Path, Path | None] = {}
+
+    def find(path: Path) -> Path | None:
+        if path not in copies:
+            # A folder for each: a file that was read alone is no whole output.
+            copy = Path(tempfile.mkdtemp(dir=scratch)) / path.name
+            copied = repository.copy_output(commit, _name(workspace, path), copy)
+            copies[path] = copy if copied else None
+        return copies[path]
+
+    return StageOutputs(
         workspace=workspace,
         experiment=experiment.name,
         baseline=experiment.baseline,
@@ -153,12 +161,12 @@ def results_of_experiment(
         params=parse_values(repository.text(commit, workspace.params.name) or ""),
         lock=repository.lock(commit),
         base=repository.lock(experiment.baseline),
-        read=lambda path: repository.output(commit, path),
+        find=find,
         cards=cards,
     )
 
 
-def results_in_working_tree(workspace: Workspace, repository: Repository) -> Results:
+def outputs_in_working_tree(workspace: Workspace, repository: Repository) -> StageOutputs:
     """What lies in the working tree, as far as it is what dvc.lock says.
 
     A stage that runs at this moment has its outputs there already, or half of them, and dvc.lock still
@@ -168,18 +176,19 @@ def results_in_working_tree(workspace: Workspace, repository: Repository) -> Res
     lock = repository.lock(None)
     sound: dict[str, bool] = {}
 
-    def read(path: str) -> bytes | None:
+    def find(path: Path) -> Path | None:
+        name = _name(workspace, path)
         for output, known_as in lock.outputs.items():
-            if path == output or path.startswith(f"{output}/"):
+            if is_within(name, output):
                 try:
                     if output not in sound:
                         sound[output] = dvc_hash(workspace.root / output) == known_as
-                    return (workspace.root / path).read_bytes() if sound[output] else None
                 except OSError:
-                    return None
+                    sound[output] = False
+                return path if sound[output] and path.exists() else None
         return None
 
-    return Results(
+    return StageOutputs(
         workspace=workspace,
         experiment="",
         baseline=head,
@@ -188,5 +197,43 @@ def results_in_working_tree(workspace: Workspace, repository: Repository) -> Res
         params=parse_values(repository.text(None, workspace.params.name) or ""),
         lock=lock,
         base=repository.lock(head) if head else Lock("", {}),
-        read=read,
+        find=find,
     )
+
+
+def outputs_of_running_stage(workspace: Workspace, stage: str, params: Mapping[str, Any]) -> StageOutputs:
+    """What lies in the working tree for a stage that has just ended, which dvc.lock does not say yet.
+
+    The stage's entry there is that of its previous run; in its place stands what is known of this one.
+    `params` are those that the stage declares.
+    """
+    repository = Repository(workspace.root)
+    lock = parse_locked_outputs(repository.text(None, workspace.lock.name) or "")
+    declared = repository.declarations(None).get(stage)
+    entry = StageLock(
+        inputs=lock.data_inputs(stage, declared.dependencies if declared else ()),
+        params=params,
+        outputs={},
+        sizes={},
+    )
+    return StageOutputs(
+        workspace=workspace,
+        experiment="",
+        baseline="",
+        commit="",
+        time=0,
+        params=params,
+        lock=Lock(lock.text, {**lock.stages, stage: entry}),
+        base=Lock("", {}),
+        find=lambda path: path if path.exists() else None,
+    )
+
+
+def _main_output(workspace: Workspace, stage: str) -> Path:
+    """What stands for all that a stage has made."""
+    return workspace.model(TRAININGS[stage]) if stage in TRAININGS else workspace.predictions
+
+
+def _name(workspace: Workspace, path: Path) -> str:
+    """A path as dvc.lock names it."""
+    return path.relative_to(workspace.root).as_posix()

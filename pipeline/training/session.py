@@ -1,8 +1,8 @@
-"""What every training stage has around its fitting: data, checkpoints, recording, and the saved model."""
+"""What every training stage has around its fitting: data, checkpoints, live epochs, and the saved model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class TrainingSession:
       stage: train_baseline, train_transfer or tune.
       candidate: what it trains: baseline, transfer or tuned.
       source: training and validation data.
-      run: where it is recorded.
+      run: where its epochs are seen while it runs.
       run_key: the same after a kill; keys of nested runs begin with it.
       checkpoints: a folder that a killed run left its state in.
       folder: models/<candidate>.
@@ -39,28 +39,19 @@ class TrainingSession:
     folder: Path
 
     def record_start(self, run: Run, hyperparameters: dict[str, Any]) -> OnEpoch:
-        """Record params and data in `run`; returns what records an epoch there."""
+        """Show params and data in `run` from the start; returns what shows an epoch there."""
         run.log_params(hyperparameters)
         sizes = {"train": len(self.source.train), "validation": len(self.source.validation)}
         run.log_dataset("arrays", self.source.digest, sizes)
 
         def on_epoch(result: EpochResult, images_per_second: float) -> None:
-            run.log_metrics(
-                {
-                    "loss": result.loss,
-                    "accuracy": result.accuracy,
-                    "val_loss": result.val_loss,
-                    "val_accuracy": result.val_accuracy,
-                    "learning_rate": result.learning_rate,
-                    "images_per_second": images_per_second,
-                },
-                step=result.epoch,
-            )
+            curves = {name: value for name, value in asdict(result).items() if name not in ("phase", "epoch")}
+            run.log_metrics({**curves, "images_per_second": images_per_second}, step=result.epoch)
 
         return on_epoch
 
     def save(self, fitted: Fitted, network: str, hyperparameters: dict[str, Any]) -> None:
-        """Write models/<candidate> and record it."""
+        """Write models/<candidate>."""
         facts = TrainingFacts(
             candidate=self.candidate,
             stage=self.stage,
@@ -69,11 +60,6 @@ class TrainingSession:
             hyperparameters=hyperparameters,
         )
         card = save_trained_model(self.folder, fitted, facts)
-        self.run.log_metrics({"parameters": card.parameters["total"], "forward_macs": card.forward_macs})
-        self.run.set_tags({"network": network, "candidate": self.candidate})
-        self.run.log_artifact(self.folder / "history.csv")
-        self.run.log_artifact(self.folder / "card.json")
-        self.run.log_model(self.folder, card.model_digest)
         print(
             f"  {self.candidate}: {network}, {card.parameters['total']:,} parameters, "
             f"validation accuracy {fitted.kept.val_accuracy:.4f}",
@@ -87,15 +73,12 @@ def training_session(
 ) -> Iterator[TrainingSession]:
     """Load the data, lock and find the checkpoints, open the run. Raises PipelineError."""
     source = TrainingSource.load(workspace.arrays)
-    with (
-        resumable(workspace, stage, config, source.digest) as place,
-        tracker.run(candidate, place.run_key) as run,
-    ):
+    with resumable(workspace, stage, config, source.digest) as place:
         yield TrainingSession(
             stage=stage,
             candidate=candidate,
             source=source,
-            run=run,
+            run=tracker.run(candidate, place.run_key),
             run_key=place.run_key,
             checkpoints=place.folder,
             folder=workspace.model(candidate),

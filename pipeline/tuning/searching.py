@@ -132,7 +132,7 @@ def best_trial(trials: list[Trial]) -> Trial:
 
 
 def save_trials(session: TrainingSession, trials: list[Trial]) -> None:
-    """Write and record trials.csv, a row per trial, and best_params.json."""
+    """Write trials.csv, a row per trial, and best_params.json."""
     table = pd.DataFrame(
         [
             {
@@ -149,8 +149,6 @@ def save_trials(session: TrainingSession, trials: list[Trial]) -> None:
     with atomic_path(session.folder / "trials.csv") as temporary:
         table.to_csv(temporary, index=False)
     write_json(session.folder / "best_params.json", best_trial(trials).hyperparameters)
-    session.run.log_artifact(session.folder / "trials.csv")
-    session.run.log_artifact(session.folder / "best_params.json")
 
 
 def _short(value: Any) -> str:

@@ -112,6 +112,8 @@ def test_dvc_watches_all_that_a_stage_imports_and_little_else(
     ("edited", "stages"),
     [
         ("pipeline/reporting/slides/theme.py", {"report"}),
+        ("pipeline/reporting/figures/heatmaps.py", {"report"}),
+        ("pipeline/recording/evaluation.py", set()),
         ("pipeline/params/export.py", set()),
         ("pipeline/params/registry.py", set()),
         ("pipeline/params/whole.py", set()),
@@ -207,7 +209,7 @@ def test_only_preprocess_report_see_the_raw_images(dvc_stages: dict[str, Any]) -
 def test_a_stage_is_thin_and_has_the_usual_shape(project: Path, stage: str) -> None:
     module = source(project, stage)
     text = (project / "pipeline" / f"{stage}.py").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 200, "move work to a floor"
+    assert len(text.splitlines()) <= 150, "move work to a floor"
     run = next(node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == "run")
     assert [argument.arg for argument in run.args.args] == ["workspace", "config", "tracker"]
     assert ast.unparse(module.body[-1]) == (

@@ -34,9 +34,9 @@ STAGE = """
     print("ready", flush=True)
     sys.stdin.read()  # until all are ready
     with JournalTracker(Workspace(home, home), "train_baseline", "tests", {}) as tracker:
-        with tracker.run("baseline", f"key {number}") as run:
-            run.log_params({"seed": number})
-            run.log_metrics({"val_loss": 0.5}, step=1)
+        run = tracker.run("baseline", f"key {number}")
+        run.log_params({"seed": number})
+        run.log_metrics({"val_loss": 0.5}, step=1)
 """
 
 EPOCHS = 200

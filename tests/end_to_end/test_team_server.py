@@ -55,9 +55,9 @@ from pipeline.tracking.journal.journal_tracker import JournalTracker
 
 home = Path.cwd()
 with JournalTracker(Workspace(home, home), "train_baseline", "missed", {}) as tracker:
-    with tracker.run("baseline", "key") as run:
-        run.log_metrics({"loss": 1.0})
-        run.log_text("some text", "notes.txt")
+    run = tracker.run("baseline", "key")
+    run.log_metrics({"loss": 1.0})
+    run.log_text("some text", "notes.txt")
 """
 
 PREDICT = """

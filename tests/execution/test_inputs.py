@@ -216,8 +216,8 @@ SCRIPT = """
         threads: PositiveInt
 
     def run(workspace, config, tracker):
-        with tracker.run("toy", "key"):
-            print("training", flush=True)
+        tracker.run("toy", "key")
+        print("training", flush=True)
         Path(sys.argv[1]).write_text(sys.argv[2])
 
     run_stage("toy", run, Config)
@@ -249,6 +249,7 @@ def test_a_stage_whose_input_changes_has_failed_with_its_runs(project, tmp_path,
     assert done.returncode == code, done.stderr
     (journal,) = home.glob(".journal/[0-9]*/events.jsonl")
     assert ('"event": "fail"' in journal.read_text()) == (code == 1)
+    assert f'"status": "{"FAILED" if code else "FINISHED"}"' in journal.read_text()
     if code == 1:
         assert done.stderr.startswith("toy: Inputs have changed while the stage ran: input.txt.\n")
         assert "Traceback" not in done.stderr

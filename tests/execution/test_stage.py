@@ -145,7 +145,7 @@ def test_ctrl_c_during_imports_is_silent(project, tmp_path):
 def test_a_stopped_stage_ends_its_runs(start, tmp_path, monkeypatch):
     # Nothing answers there, so that what is recorded stays in the journal.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    process = start("with tracker.run('toy', 'key'):\n    print('ready')\n    time.sleep(60)")
+    process = start("tracker.run('toy', 'key')\nprint('ready')\ntime.sleep(60)")
     while process.stdout.readline() != "ready\n":
         pass
     began = time.monotonic()

@@ -7,16 +7,14 @@ from pipeline.foundation.tracker import SilentTracker, Tracker
 
 def test_a_stage_can_record_everything_into_nothing(tmp_path: Path) -> None:
     tracker: Tracker = SilentTracker()
-    with tracker.run("train_baseline", key="a") as run:
-        run.log_params({"network": {"widths": [1, 2]}})
-        run.log_metrics({"loss": 1.0}, step=1)
-        run.set_tags({"stage": "train_baseline"})
-        run.log_dataset("digits", "0" * 64, {"train": 1})
-        run.log_artifact(tmp_path / "no-such-file")
-        run.log_text("text", "note.txt")
-        run.log_model(tmp_path, "0" * 64)
-        with run.child("trial 0", key="b") as trial:
-            trial.log_metrics({"loss": 1.0})
-    with tracker.run_of_model("0" * 64) as run:
-        run.log_metrics({"test/accuracy": 1.0})
+    run = tracker.run("train_baseline", key="a")
+    run.log_params({"network": {"widths": [1, 2]}})
+    run.log_metrics({"loss": 1.0}, step=1)
+    run.set_tags({"stage": "train_baseline"})
+    run.log_dataset("digits", "0" * 64, {"train": 1})
+    run.log_artifact(tmp_path / "no-such-file")
+    run.log_text("text", "note.txt")
+    run.log_model(tmp_path, "0" * 64)
+    with run.child("trial 0", key="b") as trial:
+        trial.log_metrics({"loss": 1.0})
     assert list(tmp_path.iterdir()) == []

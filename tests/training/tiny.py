@@ -1,8 +1,6 @@
 """A toy data set that every network separates in seconds, and the params to train on it."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,77 +119,6 @@ def tune(**changes: Any) -> TuneParams:
 def files(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@dataclass
-class RecordedRun:
-    """What was recorded in one run, its nested runs included."""
-
-    key: str
-    status: str = "RUNNING"
-    params: dict[str, Any] = field(default_factory=dict)
-    metrics: list[tuple[int | None, dict[str, float]]] = field(default_factory=list)
-    tags: dict[str, str] = field(default_factory=dict)
-    datasets: list[tuple[str, str, dict[str, int]]] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-    models: list[str] = field(default_factory=list)
-    children: dict[str, "RecordedRun"] = field(default_factory=dict)
-
-    @property
-    def steps(self) -> list[int]:
-        return [step for step, _ in self.metrics if step is not None]
-
-    def log_params(self, params: Mapping[str, Any]) -> None:
-        self.params.update(params)
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.metrics.append((step, dict(metrics)))
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        self.tags.update(tags)
-
-    def log_dataset(self, name: str, digest: str, subset_sizes: Mapping[str, int]) -> None:
-        self.datasets.append((name, digest, dict(subset_sizes)))
-
-    def log_artifact(self, path: Path, folder: str = "") -> None:
-        self.files[path.name] = path.read_bytes()
-
-    def log_text(self, text: str, name: str) -> None:
-        self.files[name] = text.encode()
-
-    def log_model(self, folder: Path, digest: str) -> None:
-        assert (folder / "model.keras").is_file()
-        assert (folder / "card.json").is_file()
-        self.models.append(digest)
-
-    def child(self, name: str, key: str) -> Any:
-        return _opened(self.children, name, key)
-
-
-@dataclass
-class RecordingTracker:
-    """Keeps what a stage records."""
-
-    runs: dict[str, RecordedRun] = field(default_factory=dict)
-
-    def run(self, name: str, key: str) -> Any:
-        return _opened(self.runs, name, key)
-
-    def run_of_model(self, digest: str) -> Any:
-        raise AssertionError("a training records in its own run only")
-
-
-@contextmanager
-def _opened(runs: dict[str, RecordedRun], name: str, key: str) -> Iterator[RecordedRun]:
-    run = runs.setdefault(name, RecordedRun(key))
-    assert run.key == key, f"{name} goes on under another key than it began with"
-    run.status = "RUNNING"
-    try:
-        yield run
-    except BaseException:
-        run.status = "FAILED"
-        raise
-    run.status = "FINISHED"
 
 
 def workspace_with_arrays(folder: Path, **options: int) -> Workspace:

@@ -14,15 +14,14 @@ from pipeline.inference.model_card import ModelCard
 from pipeline.params.whole import Params
 from pipeline.reporting.results import History
 from pipeline.repository.repository import Experiment, Repository
-from pipeline.repository.stage_outputs import Results, results_in_working_tree, results_of_experiment
+from pipeline.repository.stage_outputs import StageOutputs, outputs_in_working_tree, outputs_of_commit
 from pipeline.scoring.predictions import Predictions, load_predictions
 from pipeline.side_by_side import Side
+from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.lineage import ModelLineage, RevisionLineage, trace
 from pipeline.tracking.registry.model_files import download_model
 from pipeline.tracking.registry.registry import Registry
-from pipeline.tracking.run_params import as_text
 
-_WORKING_TREE = "working-tree"
 _DATA_STAGES = ("fetch", "split", "preprocess")
 _SUBSETS = ("validation", "test")
 
@@ -67,8 +66,8 @@ class ModelFinder:
         """
         place, candidate = _place_and_candidate(what)
         if place is None:
-            results = results_in_working_tree(self._workspace, self._repository)
-            return self._evaluated(what, results, candidate, "the working tree")
+            outputs = outputs_in_working_tree(self._workspace, self._repository)
+            return self._evaluated(what, outputs, candidate, "the working tree")
         commit = self._repository.commit(place)
         if commit is not None:
             return self._in_commit(what, place, commit, candidate)
@@ -80,70 +79,67 @@ class ModelFinder:
         return self._of_lineage(what, lineage)
 
     def _in_commit(self, what: str, place: str, commit: str, candidate: str | None) -> FoundModel:
-        return self._evaluated(what, self._results(place, commit), candidate, self._title(place, commit))
+        return self._evaluated(what, self._outputs(place, commit), candidate, self._title(place, commit))
 
-    def _results(self, place: str, commit: str) -> Results:
+    def _outputs(self, place: str, commit: str) -> StageOutputs:
         revision = Experiment(name=place, baseline=commit, commit=commit)
-        return results_of_experiment(self._workspace, self._repository, revision, {})
+        return outputs_of_commit(self._workspace, self._repository, revision, self._scratch, {})
 
     def _title(self, place: str, commit: str) -> str:
         if any(each.commit == commit for each in self._repository.experiments()):
             return f"experiment {place}, commit {commit[:7]}"
         return f"commit {self._repository.title(commit)}"
 
-    def _evaluated(self, what: str, results: Results, candidate: str | None, origin: str) -> FoundModel:
+    def _evaluated(self, what: str, outputs: StageOutputs, candidate: str | None, origin: str) -> FoundModel:
         """Raises PipelineError where the model or its evaluation is not there."""
         if candidate is None:
-            best = results.read_json(results.path(self._workspace.best)) or {}
+            best = outputs.read_json(self._workspace.best) or {}
             candidate = str(best.get("candidate", ""))
-        found = self._found(what, results, candidate, origin) if candidate in CANDIDATES else None
+        found = self._found(what, outputs, candidate, origin) if candidate in CANDIDATES else None
         if found is None:
             raise _unevaluated(what, origin)
         return found
 
-    def _found(self, what: str, results: Results, candidate: str, origin: str) -> FoundModel | None:
-        """A candidate with its evaluation; None where a file of it is not to be had."""
-        workspace, scores = self._workspace, results.scores
-        folder = self._scratch / (results.commit if results.experiment else _WORKING_TREE)
+    def _found(self, what: str, outputs: StageOutputs, candidate: str, origin: str) -> FoundModel | None:
+        """A candidate with its evaluation; None where a file of it is gone."""
+        workspace, scores = self._workspace, outputs.scores
         model = workspace.model(candidate)
-        card = results.copy(results.path(model / "card.json"), folder)
-        predictions = results.copy(results.path(workspace.predictions / f"{candidate}.npz"), folder)
+        card = outputs.find(model / "card.json")
+        predictions = outputs.find(workspace.predictions / f"{candidate}.npz")
         if card is None or predictions is None or scores is None or candidate not in scores:
             return None
-        history = results.copy(results.path(model / "history.csv"), folder)
-        images = results.path(workspace.arrays / "test" / "images.npy")
-        outputs = results.lock.outputs
+        history = outputs.find(model / "history.csv")
         return FoundModel(
             side=Side(
                 asked=what,
                 origin=origin,
                 card=ModelCard.load(card),
-                params=_params(results, ModelCard.load(card)),
+                params=_params(outputs, ModelCard.load(card)),
                 scores=scores[candidate],
                 test=load_predictions(predictions)["test"],
                 history=None if history is None else History.load(history),
             ),
-            raw_data=outputs.get(results.path(workspace.raw), ""),
-            test_data=outputs.get(results.path(workspace.arrays / "test"), ""),
-            read_images=lambda: _load_images(results.copy(images, folder)),
+            raw_data=outputs.hash_of(workspace.raw),
+            test_data=outputs.hash_of(workspace.arrays / "test"),
+            read_images=lambda: _load_images(outputs.find(workspace.arrays / "test" / "images.npy")),
         )
 
     def _of_lineage(self, what: str, lineage: ModelLineage) -> FoundModel:
         """Raises PipelineError where no place has the evaluation of that very model."""
         run = f"run {lineage.run.run_id[:8]}" if lineage.run else lineage.git_title
-        for origin, results in self._places(lineage):
-            card = results.card(lineage.candidate)
+        for origin, outputs in self._places(lineage):
+            card = outputs.card(lineage.candidate)
             if card is not None and card["model_digest"] == lineage.model_digest:
-                found = self._found(what, results, lineage.candidate, f"{run}; {origin}")
+                found = self._found(what, outputs, lineage.candidate, f"{run}; {origin}")
                 if found is not None:
                     return found
         for registered in lineage.registered:
             return self._registered(what, lineage, registered.name, registered.version)
         raise _unevaluated(what, run)
 
-    def _places(self, lineage: ModelLineage) -> Iterator[tuple[str, Results]]:
+    def _places(self, lineage: ModelLineage) -> Iterator[tuple[str, StageOutputs]]:
         """Where the files of a model may be: the working tree, its experiment, the commits that have it."""
-        yield "the working tree", results_in_working_tree(self._workspace, self._repository)
+        yield "the working tree", outputs_in_working_tree(self._workspace, self._repository)
         commits = [
             lineage.experiment.commit if lineage.experiment else "",
             lineage.git_commit,
@@ -151,7 +147,7 @@ class ModelFinder:
         ]
         for commit in dict.fromkeys(filter(None, commits)):
             if self._repository.git_commit(commit):
-                yield self._title(commit[:7], commit), self._results(commit[:7], commit)
+                yield self._title(commit[:7], commit), self._outputs(commit[:7], commit)
 
     def _registered(self, what: str, lineage: ModelLineage, name: str, number: int) -> FoundModel:
         """A model of which MLflow has all that is left. Raises PipelineError."""
@@ -195,9 +191,9 @@ def _place_and_candidate(what: str) -> tuple[str | None, str | None]:
     return (place, candidate) if place and candidate in CANDIDATES else (what, None)
 
 
-def _params(results: Results, card: ModelCard) -> dict[str, str]:
+def _params(outputs: StageOutputs, card: ModelCard) -> dict[str, str]:
     """The params that decide about the data, and the hyperparameters, those that a search has found."""
-    stages = [results.lock.stages[name].params for name in _DATA_STAGES if name in results.lock.stages]
+    stages = [outputs.lock.stages[name].params for name in _DATA_STAGES if name in outputs.lock.stages]
     data = {key: value for params in stages for key, value in params.items()}
     return as_text({**data, **card.hyperparameters})
 

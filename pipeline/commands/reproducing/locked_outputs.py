@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.repository.repository import Lock, StageLock
-from pipeline.tracking.run_params import as_text
+from pipeline.tracking.flat_params import as_text
 
 AGREES, DIFFERS, FROM_CACHE, NOT_WRITTEN = "agrees", "differs", "from cache", "not written"
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 
@@ -12,12 +13,18 @@ from pipeline.foundation.digests import digest_json
 from pipeline.foundation.files import write_json
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
+from pipeline.recording.restoring import restore
 from pipeline.repository.repository import Experiment, Repository
-from pipeline.repository.stage_outputs import Card, Results, results_in_working_tree, results_of_experiment
+from pipeline.repository.stage_outputs import (
+    CardValues,
+    StageOutputs,
+    outputs_in_working_tree,
+    outputs_of_commit,
+)
 from pipeline.tracking.journal.delivery import deliver
 from pipeline.tracking.journal.journal import pending_journals
 from pipeline.tracking.provenance import origin
-from pipeline.tracking.runs.resolution import Resolution, Resolver
+from pipeline.tracking.runs.matching import Matched, RunMatcher
 from pipeline.tracking.store import (
     Store,
     StoreUnavailableError,
@@ -56,7 +63,7 @@ def _synchronize(workspace: Workspace, experiment: str, say: Say) -> Synchroniza
     # Looked at before the journals are: a result that is there by now has been recorded in one of them.
     project = _project_digest(workspace)
     repository = Repository(workspace.root)
-    experiments, tree = repository.experiments(), results_in_working_tree(workspace, repository)
+    experiments, tree = repository.experiments(), outputs_in_working_tree(workspace, repository)
     done = deliver_and_mend(workspace, experiment, say)
     if done.unreachable:
         return done
@@ -105,7 +112,7 @@ class _Mending:
         self._repository = repository
         self._store = store
         self._say = say
-        self._resolver = Resolver(store, experiment, repository, origin(workspace.home))
+        self._matcher = RunMatcher(store, experiment, repository, origin(workspace.home))
 
     def compare_experiments(self, experiments: list[Experiment], memory: "_Memory") -> "_Memory":
         """Look at the experiments that were not looked at yet; returns what to remember of them."""
@@ -115,37 +122,38 @@ class _Mending:
         new = [experiment for experiment in experiments if experiment.commit not in seen]
         if len(new) >= _MANY_EXPERIMENTS:
             self._say(f"comparing MLflow with {len(new)} experiments of DVC")
-        cards: dict[str, Card | None] = {}
+        cards: dict[tuple[str, str], CardValues | None] = {}
         complete = {experiment.commit for experiment in experiments if experiment not in new}
         for experiment in new:
-            results = results_of_experiment(self._workspace, self._repository, experiment, cards)
-            with self._store.failures_as_unavailable():
-                resolution = self._resolver.resolve_experiment(results)
-            if self._apply(results, resolution):
-                complete.add(experiment.commit)
+            with TemporaryDirectory() as scratch:
+                outputs = outputs_of_commit(
+                    self._workspace, self._repository, experiment, Path(scratch), cards
+                )
+                with self._store.failures_as_unavailable():
+                    matched = self._matcher.match_experiment(outputs)
+                if self._apply(outputs, matched):
+                    complete.add(experiment.commit)
         return replace(memory, store=identity, experiments=sorted(complete))
 
-    def compare_working_tree(self, results: Results) -> None:
+    def compare_working_tree(self, outputs: StageOutputs) -> None:
         with self._store.failures_as_unavailable():
-            resolution = self._resolver.resolve_working_tree(results)
-        self._apply(results, resolution)
+            matched = self._matcher.match_working_tree(outputs)
+        self._apply(outputs, matched)
 
-    def _apply(self, results: Results, resolution: Resolution) -> bool:
-        """Restore what has no run; whether that was possible."""
-        from pipeline.commands.runs.restoration import restore
-
-        self.tagged += resolution.tagged
-        if not resolution.unrecorded:
+    def _apply(self, outputs: StageOutputs, matched: Matched) -> bool:
+        """Restore the runs that are missing; whether that was possible."""
+        self.tagged += matched.tagged
+        if not matched.missing:
             return True
-        place = f"experiment {results.experiment}" if results.experiment else "the working tree"
-        stages = ", ".join(each.stage for each in resolution.unrecorded)
+        place = f"experiment {outputs.experiment}" if outputs.experiment else "the working tree"
+        stages = ", ".join(each.stage for each in matched.missing)
         self._say(f"restoring runs of {place} from what DVC keeps: {stages}")
-        restoration = restore(results, resolution.unrecorded, self._experiment, self._repository)
-        if restoration.journal is not None:
-            deliver(restoration.journal, self._store)
-        self.restored += restoration.runs
-        self.gone += [f"{name} of {place}" for name in restoration.failed]
-        return not restoration.failed
+        restored = restore(outputs, matched.missing, self._experiment, self._repository)
+        if restored.journal is not None:
+            deliver(restored.journal, self._store)
+        self.restored += restored.runs
+        self.gone += [f"{name} of {place}" for name in restored.failed]
+        return not restored.failed
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from pipeline.foundation.declarations import parse_values
 from pipeline.foundation.tracker import Run, RunContext
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import provenance, tags
+from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.journal.journal import Journal, JournalWriter, Progress, runs_waiting
 from pipeline.tracking.journal.logged_model import DECODING_CODE, MODEL_CODE
 from pipeline.tracking.journal.parents import ParentRun, parent_run
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.run_params import as_text
 
 _LONGEST_WAIT_SECONDS = 20.0
 _SILENT_WAIT_SECONDS = 2.0
@@ -39,23 +39,37 @@ class JournalTracker:
 
     def __init__(self, workspace: Workspace, stage: str, experiment: str, params: Mapping[str, Any]) -> None:
         """`params` are those that the stage declares; `experiment` is MLflow's name for the project."""
-        self._workspace = workspace
-        self._stage = stage
+        self.workspace = workspace
+        self.stage = stage
         self._experiment = experiment
-        self._params = dict(params)
+        self.params = dict(params)
         self._writer: JournalWriter | None = None
         self._delivery: subprocess.Popen[bytes] | None = None
         self._tags: dict[str, str] = {}
-        self._additions: list[dict[str, Any]] = []
+        self._open: list[_JournalRun] = []
         self._number_of_runs = 0
         self._said: set[str] = set()
 
-    def run(self, name: str, key: str) -> RunContext:
-        return self._open(name, key, parent=None)
+    def run(self, name: str, key: str) -> Run:
+        run = self._new_run()
+        run.start(name, key, {**self._tags, tags.KIND: _KINDS.get(self.stage, tags.KIND_TRAINING)})
+        run.log_text(json.dumps(provenance.system_information(), indent=2) + "\n", "system.json")
+        self._open.append(run)
+        return run
 
-    def run_of_model(self, digest: str) -> RunContext:
-        """As `Tracker` has it; what is added arrives when the stage has ended well, or never."""
-        return self._attach(digest)
+    @property
+    def stage_run(self) -> Run | None:
+        """The run that the stage has opened; None before that."""
+        return self._open[-1] if self._open else None
+
+    def run_of_model(self, digest: str) -> Run:
+        """The latest run that trained the model with this digest, to add what was found out later.
+
+        Where no such run is known (a model that DVC restored from its cache), what is added is dropped.
+        """
+        run = self._new_run()
+        run.append({"event": "attach", "model_digest": digest})
+        return run
 
     def fail_runs(self, reason: str) -> None:
         """All runs recorded here count as failed, also those that have ended well."""
@@ -69,56 +83,45 @@ class JournalTracker:
     ) -> None:
         if self._writer is None:
             return
-        if kind is None:
-            for event in self._additions:
-                self._append(event)
-        with self._failures_said():
+        for run in self._open:
+            run.end(kind)
+        with self.failures_said():
             self._writer.close()
         if kind is None or issubclass(kind, Exception):
             self._wait_for_delivery()
 
     @contextmanager
-    def _open(self, name: str, key: str, parent: str | None) -> Iterator[Run]:
+    def _child(self, name: str, key: str, parent: str) -> Iterator[Run]:
         run = self._new_run()
-        kind = tags.KIND_TRIAL if parent is not None else _KINDS.get(self._stage, tags.KIND_TRAINING)
-        start = {"event": "start", "run": run.number, "parent": parent, "name": name, "key": key}
-        run.append({**start, "tags": {**self._tags, tags.KIND: kind}})
-        if parent is None:
-            run.log_text(json.dumps(provenance.system_information(), indent=2) + "\n", "system.json")
+        run.start(name, key, {**self._tags, tags.KIND: tags.KIND_TRIAL}, parent)
         try:
             yield run
         except BaseException as error:
-            run.append({"event": "end", "status": "FAILED" if isinstance(error, Exception) else "KILLED"})
+            run.end(type(error))
             raise
-        run.append({"event": "end", "status": "FINISHED"})
+        run.end(None)
 
-    @contextmanager
-    def _attach(self, digest: str) -> Iterator[Run]:
-        run = self._new_run(adds=True)
-        run.append({"event": "attach", "model_digest": digest})
-        yield run
-
-    def _new_run(self, adds: bool = False) -> "_JournalRun":
+    def _new_run(self) -> "_JournalRun":
         self._number_of_runs += 1
-        with self._failures_said():
+        with self.failures_said():
             if self._writer is None:
                 self._writer = self._open_journal()
             self._start_delivery(self._writer)
-        return _JournalRun(self, str(self._number_of_runs), adds)
+        return _JournalRun(self, str(self._number_of_runs))
 
     def _open_journal(self) -> JournalWriter:
-        self._tags = provenance.run_tags(self._workspace, self._stage, self._params)
+        self._tags = provenance.run_tags(self.workspace, self.stage, self.params)
         # All of it now: a queued experiment's folder is gone when its journal is delivered late.
-        file = self._workspace.params
+        file = self.workspace.params
         params = parse_values(file.read_text(encoding="utf-8")) if file.exists() else {}
         parent = asdict(parent_run(self._tags, params))
-        return JournalWriter(self._workspace.journal, self._stage, self._experiment, parent)
+        return JournalWriter(self.workspace.journal, self.stage, self._experiment, parent)
 
     def _start_delivery(self, writer: JournalWriter) -> None:
         """Start the delivering process unless it runs: in a session of its own, so that Ctrl-C spares it."""
         if self._delivery is not None and self._delivery.poll() is None:
             return
-        home = self._workspace.home
+        home = self.workspace.home
         package = str(Path(pipeline.__file__).parent.parent)
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         with writer.journal.log.open("ab") as log:
@@ -140,33 +143,33 @@ class JournalTracker:
         while journal.exists and self._delivery.poll() is None and not Progress.load(journal).unreachable:
             waited = time.monotonic() - began
             if waited > _LONGEST_WAIT_SECONDS:
-                print(f"{self._stage}: MLflow is still being filled, in the background", flush=True)
+                print(f"{self.stage}: MLflow is still being filled, in the background", flush=True)
                 return
             if waited > _SILENT_WAIT_SECONDS and not said:
-                print(f"{self._stage}: waiting for MLflow to take in what was recorded", flush=True)
+                print(f"{self.stage}: waiting for MLflow to take in what was recorded", flush=True)
                 said = True
             time.sleep(0.05)
         if journal.exists:
             self._say_what_waits(Progress.load(journal).unreachable)
 
     def _say_what_waits(self, reason: str) -> None:
-        count = runs_waiting(self._workspace.journal)
+        count = runs_waiting(self.workspace.journal)
         runs = "1 run waits" if count == 1 else f"{count} runs wait"
         why = f" ({reason})" if reason else ""
         print(
-            f"{self._stage}: MLflow does not have everything yet{why}: {runs} in "
-            f"{self._workspace.journal.name}/; 'python -m pipeline sync' delivers what waits, "
+            f"{self.stage}: MLflow does not have everything yet{why}: {runs} in "
+            f"{self.workspace.journal.name}/; 'python -m pipeline sync' delivers what waits, "
             "as does the next stage",
             flush=True,
         )
 
     def _append(self, event: Mapping[str, Any]) -> None:
-        with self._failures_said():
+        with self.failures_said():
             if self._writer is not None:
                 self._writer.append(event)
 
     @contextmanager
-    def _failures_said(self) -> Iterator[None]:
+    def failures_said(self) -> Iterator[None]:
         """Recording must not fail a stage: a full disk or a missing file is said once and passed over."""
         try:
             yield
@@ -174,7 +177,7 @@ class JournalTracker:
             message = without_credentials(str(error))
             if message not in self._said:
                 self._said.add(message)
-                print(f"{self._stage}: not recorded in MLflow: {message}", file=sys.stderr, flush=True)
+                print(f"{self.stage}: not recorded in MLflow: {message}", file=sys.stderr, flush=True)
 
 
 class RestoringTracker(JournalTracker):
@@ -189,20 +192,21 @@ class RestoringTracker(JournalTracker):
         self._parent = parent
         self._time = time
 
-    @contextmanager
-    def restored_run(self, name: str, key: str, run_tags: Mapping[str, str]) -> Iterator[Run]:
+    def restored_run(self, name: str, key: str, run_tags: Mapping[str, str]) -> Run:
         """A run that the store gets once for each `key`, without a duration."""
         run = self._new_run()
-        start = {"event": "start", "run": run.number, "parent": None, "name": name, "key": key}
-        run.append({**start, "tags": {**run_tags, tags.RESTORED: "true"}, "restored": True})
-        yield run
-        run.append({"event": "end", "status": "FINISHED"})
+        run.start(name, key, {**run_tags, tags.RESTORED: "true"}, restored=True)
+        self._open.append(run)
+        return run
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is None:
             return
+        if kind is None:
+            for run in self._open:
+                run.end(None)
         self._writer.close()
         if kind is None:
             self._writer.reveal()
@@ -216,7 +220,7 @@ class RestoringTracker(JournalTracker):
 
     def _open_journal(self) -> JournalWriter:
         return JournalWriter(
-            self._workspace.journal, self._stage, self._experiment, asdict(self._parent), hidden=True
+            self.workspace.journal, self.stage, self._experiment, asdict(self._parent), hidden=True
         )
 
     def _start_delivery(self, writer: JournalWriter) -> None: ...
@@ -225,17 +229,28 @@ class RestoringTracker(JournalTracker):
         super()._append({"time": self._time, **event})
 
     @contextmanager
-    def _failures_said(self) -> Iterator[None]:
+    def failures_said(self) -> Iterator[None]:
         yield
 
 
 class _JournalRun:
     """A run that is being recorded, or added to; `number` names it within the journal."""
 
-    def __init__(self, tracker: JournalTracker, number: str, adds: bool) -> None:
+    def __init__(self, tracker: JournalTracker, number: str) -> None:
         self._tracker = tracker
-        self._adds = adds
         self.number = number
+
+    def start(
+        self, name: str, key: str, tags: Mapping[str, str], parent: str | None = None, restored: bool = False
+    ) -> None:
+        """Make or continue the run; `parent` is the number of the run that it is nested in."""
+        start = {"event": "start", "name": name, "key": key, "parent": parent, "tags": dict(tags)}
+        self.append({**start, "restored": True} if restored else start)
+
+    def end(self, error: type[BaseException] | None) -> None:
+        """End it as its stage or its trial has ended: well, with an error, or stopped by somebody."""
+        failed = "FAILED" if error is not None and issubclass(error, Exception) else "KILLED"
+        self.append({"event": "end", "status": "FINISHED" if error is None else failed})
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         self.append({"event": "params", "params": as_text(params)})
@@ -252,19 +267,19 @@ class _JournalRun:
         self.append({"event": "dataset", "name": name, "digest": digest, "subset_sizes": sizes})
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
-        with self._tracker._failures_said():
+        with self._tracker.failures_said():
             if (writer := self._tracker._writer) is not None:
                 self.append({"event": "artifact", "file": writer.copy(path), "folder": folder})
 
     def log_text(self, text: str, name: str) -> None:
-        with self._tracker._failures_said():
+        with self._tracker.failures_said():
             if (writer := self._tracker._writer) is not None:
                 folder, _, file_name = name.rpartition("/")
                 file = writer.write_text(text, file_name)
                 self.append({"event": "artifact", "file": file, "folder": folder})
 
     def log_model(self, folder: Path, digest: str) -> None:
-        with self._tracker._failures_said():
+        with self._tracker.failures_said():
             if (writer := self._tracker._writer) is not None:
                 network, card = (writer.copy(folder / name) for name in _MODEL_FILES)
                 # The code too: a queued experiment's folder may be gone when the model is delivered.
@@ -273,11 +288,7 @@ class _JournalRun:
                 self.append({"event": "model", "files": files, "digest": digest})
 
     def child(self, name: str, key: str) -> RunContext:
-        return self._tracker._open(name, key, parent=self.number)
+        return self._tracker._child(name, key, self.number)
 
     def append(self, event: Mapping[str, Any]) -> None:
-        event = {**event, "run": self.number}
-        if self._adds:
-            self._tracker._additions.append(event)
-        else:
-            self._tracker._append(event)
+        self._tracker._append({**event, "run": self.number})

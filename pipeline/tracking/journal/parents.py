@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.foundation.digests import digest_json
 from pipeline.tracking import tags
-from pipeline.tracking.run_params import as_text
+from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:

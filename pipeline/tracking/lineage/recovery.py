@@ -11,7 +11,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from pipeline.foundation.declarations import parse_values
 from pipeline.repository.repository import Repository
-from pipeline.tracking.run_params import as_text
+from pipeline.tracking.flat_params import as_text
 
 PARAMS_FILE = "params.yaml"
 

@@ -14,10 +14,10 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
 from pipeline.repository.repository import Lock, StageLock
-from pipeline.repository.stage_outputs import Results
+from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.tracking.lineage import RevisionLineage
 from tests.reporting.fake_project import write_fake_project
-from tests.tracking.made_results import lock_of
+from tests.tracking.made_outputs import lock_of
 
 COMMIT, OTHER_COMMIT = "c" * 40, "d" * 40
 
@@ -32,12 +32,12 @@ class Revisions:
     raw: dict[str, str] = field(default_factory=dict)
     lineages: dict[str, object] = field(default_factory=dict)
 
-    def results(self, commit: str, experiment: str) -> Results:
+    def outputs(self, commit: str, experiment: str) -> StageOutputs:
         folder = self.folders.get(commit)
 
-        def read(path: str) -> bytes | None:
-            file = folder / path if folder else None
-            return file.read_bytes() if file and file.exists() else None
+        def find(path: Path) -> Path | None:
+            file = folder / path.relative_to(self.workspace.root) if folder else None
+            return file if file and file.exists() else None
 
         lock = lock_of()
         fetch = StageLock(
@@ -47,7 +47,7 @@ class Revisions:
             sizes={},
         )
         lock = Lock("", {"fetch": fetch, **lock.stages})
-        return Results(self.workspace, experiment, commit, commit, 0, {}, lock, lock, read)
+        return StageOutputs(self.workspace, experiment, commit, commit, 0, {}, lock, lock, find)
 
 
 @pytest.fixture
@@ -85,12 +85,14 @@ def revisions(
 
     monkeypatch.setattr(versus_sources, "Repository", FakeRepository)
     monkeypatch.setattr(
-        versus_sources, "results_in_working_tree", lambda workspace, repository: made.results("", "")
+        versus_sources, "outputs_in_working_tree", lambda workspace, repository: made.outputs("", "")
     )
     monkeypatch.setattr(
         versus_sources,
-        "results_of_experiment",
-        lambda workspace, repository, experiment, cards: made.results(experiment.commit, experiment.name),
+        "outputs_of_commit",
+        lambda workspace, repository, experiment, scratch, cards: made.outputs(
+            experiment.commit, experiment.name
+        ),
     )
     monkeypatch.setattr(versus_sources, "trace", trace)
     return made

@@ -1,9 +1,12 @@
 """`sync`: what it finds to do by itself, and that it sees in a moment when there is nothing."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from pipeline.repository.repository import Repository
 from pipeline.tracking import tags
 from pipeline.tracking.journal.journal_tracker import JournalTracker
 from pipeline.tracking.store import Store
-from tests.tracking.made_results import write_project
+from tests.tracking.made_outputs import write_project
 
 UP_TO_DATE = ["MLflow is up to date."]
 EXPERIMENT = "image-classification"  # as params.yaml calls it
@@ -79,12 +82,17 @@ def module_project(project: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(autouse=True)
 def _git_is_dvcs_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    def output(self: Repository, revision: str, path: str) -> bytes | None:
-        command = ["git", "-C", str(self.folder), "show", f"{revision}:{path}"]
+    def copy_output(self: Repository, revision: str, path: str, target: Path) -> bool:
+        command = ["git", "-C", str(self.folder), "archive", revision, path]
         done = subprocess.run(command, capture_output=True, check=False)
-        return done.stdout if done.returncode == 0 else None
+        if done.returncode != 0:
+            return False
+        with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+            tar.extractall(folder, filter="data")
+            shutil.move(Path(folder) / path, target)
+        return True
 
-    monkeypatch.setattr(Repository, "output", output)
+    monkeypatch.setattr(Repository, "copy_output", copy_output)
 
 
 @pytest.fixture(scope="module")
@@ -162,13 +170,13 @@ def test_an_experiment_is_looked_at_once(synced, monkeypatch):
     synced.add_experiment("first", generation=2, lr=0.4)
     synced.sync()
     looked_at = []
-    resolve = synchronization.Resolver.resolve_experiment
+    match = synchronization.RunMatcher.match_experiment
 
-    def noted(self, results):
-        looked_at.append(results.experiment)
-        return resolve(self, results)
+    def noted(self, outputs):
+        looked_at.append(outputs.experiment)
+        return match(self, outputs)
 
-    monkeypatch.setattr(synchronization.Resolver, "resolve_experiment", noted)
+    monkeypatch.setattr(synchronization.RunMatcher, "match_experiment", noted)
     synced.add_experiment("second", generation=3, lr=0.5)
     synced.sync()
     assert looked_at == ["second"]
@@ -179,7 +187,7 @@ def test_results_whose_files_are_gone_are_named_and_tried_again_when_something_h
 ):
     synced.add_experiment("pulled", generation=4, lr=0.6)
     with monkeypatch.context() as context:
-        context.setattr(Repository, "output", lambda self, revision, path: None)
+        context.setattr(Repository, "copy_output", lambda self, revision, path, target: False)
         lines = synced.sync()
     assert lines[-1] == (
         "Not restored, as DVC does not have the files any more: "
@@ -199,7 +207,8 @@ def test_while_a_stage_runs_the_working_tree_is_left_alone(synced, store, monkey
     monkeypatch.setattr(JournalTracker, "_start_delivery", lambda self, writer: None)
     write_project(synced.folder, {**synced.params, "lr": 0.8}, generation=6)
     tracker = JournalTracker(synced.workspace, "train_baseline", EXPERIMENT, {})
-    with tracker, tracker.run("baseline", "running"):
+    with tracker:
+        tracker.run("baseline", "running")
         assert synced.sync() == ["1 of the stages that run now deliver by themselves."]
     assert "4 runs restored: DVC had the results, and nothing was executed." in synced.sync()
     synced.git("reset", "--quiet", "--hard")

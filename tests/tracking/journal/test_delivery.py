@@ -43,7 +43,8 @@ def only_run(store: Store, key: str):
 def test_a_whole_run_arrives(tracker, shared_workspace, store, ship, tmp_path):
     picture = tmp_path / "confusion.png"
     picture.write_bytes(b"png")
-    with tracker(shared_workspace, lr=0.1) as recording, recording.run("baseline", "whole") as run:
+    with tracker(shared_workspace, lr=0.1) as recording:
+        run = recording.run("baseline", "whole")
         run.log_params({"lr": 0.1, "fast_cnn": {"widths": [32, 64]}})
         run.log_dataset("digits", "d" * 64, {"train": 100, "validation": 20})
         for epoch in (1, 2, 3):
@@ -73,7 +74,8 @@ def test_a_whole_run_arrives(tracker, shared_workspace, store, ship, tmp_path):
 
 
 def test_trials_are_nested_in_their_search(tracker, shared_workspace, store, ship):
-    with tracker(shared_workspace, "tune") as recording, recording.run("tuned", "search") as run:
+    with tracker(shared_workspace, "tune") as recording:
+        run = recording.run("tuned", "search")
         with run.child("trial 1", "trial-1") as trial:
             trial.log_metrics({"val_loss": 2.0}, step=1)
         with pytest.raises(ValueError, match="not finite"), run.child("trial 2", "trial-2"):
@@ -99,10 +101,10 @@ def test_a_killed_stage_is_marked_and_goes_on_in_the_same_run(
         from pipeline.tracking.journal.journal_tracker import JournalTracker
         JournalTracker._start_delivery = lambda self, writer: None
         tracker = JournalTracker(Workspace(Path.cwd(), Path.cwd()), "train_baseline", "tests", {})
-        with tracker.run("baseline", "killed") as run:
-            run.log_metrics({"loss": 3.0}, step=1)
-            with run.child("inner", "killed inner"):
-                os.kill(os.getpid(), signal.SIGKILL)
+        run = tracker.run("baseline", "killed")
+        run.log_metrics({"loss": 3.0}, step=1)
+        with run.child("inner", "killed inner"):
+            os.kill(os.getpid(), signal.SIGKILL)
         """,
         shared_workspace.root,
     )
@@ -113,7 +115,8 @@ def test_a_killed_stage_is_marked_and_goes_on_in_the_same_run(
     assert only_run(store, "killed inner").info.status == "KILLED"
     store.client.log_metric(killed.info.run_id, "duration_seconds", 100.0)  # as if it had run so long
 
-    with tracker(shared_workspace) as recording, recording.run("baseline", "killed") as run:
+    with tracker(shared_workspace) as recording:
+        run = recording.run("baseline", "killed")
         run.log_metrics({"loss": 2.0}, step=2)
     ship()
     resumed = only_run(store, "killed")
@@ -126,8 +129,8 @@ def test_a_killed_stage_is_marked_and_goes_on_in_the_same_run(
 
 def test_a_finished_run_is_not_continued(tracker, shared_workspace, store, ship):
     for _ in range(2):
-        with tracker(shared_workspace) as recording, recording.run("baseline", "again"):
-            pass
+        with tracker(shared_workspace) as recording:
+            recording.run("baseline", "again")
     ship()
     runs = store.find_runs(EXPERIMENT, {"run_key": "again"})
     assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
@@ -136,7 +139,9 @@ def test_a_finished_run_is_not_continued(tracker, shared_workspace, store, ship)
 
 def test_two_processes_with_the_same_key_at_once_keep_apart(tracker, shared_workspace, store):
     first, second = tracker(shared_workspace), tracker(shared_workspace)
-    with first, second, first.run("baseline", "twins"), second.run("baseline", "twins"):
+    with first, second:
+        first.run("baseline", "twins")
+        second.run("baseline", "twins")
         for journal in pending_journals(shared_workspace.journal):
             assert not deliver(journal, store)
     for journal in pending_journals(shared_workspace.journal):
@@ -147,16 +152,17 @@ def test_two_processes_with_the_same_key_at_once_keep_apart(tracker, shared_work
 def test_the_evaluation_is_added_to_the_training_and_its_model(
     tracker, shared_workspace, store, ship, model_folder
 ):
-    with tracker(shared_workspace) as recording, recording.run("baseline", "trained") as run:
+    with tracker(shared_workspace) as recording:
+        run = recording.run("baseline", "trained")
         run.log_params({"lr": 0.1})
         run.log_model(model_folder, "e" * 64)
     with tracker(shared_workspace, "evaluate") as recording:
-        with recording.run_of_model("e" * 64) as run:
-            run.log_metrics({"test_accuracy": 0.75})
-            run.log_text("report", "evaluation/report.txt")
-        with recording.run_of_model("0" * 64) as run:  # nobody has trained that one
-            run.log_metrics({"test_accuracy": 0.1})
-            run.log_text("report", "evaluation/report.txt")
+        run = recording.run_of_model("e" * 64)
+        run.log_metrics({"test_accuracy": 0.75})
+        run.log_text("report", "evaluation/report.txt")
+        run = recording.run_of_model("0" * 64)  # nobody has trained that one
+        run.log_metrics({"test_accuracy": 0.1})
+        run.log_text("report", "evaluation/report.txt")
     ship()
 
     run = only_run(store, "trained")
@@ -174,9 +180,11 @@ def test_of_several_trainings_of_a_model_the_latest_gets_the_evaluation(
     tracker, shared_workspace, store, ship, model_folder
 ):
     for key in ("earlier", "later"):
-        with tracker(shared_workspace) as recording, recording.run("baseline", key) as run:
+        with tracker(shared_workspace) as recording:
+            run = recording.run("baseline", key)
             run.log_model(model_folder, "f" * 64)
-    with tracker(shared_workspace, "evaluate") as recording, recording.run_of_model("f" * 64) as run:
+    with tracker(shared_workspace, "evaluate") as recording:
+        run = recording.run_of_model("f" * 64)
         run.log_metrics({"test_accuracy": 0.5})
     ship()
     assert "test_accuracy" not in only_run(store, "earlier").data.metrics
@@ -186,7 +194,8 @@ def test_of_several_trainings_of_a_model_the_latest_gets_the_evaluation(
 def test_delivery_killed_after_any_event_loses_and_doubles_nothing(
     tracker, shared_workspace, store, model_folder, monkeypatch, journal_of
 ):
-    with tracker(shared_workspace, "tune") as recording, recording.run("tuned", "unlucky") as run:
+    with tracker(shared_workspace, "tune") as recording:
+        run = recording.run("tuned", "unlucky")
         run.log_params({"lr": 0.1})
         run.log_dataset("digits", "a" * 64, {"train": 3})
         with run.child("trial", "unlucky trial") as trial:
@@ -238,7 +247,8 @@ def test_delivery_killed_after_any_event_loses_and_doubles_nothing(
 def test_a_model_that_was_half_delivered_is_delivered_anew(
     tracker, shared_workspace, store, model_folder, monkeypatch, journal_of, ship
 ):
-    with tracker(shared_workspace) as recording, recording.run("baseline", "half") as run:
+    with tracker(shared_workspace) as recording:
+        run = recording.run("baseline", "half")
         run.log_model(model_folder, "b" * 64)
 
     def die(*arguments: object) -> None:
@@ -256,7 +266,8 @@ def test_a_model_that_was_half_delivered_is_delivered_anew(
 
 
 def test_what_mlflow_refuses_is_put_aside_and_the_rest_arrives(tracker, shared_workspace, store, ship):
-    with tracker(shared_workspace) as recording, recording.run("baseline", "changed") as run:
+    with tracker(shared_workspace) as recording:
+        run = recording.run("baseline", "changed")
         run.log_params({"lr": 0.1})
         run.log_params({"lr": 0.2})  # MLflow never changes a parameter
         run.log_metrics({"loss": 1.0})
@@ -270,7 +281,8 @@ def test_what_mlflow_refuses_is_put_aside_and_the_rest_arrives(tracker, shared_w
 
 
 def test_the_limits_of_mlflow_are_kept(tracker, shared_workspace, store, ship):
-    with tracker(shared_workspace) as recording, recording.run("baseline", "limits") as run:
+    with tracker(shared_workspace) as recording:
+        run = recording.run("baseline", "limits")
         run.log_params({"classes": "x" * 7000, **{f"many.{number}": number for number in range(250)}})
         run.log_metrics({"recall of a, b & Käse": 0.5, "not a number": float("nan")})
         run.set_tags({"long": "y" * 9000})
@@ -289,15 +301,15 @@ def test_a_deleted_experiment_comes_back(tracker, shared_workspace, store, ship)
     identifier = store.experiment_id(EXPERIMENT)
     store.client.delete_experiment(identifier)
     store._experiments.clear()
-    with tracker(shared_workspace) as recording, recording.run("baseline", "restored"):
-        pass
+    with tracker(shared_workspace) as recording:
+        recording.run("baseline", "restored")
     ship()
     assert only_run(store, "restored").info.experiment_id == identifier
 
 
 def test_a_delivery_waits_for_another_of_the_same_journal(tracker, shared_workspace, store, journal_of, ship):
-    with tracker(shared_workspace) as recording, recording.run("baseline", "locked"):
-        pass
+    with tracker(shared_workspace) as recording:
+        recording.run("baseline", "locked")
     journal = journal_of(shared_workspace)
     with journal.delivery_lock(), pytest.raises(StoreUnavailableError, match="another process"):
         deliver(journal, store, patience_seconds=0.1)
@@ -310,8 +322,8 @@ def test_artifacts_go_below_the_home_from_wherever_a_stage_runs(
     tracker, shared_workspace, store, ship, tmp_path
 ):
     elsewhere = Workspace(root=tmp_path, home=shared_workspace.home)
-    with tracker(elsewhere) as recording, recording.run("baseline", "queued"):
-        pass
+    with tracker(elsewhere) as recording:
+        recording.run("baseline", "queued")
     ship()
     uri = only_run(store, "queued").info.artifact_uri
     assert uri.startswith(shared_workspace.tracking_artifacts.as_uri())
@@ -320,7 +332,8 @@ def test_artifacts_go_below_the_home_from_wherever_a_stage_runs(
 def test_a_journal_that_another_process_delivers_while_this_one_waits(
     tracker, shared_workspace, store, journal_of
 ):
-    with tracker(shared_workspace) as recording, recording.run("baseline", "raced"):
+    with tracker(shared_workspace) as recording:
+        recording.run("baseline", "raced")
         journal = journal_of(shared_workspace)
     other = journal.delivery_lock()
     other.acquire()

@@ -9,7 +9,8 @@ from pipeline.tracking.journal.journal import Journal, JournalWriter, pending_jo
 
 
 def test_events_stand_in_the_journal_in_their_order(tracker, workspace, events):
-    with tracker(workspace, threads=2) as recording, recording.run("baseline", "key-1") as run:
+    with tracker(workspace, threads=2) as recording:
+        run = recording.run("baseline", "key-1")
         run.log_params({"lr": 0.1, "augmentation": {"shift": 0.1, "flip": False}, "widths": (32, 64)})
         run.log_metrics({"loss": 1}, step=1)
         with run.child("trial 1", "key-2") as child:
@@ -42,7 +43,8 @@ def test_artifacts_are_copied_at_once(tracker, workspace, events):
     picture.write_bytes(b"before")
     folder.mkdir()
     (folder / "a.csv").write_text("1")
-    with tracker(workspace) as recording, recording.run("baseline", "key") as run:
+    with tracker(workspace) as recording:
+        run = recording.run("baseline", "key")
         run.log_artifact(picture, "figures")
         run.log_artifact(folder)
         picture.write_bytes(b"after")
@@ -61,13 +63,15 @@ def test_artifacts_are_copied_at_once(tracker, workspace, events):
     [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(1), "KILLED")],
 )
 def test_a_run_ends_as_its_block_does(tracker, workspace, events, error, status):
-    with pytest.raises(type(error)), tracker(workspace) as recording, recording.run("baseline", "key"):
+    with pytest.raises(type(error)), tracker(workspace) as recording:
+        recording.run("baseline", "key")
         raise error
     assert [event["status"] for event in events(workspace) if event["event"] == "end"] == [status]
 
 
 def test_no_credentials_are_recorded(tracker, workspace):
-    with tracker(workspace) as recording, recording.run("baseline", "key") as run:
+    with tracker(workspace) as recording:
+        run = recording.run("baseline", "key")
         run.log_params({"fetch": {"location": "https://me:secret@mirror.example/cifar"}})
         run.set_tags({"from": "s3://id:secret@bucket"})
     (journal,) = pending_journals(workspace.journal)
@@ -80,7 +84,8 @@ def test_a_full_disk_is_said_once_and_fails_nothing(tracker, workspace, monkeypa
     def full(self: JournalWriter, event: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with tracker(workspace) as recording, recording.run("baseline", "key") as run:
+    with tracker(workspace) as recording:
+        run = recording.run("baseline", "key")
         monkeypatch.setattr(JournalWriter, "append", full)
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_metrics({"loss": 0.5}, step=2)
@@ -88,7 +93,8 @@ def test_a_full_disk_is_said_once_and_fails_nothing(tracker, workspace, monkeypa
 
 
 def test_a_file_that_is_not_there_fails_nothing(tracker, workspace, capsys, events):
-    with tracker(workspace) as recording, recording.run("baseline", "key") as run:
+    with tracker(workspace) as recording:
+        run = recording.run("baseline", "key")
         run.log_artifact(workspace.root / "missing.png")
         run.log_metrics({"loss": 1.0})
     assert "missing.png" in capsys.readouterr().err
@@ -151,8 +157,7 @@ def test_recording_imports_neither_mlflow_nor_tensorflow(run_script, workspace):
         from pipeline.tracking.journal.journal_tracker import JournalTracker
         JournalTracker._start_delivery = lambda self, writer: None
         with JournalTracker(Workspace(Path.cwd(), Path.cwd()), "tune", "tests", {}) as tracker:
-            with tracker.run("tuned", "key") as run:
-                run.log_metrics({"loss": 1.0}, step=1)
+            tracker.run("tuned", "key").log_metrics({"loss": 1.0}, step=1)
         print([name for name in ("mlflow", "tensorflow", "keras", "pandas") if name in sys.modules])
         """,
         workspace.root,

@@ -37,11 +37,11 @@ STAGE = """
 
     home = Path.cwd()
     with JournalTracker(Workspace(home, home), "train_baseline", "tests", {{}}) as tracker:
-        with tracker.run("baseline", "{key}") as run:
-            run.log_metrics({{"loss": 2.0}}, step=1)
-            {waiting}
-            run.log_metrics({{"loss": 1.0}}, step=2)
-            run.log_text("text", "notes.txt")
+        run = tracker.run("baseline", "{key}")
+        run.log_metrics({{"loss": 2.0}}, step=1)
+        {waiting}
+        run.log_metrics({{"loss": 1.0}}, step=2)
+        run.log_text("text", "notes.txt")
 """
 
 
@@ -109,7 +109,8 @@ def test_what_a_killed_delivery_has_left_is_delivered_by_sync(shared_workspace, 
 
 
 def test_runs_without_a_journal_are_killed_by_sync(tracker, shared_workspace, store, journal_of):
-    with tracker(shared_workspace) as recording, recording.run("baseline", "orphan"):
+    with tracker(shared_workspace) as recording:
+        recording.run("baseline", "orphan")
         journal = journal_of(shared_workspace)
         deliver(journal, store)
         alive = synchronize(shared_workspace, EXPERIMENT, print)

@@ -56,7 +56,8 @@ def logged(trained, tracker, shared_workspace, store, journal_of) -> str:
     """Address of the model in the store."""
     folder, _, _ = trained
     digest = digest_file(folder / "model.keras")
-    with tracker(shared_workspace) as recording, recording.run("baseline", "model") as run:
+    with tracker(shared_workspace) as recording:
+        run = recording.run("baseline", "model")
         run.log_model(folder, digest)
     assert deliver(journal_of(shared_workspace), store)
     (run, *_) = store.find_runs("tests", {"model_digest": digest})

@@ -56,15 +56,16 @@ def child(store: Store, key: str):
 
 def test_all_runs_of_an_experiment_stand_below_one_that_has_its_params(tracker, experiment, store, ship):
     workspace = experiment("muddy-ant")
-    with tracker(workspace, "tune") as tune, tune.run("tuned", "muddy tuned") as run:
+    with tracker(workspace, "tune") as tune:
+        run = tune.run("tuned", "muddy tuned")
         with run.child("trial-0", "muddy trial"):
             pass
         ship()
         assert only_parent(store, "muddy-ant").info.status == "RUNNING"
     ship()
     assert only_parent(store, "muddy-ant").info.status == "FINISHED"
-    with tracker(workspace, "evaluate") as evaluate, evaluate.run("evaluate", "muddy evaluate"):
-        pass
+    with tracker(workspace, "evaluate") as evaluate:
+        evaluate.run("evaluate", "muddy evaluate")
     ship()
 
     parent = only_parent(store, "muddy-ant")
@@ -87,8 +88,8 @@ def test_all_runs_of_an_experiment_stand_below_one_that_has_its_params(tracker, 
 
 def test_an_experiment_is_another_one_with_other_params(tracker, experiment, store, ship):
     for number, params in enumerate((PARAMS, PARAMS, PARAMS.replace("0.1", "0.2"))):
-        with tracker(experiment("again", params)) as recording, recording.run("baseline", f"again {number}"):
-            pass
+        with tracker(experiment("again", params)) as recording:
+            recording.run("baseline", f"again {number}")
     ship()
     above = [child(store, f"again {number}").data.tags[tags.NESTED_IN] for number in range(3)]
     assert above[0] == above[1] != above[2]
@@ -101,8 +102,8 @@ def test_a_reproduction_is_named_after_its_commit(tracker, shared_workspace, sto
         subprocess.run(["git", *identity, *command], cwd=tmp_path, check=True)
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=tmp_path, text=True).strip()
     workspace = Workspace(root=tmp_path, home=shared_workspace.home)
-    with tracker(workspace) as recording, recording.run("baseline", "plain"):
-        pass
+    with tracker(workspace) as recording:
+        recording.run("baseline", "plain")
     ship()
     parent = store.client.get_run(child(store, "plain").data.tags[tags.NESTED_IN])
     assert parent.info.run_name == f"workspace-{commit[:7]}"
@@ -112,8 +113,8 @@ def test_a_reproduction_is_named_after_its_commit(tracker, shared_workspace, sto
 
 def test_what_is_delivered_late_needs_nothing_of_the_experiments_folder(tracker, experiment, store, ship):
     workspace = experiment("queued")
-    with tracker(workspace) as recording, recording.run("baseline", "queued"):
-        pass
+    with tracker(workspace) as recording:
+        recording.run("baseline", "queued")
     shutil.rmtree(workspace.root)
     ship()
     assert only_parent(store, "queued").data.params["lr"] == "0.1"
@@ -148,11 +149,8 @@ def test_processes_that_make_a_parent_at_once_make_one(shared_workspace, store, 
 
 def test_a_parent_has_the_status_of_its_latest_child(tracker, experiment, store, ship, run_script):
     workspace = experiment("unlucky")
-    with (
-        tracker(workspace) as recording,
-        pytest.raises(ValueError, match="x"),
-        recording.run("baseline", "unlucky 1"),
-    ):
+    with pytest.raises(ValueError, match="x"), tracker(workspace) as recording:
+        recording.run("baseline", "unlucky 1")
         raise ValueError("x")
     ship()
     assert only_parent(store, "unlucky").info.status == "FAILED"
@@ -165,8 +163,8 @@ def test_a_parent_has_the_status_of_its_latest_child(tracker, experiment, store,
         JournalTracker._start_delivery = lambda self, writer: None
         workspace = Workspace(Path.cwd(), Path({str(workspace.home)!r}))
         tracker = JournalTracker(workspace, "tune", {EXPERIMENT!r}, {{}})
-        with tracker.run("tuned", "unlucky 2"):
-            os.kill(os.getpid(), signal.SIGKILL)
+        tracker.run("tuned", "unlucky 2")
+        os.kill(os.getpid(), signal.SIGKILL)
         """,
         workspace.root,
     )
@@ -174,7 +172,8 @@ def test_a_parent_has_the_status_of_its_latest_child(tracker, experiment, store,
     ship()
     parent, killed = only_parent(store, "unlucky"), child(store, "unlucky 2")
     assert (parent.info.status, parent.info.end_time) == ("KILLED", killed.info.end_time)
-    with tracker(workspace, "tune") as recording, recording.run("tuned", "unlucky 2"):
+    with tracker(workspace, "tune") as recording:
+        recording.run("tuned", "unlucky 2")
         ship()
         assert only_parent(store, "unlucky").info.status == "RUNNING"
     ship()
@@ -182,11 +181,8 @@ def test_a_parent_has_the_status_of_its_latest_child(tracker, experiment, store,
 
 
 def test_a_training_that_goes_on_elsewhere_moves_with_its_trials(tracker, experiment, store, ship):
-    with (
-        tracker(experiment("first-try"), "tune") as recording,
-        pytest.raises(KeyboardInterrupt),
-        recording.run("tuned", "moves") as run,
-    ):
+    with pytest.raises(KeyboardInterrupt), tracker(experiment("first-try"), "tune") as recording:
+        run = recording.run("tuned", "moves")
         with run.child("trial-0", "moves trial"):
             pass
         raise KeyboardInterrupt
@@ -194,8 +190,8 @@ def test_a_training_that_goes_on_elsewhere_moves_with_its_trials(tracker, experi
     former = only_parent(store, "first-try")
     assert former.info.status == "KILLED"
 
-    with tracker(experiment("second-try"), "tune") as recording, recording.run("tuned", "moves"):
-        pass
+    with tracker(experiment("second-try"), "tune") as recording:
+        recording.run("tuned", "moves")
     ship()
     moved, trial = child(store, "moves"), child(store, "moves trial")
     assert moved.data.tags[tags.NESTED_IN] == only_parent(store, "second-try").info.run_id
@@ -208,16 +204,13 @@ def test_a_training_that_goes_on_elsewhere_moves_with_its_trials(tracker, experi
 def test_a_training_that_goes_on_outside_of_experiments_forgets_the_experiment(
     tracker, experiment, shared_workspace, store, ship, monkeypatch
 ):
-    with (
-        tracker(experiment("left")) as recording,
-        pytest.raises(KeyboardInterrupt),
-        recording.run("baseline", "leaves"),
-    ):
+    with pytest.raises(KeyboardInterrupt), tracker(experiment("left")) as recording:
+        recording.run("baseline", "leaves")
         raise KeyboardInterrupt
     monkeypatch.delenv("DVC_EXP_NAME")
     monkeypatch.delenv("DVC_EXP_BASELINE_REV")
-    with tracker(shared_workspace) as recording, recording.run("baseline", "leaves"):
-        pass
+    with tracker(shared_workspace) as recording:
+        recording.run("baseline", "leaves")
     ship()
     left = child(store, "leaves").data.tags
     assert tags.DVC_EXPERIMENT not in left
@@ -229,17 +222,17 @@ def evaluated(tracker, model_folder) -> Callable[..., None]:
     """Records the training of a model and what evaluate finds out about it."""
 
     def evaluate(workspace: Workspace, digest: str, ends: Exception | None = None) -> None:
-        with tracker(workspace) as recording, recording.run("baseline", f"train {digest}") as training:
+        with tracker(workspace) as recording:
+            training = recording.run("baseline", f"train {digest}")
             training.log_model(model_folder, digest)
         with tracker(workspace, "evaluate") as recording:
-            with recording.run("evaluate", f"evaluate {digest}") as run:
-                run.set_tags({tags.BEST_CANDIDATE: "tuned", f"{tags.MODEL_DIGEST}.tuned": digest})
-                run.log_metrics({"tuned/test_accuracy": 0.75, "tuned/test_ece": 0.05, "baseline/test_ece": 1})
-                with recording.run_of_model(digest) as training:
-                    training.log_metrics({"test_accuracy": 0.75})
+            run = recording.run("evaluate", f"evaluate {digest}")
+            run.set_tags({tags.BEST_CANDIDATE: "tuned", f"{tags.MODEL_DIGEST}.tuned": digest})
+            run.log_metrics({"tuned/test_accuracy": 0.75, "tuned/test_ece": 0.05, "baseline/test_ece": 1})
             if ends is not None:
                 recording.fail_runs("changed while the stage ran: params.yaml")
                 raise ends
+            recording.run_of_model(digest).log_metrics({"test_accuracy": 0.75})
 
     return evaluate
 
@@ -266,9 +259,7 @@ def test_a_stage_whose_inputs_have_changed_leaves_failed_runs_and_no_scores(
     assert run.data.tags[tags.FAILURE] == "changed while the stage ran: params.yaml"
     assert run.data.metrics["duration_seconds"] == (run.info.end_time - run.info.start_time) / 1000
     assert parent.data.metrics == {}
-    training = child(store, f"train {'2' * 64}")
-    assert training.info.status == "FINISHED"
-    assert "test_accuracy" not in training.data.metrics
+    assert child(store, f"train {'2' * 64}").info.status == "FINISHED"
 
     evaluated(experiment("spoilt"), "2" * 64)  # and once more, with what was put back
     ship()
@@ -281,14 +272,12 @@ def test_an_evaluation_is_added_to_the_training_of_its_own_experiment(
     tracker, experiment, store, ship, model_folder
 ):
     for name in ("own", "other"):
-        with tracker(experiment(name)) as recording, recording.run("baseline", f"{name} training") as run:
+        with tracker(experiment(name)) as recording:
+            run = recording.run("baseline", f"{name} training")
             run.log_model(model_folder, "3" * 64)
-    with (
-        tracker(experiment("own"), "evaluate") as recording,
-        recording.run("evaluate", "own evaluation"),
-        recording.run_of_model("3" * 64) as run,
-    ):
-        run.log_metrics({"test_accuracy": 0.5})
+    with tracker(experiment("own"), "evaluate") as recording:
+        recording.run("evaluate", "own evaluation")
+        recording.run_of_model("3" * 64).log_metrics({"test_accuracy": 0.5})
     ship()
     assert child(store, "own training").data.metrics["test_accuracy"] == 0.5
     assert "test_accuracy" not in child(store, "other training").data.metrics

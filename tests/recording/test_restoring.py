@@ -8,23 +8,22 @@ from typing import Any
 import pytest
 from sklearn.metrics import classification_report
 
-from pipeline.commands.runs.restoration import Restoration, restore
 from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.recording.restoring import Restored, restore
 from pipeline.repository.repository import Repository
 from pipeline.tracking import tags
 from pipeline.tracking.journal.delivery import deliver
 from pipeline.tracking.journal.journal import pending_journals
 from pipeline.tracking.provenance import origin
-from pipeline.tracking.runs.resolution import Unrecorded
+from pipeline.tracking.runs.matching import MissingRun
 from pipeline.tracking.store import Store
-from tests.tracking.made_results import (
+from tests.tracking.made_outputs import (
     BASELINE,
     CLASSES,
     COMMIT,
     TEST_LABELS,
-    files_of,
     model_digest,
-    results_of,
+    outputs_of,
 )
 
 EXPERIMENT = "tests"
@@ -52,18 +51,18 @@ def store(shared_workspace: Workspace) -> Iterator[Store]:
 @pytest.fixture
 def restored(
     shared_workspace: Workspace, store: Store
-) -> Callable[..., tuple[Restoration, dict[str, Any], Any]]:
-    """Restores results and delivers them; returns what was done, the runs by name and their parent."""
+) -> Callable[..., tuple[Restored, dict[str, Any], Any]]:
+    """Restores runs and delivers them; returns what was done, the runs by name and their parent."""
 
     def restore_and_deliver(
         name: str,
         stages: Sequence[str] = ALL,
-        unrecorded: Sequence[Unrecorded] = (),
+        missing: Sequence[MissingRun] = (),
         **differences: Any,
-    ) -> tuple[Restoration, dict[str, Any], Any]:
-        results = results_of(shared_workspace, experiment=name, **differences)
-        wanted = unrecorded or [Unrecorded(stage, None, None) for stage in stages]
-        done = restore(results, wanted, EXPERIMENT, Repository(shared_workspace.root))
+    ) -> tuple[Restored, dict[str, Any], Any]:
+        outputs = outputs_of(shared_workspace, experiment=name, **differences)
+        wanted = missing or [MissingRun(stage, None) for stage in stages]
+        done = restore(outputs, wanted, EXPERIMENT, Repository(shared_workspace.root))
         if done.journal is not None:
             assert deliver(done.journal, store)
         found = store.find_runs(EXPERIMENT, {tags.DVC_EXPERIMENT: name})
@@ -94,6 +93,7 @@ def test_a_training_has_all_that_the_stage_would_have_recorded(restored, store, 
     evaluation = artifacts(store, run.info.run_id, "evaluation")
     assert evaluation == {
         "evaluation/confusion_matrix_tuned.png",
+        "evaluation/heatmaps_tuned.png",
         "evaluation/confusion_matrix.csv",
         "evaluation/classification_report.txt",
     }
@@ -133,10 +133,9 @@ def test_it_says_that_nothing_was_executed(restored, shared_workspace):
 
 
 def test_it_is_linked_to_the_run_that_made_it_once(restored):
-    original = Unrecorded("evaluate", "a" * 32, "e" * 64)
-    _, runs, _ = restored("linked", unrecorded=[original, Unrecorded("tune", None, None)])
+    missing = [MissingRun("evaluate", "a" * 32), MissingRun("tune", None)]
+    _, runs, _ = restored("linked", missing=missing)
     assert runs["evaluate"].data.tags[tags.RESTORED_FROM] == "a" * 32
-    assert runs["evaluate"].data.tags[tags.DATA_DIGEST] == "e" * 64
     assert tags.RESTORED_FROM not in runs["tuned"].data.tags
 
 
@@ -147,7 +146,9 @@ def test_an_evaluation_has_the_scores_of_all_candidates_and_gives_the_best_to_th
     assert {f"{name}/test_accuracy" for name in CANDIDATES} <= set(run.data.metrics)
     assert run.data.tags[tags.KIND] == tags.KIND_EVALUATION
     assert run.data.tags[f"{tags.MODEL_DIGEST}.tuned"] == model_digest("tuned", 1)
-    pictures = {f"evaluation/confusion_matrix_{name}.png" for name in CANDIDATES}
+    pictures = {
+        f"evaluation/{what}_{name}.png" for name in CANDIDATES for what in ("confusion_matrix", "heatmaps")
+    }
     assert artifacts(store, run.info.run_id, "evaluation") == pictures
     assert artifacts(store, run.info.run_id) == {
         "evaluate.json",
@@ -177,33 +178,42 @@ def test_what_somebody_has_deleted_does_not_come_back(restored, store):
 
 @pytest.mark.parametrize("missing", ["model.keras", "history.csv", "card.json"])
 def test_a_model_that_dvc_has_no_more_is_passed_over(restored, missing):
-    files = files_of(1)
-    del files[f"models/baseline/{missing}"]
-    done, runs, _ = restored(f"gone {missing}", files=files, stages=("train_baseline", "train_transfer"))
+    gone = [f"models/baseline/{missing}"]
+    done, runs, _ = restored(f"gone {missing}", gone=gone, stages=("train_baseline", "train_transfer"))
     assert (done.runs, done.failed) == (1, ("baseline",))
     assert set(runs) == {"transfer"}
 
 
 def test_where_all_is_gone_nothing_is_left_behind(restored, shared_workspace):
-    done, runs, parent = restored("all gone", files={})
-    assert done == Restoration(None, 0, ("baseline", "transfer", "tuned", "evaluate"))
+    done, runs, parent = restored("all gone", gone=[""])
+    assert done == Restored(None, 0, ("baseline", "transfer", "tuned", "evaluate"))
     assert (runs, parent) == ({}, None)
     assert pending_journals(shared_workspace.journal) == []
 
 
 def test_without_predictions_there_are_scores_but_no_pictures(restored, store):
-    files = {path: content for path, content in files_of(1).items() if not path.endswith(".npz")}
-    _, runs, _ = restored("no predictions", files=files)
+    _, runs, _ = restored("no predictions", gone=["metrics/predictions"])
     assert runs["baseline"].data.metrics["test_accuracy"] == 0.5
     assert artifacts(store, runs["baseline"].info.run_id, "evaluation") == set()
 
 
+def test_without_the_images_of_the_test_subset_there_are_no_heatmaps(restored, store):
+    _, runs, _ = restored("no images", gone=["data/arrays"])
+    assert tags.DATA_DIGEST not in runs["evaluate"].data.tags
+    evaluation = artifacts(store, runs["baseline"].info.run_id, "evaluation")
+    assert evaluation == {
+        "evaluation/confusion_matrix_baseline.png",
+        "evaluation/confusion_matrix.csv",
+        "evaluation/classification_report.txt",
+    }
+
+
 def test_a_failure_on_the_way_leaves_no_half_of_it(shared_workspace, monkeypatch):
-    monkeypatch.setattr("pipeline.commands.runs.restoration._Evaluation.record", _fail)
-    wanted = [Unrecorded(stage, None, None) for stage in ALL]
+    monkeypatch.setattr("pipeline.recording.evaluation.FinishedEvaluation.record", _fail)
+    wanted = [MissingRun(stage, None) for stage in ALL]
     with pytest.raises(OSError, match="full"):
         restore(
-            results_of(shared_workspace, experiment="half"),
+            outputs_of(shared_workspace, experiment="half"),
             wanted,
             EXPERIMENT,
             Repository(shared_workspace.root),

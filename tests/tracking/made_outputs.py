@@ -1,19 +1,21 @@
-"""Results of stages, as an experiment's commit or the working tree holds them, made by hand."""
+"""Outputs of stages, as an experiment's commit or the working tree holds them, made by hand."""
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ruamel.yaml import YAML
 
+from pipeline.foundation.declarations import is_within
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.repository.dvc_hash import dvc_hash
 from pipeline.repository.repository import Lock, StageLock
-from pipeline.repository.stage_outputs import TRAININGS, Results
+from pipeline.repository.stage_outputs import TRAININGS, StageOutputs
+from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import Predictions, save_predictions
 
 BASELINE, COMMIT = "b" * 40, "c" * 40
@@ -27,6 +29,7 @@ SCORES = {"validation": {"accuracy": 0.75, "images": 4}, "test": {"accuracy": 0.
 TEST_PROBABILITIES = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]]
 TEST_LABELS = [0, 1, 1, 0]
 """Right, right, a dog taken for a cat, a cat taken for a dog."""
+ROWS = np.arange(4)
 
 
 def model_digest(candidate: str, generation: int = 0) -> str:
@@ -69,16 +72,44 @@ def files_of(generation: int = 0, params: Mapping[str, Any] = PARAMS) -> dict[st
         files[f"models/{candidate}/history.csv"] = HISTORY.encode()
         files[f"models/{candidate}/card.json"] = json.dumps(card).encode()
         files[f"metrics/predictions/{candidate}.npz"] = _predictions()
+        files[f"metrics/explanations/{candidate}.npz"] = _explanations()
     files["models/tuned/trials.csv"] = b"trial,status\n0,completed\n"
+    for subset in ("validation", "test"):
+        arrays = {"images": np.zeros((4, 8, 8, 3), np.uint8), "labels": np.array(TEST_LABELS), "ids": ROWS}
+        for name, array in arrays.items():
+            files[f"data/arrays/{subset}/{name}.npy"] = _saved(lambda path, array=array: np.save(path, array))
     return files
 
 
 def _predictions() -> bytes:
     probabilities = np.array(TEST_PROBABILITIES, dtype=np.float32)
-    subset = Predictions(probabilities, np.array(TEST_LABELS), np.arange(4))
+    subset = Predictions(probabilities, np.array(TEST_LABELS), ROWS)
+    return _saved(lambda path: save_predictions(path, {"validation": subset, "test": subset}))
+
+
+def _explanations() -> bytes:
+    nothing = np.zeros((0, 2), np.float32)
+    explanations = Explanations(
+        rows=ROWS,
+        heatmaps=np.ones((4, 2, 2), np.float32),
+        heatmap_method="hires_cam",
+        heatmap_layer="conv",
+        feature_rows=ROWS[:0],
+        feature_maps={},
+        feature_channels={},
+        filters=None,
+        map_rows=ROWS[:0],
+        pca=nothing,
+        tsne=nothing,
+        explained_variance=np.zeros(2, np.float32),
+    )
+    return _saved(explanations.save)
+
+
+def _saved(save: Callable[[Path], object]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "predictions.npz"
-        save_predictions(path, {"validation": subset, "test": subset})
+        path = Path(folder) / "array.npy"
+        save(path)
         return path.read_bytes()
 
 
@@ -106,11 +137,11 @@ def lock_of(generation: int = 0, params: Mapping[str, Any] = PARAMS) -> Lock:
 def write_project(folder: Path, params: Mapping[str, Any], generation: int) -> None:
     """Write what the stages have made of params, with a params.yaml and a dvc.lock that fit.
 
-    Predictions are left out, so that nobody draws pictures of them.
+    Predictions and arrays are left out, so that nobody draws pictures of them.
     """
     YAML().dump(dict(params), folder / "params.yaml")
     for path, content in files_of(generation, params).items():
-        if path.endswith(".npz"):
+        if path.endswith((".npz", ".npy")):
             continue
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
@@ -134,18 +165,35 @@ def _hash_in(folder: Path, path: str) -> str:
     return dvc_hash(folder / path) if (folder / path).exists() else "0" * 32
 
 
-def results_of(
+def outputs_of(
     workspace: Workspace,
     *,
     experiment: str = "muddy-ant",
     generation: int = 1,
     base: int = 0,
     params: Mapping[str, Any] = PARAMS,
-    files: Mapping[str, bytes] | None = None,
-) -> Results:
-    """What an experiment holds; without a name, the working tree. `base` is the baseline's generation."""
-    found = files_of(generation, params) if files is None else files
-    return Results(
+    gone: Collection[str] = (),
+) -> StageOutputs:
+    """What an experiment holds; without a name, the working tree.
+
+    `base` is the baseline's generation; of what begins with a path in `gone`, DVC has nothing any more.
+    """
+    files = files_of(generation, params)
+    scratch = workspace.root / ".copies"
+    scratch.mkdir(exist_ok=True)
+
+    def find(path: Path) -> Path | None:
+        name = path.relative_to(workspace.root).as_posix()
+        found = {file: content for file, content in files.items() if is_within(file, name)}
+        if not found or any(file.startswith(start) for file in found for start in gone):
+            return None
+        folder = Path(tempfile.mkdtemp(dir=scratch))
+        for file, content in found.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(content)
+        return folder / name
+
+    return StageOutputs(
         workspace=workspace,
         experiment=experiment,
         baseline=BASELINE,
@@ -154,5 +202,5 @@ def results_of(
         params=params,
         lock=lock_of(generation, params),
         base=lock_of(base),
-        read=lambda path: found.get(path),
+        find=find,
     )
