@@ -23,11 +23,11 @@ from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
 from pipeline.repository.repository import Lock, Repository
 from pipeline.tracking.environment import requirement_differences
+from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.journal.delivery import REJECTED
 from pipeline.tracking.journal.journal import pending_journals, runs_waiting
 from pipeline.tracking.provenance import DECISIVE_FILES, installed_version, system_information
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.run_params import as_text
 from pipeline.tracking.store import content_fingerprint, places_of_artifacts
 from pipeline.tracking.sync import has_refusals
 
