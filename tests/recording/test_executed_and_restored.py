@@ -72,7 +72,7 @@ class Told:
     params: dict[str, str]
     tags: dict[str, str]
     curves: dict[str, list[tuple[int, float]]]
-    datasets: list[tuple[str, str, str]]
+    datasets: list[tuple[str, str, dict[str, int]]]
     files: dict[str, bytes]
     models: list[tuple[dict[str, str], dict[str, str], dict[str, float]]]
 
@@ -110,9 +110,9 @@ class Project:
 
     def told(self, run_id: str) -> Told:
         client = self.store.client
-        run = client.get_run(run_id)
+        run: Any = client.get_run(run_id)
         folder = Path(client.download_artifacts(run_id, ""))
-        models = [client.get_logged_model(output.model_id) for output in run.outputs.model_outputs]
+        models: list[Any] = [client.get_logged_model(output.model_id) for output in run.outputs.model_outputs]
         return Told(
             params=run.data.params,
             tags=run.data.tags,
@@ -121,7 +121,7 @@ class Project:
                 for name in run.data.metrics
             },
             datasets=[
-                (each.dataset.name, each.dataset.digest, each.dataset.profile)
+                (each.dataset.name, each.dataset.digest, json.loads(each.dataset.profile))
                 for each in run.inputs.dataset_inputs
             ],
             files=tiny.files(folder),
@@ -230,7 +230,7 @@ def test_an_executed_training_tells_all_of_it(told: dict[str, Told], made: Proje
     assert run.curves["test_accuracy"] == [(0, scores["test"]["accuracy"])]
     assert (run.tags[tags.NETWORK], run.tags[tags.CANDIDATE]) == ("small_cnn", "baseline")
     assert run.tags[tags.MODEL_DIGEST] == card["model_digest"]
-    assert [json.loads(profile) for _, _, profile in run.datasets] == [{"train": 40, "validation": 15}]
+    assert [sizes for _, _, sizes in run.datasets] == [{"train": 40, "validation": 15}]
     assert set(run.files) == {
         "system.json",
         "card.json",
@@ -255,7 +255,7 @@ def test_an_executed_evaluation_tells_all_of_it(told: dict[str, Told], made: Pro
     assert run.tags[f"{tags.MODEL_DIGEST}.tuned"] == "of tuned"
     for candidate in CANDIDATES:
         assert run.curves[f"{candidate}/test_ece"] == [(0, scores[candidate]["test"]["ece"])]
-    assert [json.loads(profile) for _, _, profile in run.datasets] == [{"validation": 15, "test": 18}]
+    assert [sizes for _, _, sizes in run.datasets] == [{"validation": 15, "test": 18}]
     tables = {"evaluate.json", "per_class.csv", "comparisons.json", "references.json"}
     pictures = {
         f"evaluation/{what}_{name}.png" for what in ("confusion_matrix", "heatmaps") for name in CANDIDATES
@@ -280,7 +280,7 @@ def test_a_restored_run_tells_the_same(stage: str, told: dict[str, Told]) -> Non
     for name in set(restored.tags) & set(executed.tags) - OF_AN_EXECUTION:
         assert restored.tags[name] == executed.tags[name], name
     assert len(restored.models) == len(executed.models)
-    for (of_restored, *more), (of_executed, *expected) in zip(restored.models, executed.models, strict=True):
-        assert {name: of_restored[name] for name in of_executed} == of_executed
-        assert more[0] == expected[0]
-        assert more[1]["test_accuracy"] == expected[1]["test_accuracy"]
+    for model, original in zip(restored.models, executed.models, strict=True):
+        assert {name: model[0][name] for name in original[0]} == original[0]
+        assert model[1] == original[1]
+        assert model[2]["test_accuracy"] == original[2]["test_accuracy"]

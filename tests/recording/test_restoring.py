@@ -27,6 +27,7 @@ from tests.tracking.made_outputs import (
 )
 
 EXPERIMENT = "tests"
+Restore = Callable[..., tuple[Restored, dict[str, Any], Any]]
 ALL = ("train_baseline", "train_transfer", "tune", "evaluate")
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
@@ -49,9 +50,7 @@ def store(shared_workspace: Workspace) -> Iterator[Store]:
 
 
 @pytest.fixture
-def restored(
-    shared_workspace: Workspace, store: Store
-) -> Callable[..., tuple[Restored, dict[str, Any], Any]]:
+def restored(shared_workspace: Workspace, store: Store) -> Restore:
     """Restores runs and delivers them; returns what was done, the runs by name and their parent."""
 
     def restore_and_deliver(
@@ -78,7 +77,9 @@ def artifacts(store: Store, run_id: str, folder: str = "") -> set[str]:
     return {item.path for item in store.client.list_artifacts(run_id, folder or None) if not item.is_dir}
 
 
-def test_a_training_has_all_that_the_stage_would_have_recorded(restored, store, shared_workspace):
+def test_a_training_has_all_that_the_stage_would_have_recorded(
+    restored: Restore, store: Store, shared_workspace: Workspace
+) -> None:
     _, runs, parent = restored("whole")
     run = runs["tuned"]
     assert run.info.status == "FINISHED"
@@ -100,13 +101,13 @@ def test_a_training_has_all_that_the_stage_would_have_recorded(restored, store, 
     (dataset,) = run.inputs.dataset_inputs
     assert json.loads(dataset.dataset.profile) == {"train": 8, "validation": 4}
     (output,) = run.outputs.model_outputs
-    model = store.client.get_logged_model(output.model_id)
+    model: Any = store.client.get_logged_model(output.model_id)
     assert model.tags[tags.MODEL_DIGEST] == model_digest("tuned", 1)
     assert {metric.key: metric.value for metric in model.metrics}["test_accuracy"] == 0.5
     assert run.data.tags[tags.NESTED_IN] == parent.info.run_id
 
 
-def test_the_figures_of_the_predictions_are_right(restored, store, tmp_path):
+def test_the_figures_of_the_predictions_are_right(restored: Restore, store: Store, tmp_path: Path) -> None:
     _, runs, _ = restored("figures", ["train_baseline"])
     folder = Path(store.client.download_artifacts(runs["baseline"].info.run_id, "evaluation", str(tmp_path)))
     table = (folder / "confusion_matrix.csv").read_text().splitlines()
@@ -115,7 +116,7 @@ def test_the_figures_of_the_predictions_are_right(restored, store, tmp_path):
     assert (folder / "classification_report.txt").read_text() == expected
 
 
-def test_it_says_that_nothing_was_executed(restored, shared_workspace):
+def test_it_says_that_nothing_was_executed(restored: Restore, shared_workspace: Workspace) -> None:
     _, runs, parent = restored("honest")
     for run in runs.values():
         known = run.data.tags
@@ -132,14 +133,16 @@ def test_it_says_that_nothing_was_executed(restored, shared_workspace):
     assert json.loads(runs["baseline"].data.tags[tags.DATA_SOURCE])["fingerprint"] == "f1"
 
 
-def test_it_is_linked_to_the_run_that_made_it_once(restored):
+def test_it_is_linked_to_the_run_that_made_it_once(restored: Restore) -> None:
     missing = [MissingRun("evaluate", "a" * 32), MissingRun("tune", None)]
     _, runs, _ = restored("linked", missing=missing)
     assert runs["evaluate"].data.tags[tags.RESTORED_FROM] == "a" * 32
     assert tags.RESTORED_FROM not in runs["tuned"].data.tags
 
 
-def test_an_evaluation_has_the_scores_of_all_candidates_and_gives_the_best_to_the_parent(restored, store):
+def test_an_evaluation_has_the_scores_of_all_candidates_and_gives_the_best_to_the_parent(
+    restored: Restore, store: Store
+) -> None:
     _, runs, parent = restored("evaluated", ["evaluate"])
     run = runs["evaluate"]
     assert run.data.params == {"seed": "0", "evaluate.top_k": "1"}
@@ -161,7 +164,7 @@ def test_an_evaluation_has_the_scores_of_all_candidates_and_gives_the_best_to_th
     assert parent.data.tags[tags.BEST_MODEL_DIGEST] == model_digest("transfer", 1)
 
 
-def test_restored_twice_it_is_there_once(restored, store):
+def test_restored_twice_it_is_there_once(restored: Restore, store: Store) -> None:
     _, first, _ = restored("twice")
     _, second, _ = restored("twice")
     assert {run.info.run_id for run in first.values()} == {run.info.run_id for run in second.values()}
@@ -169,7 +172,7 @@ def test_restored_twice_it_is_there_once(restored, store):
     assert [point.step for point in curve] == [1, 2]
 
 
-def test_what_somebody_has_deleted_does_not_come_back(restored, store):
+def test_what_somebody_has_deleted_does_not_come_back(restored: Restore, store: Store) -> None:
     _, runs, _ = restored("unwanted", ["tune"])
     store.client.delete_run(runs["tuned"].info.run_id)
     _, runs, _ = restored("unwanted", ["tune"])
@@ -177,27 +180,27 @@ def test_what_somebody_has_deleted_does_not_come_back(restored, store):
 
 
 @pytest.mark.parametrize("missing", ["model.keras", "history.csv", "card.json"])
-def test_a_model_that_dvc_has_no_more_is_passed_over(restored, missing):
+def test_a_model_that_dvc_has_no_more_is_passed_over(restored: Restore, missing: str) -> None:
     gone = [f"models/baseline/{missing}"]
     done, runs, _ = restored(f"gone {missing}", gone=gone, stages=("train_baseline", "train_transfer"))
     assert (done.runs, done.failed) == (1, ("baseline",))
     assert set(runs) == {"transfer"}
 
 
-def test_where_all_is_gone_nothing_is_left_behind(restored, shared_workspace):
+def test_where_all_is_gone_nothing_is_left_behind(restored: Restore, shared_workspace: Workspace) -> None:
     done, runs, parent = restored("all gone", gone=[""])
     assert done == Restored(None, 0, ("baseline", "transfer", "tuned", "evaluate"))
     assert (runs, parent) == ({}, None)
     assert pending_journals(shared_workspace.journal) == []
 
 
-def test_without_predictions_there_are_scores_but_no_pictures(restored, store):
+def test_without_predictions_there_are_scores_but_no_pictures(restored: Restore, store: Store) -> None:
     _, runs, _ = restored("no predictions", gone=["metrics/predictions"])
     assert runs["baseline"].data.metrics["test_accuracy"] == 0.5
     assert artifacts(store, runs["baseline"].info.run_id, "evaluation") == set()
 
 
-def test_without_the_images_of_the_test_subset_there_are_no_heatmaps(restored, store):
+def test_without_the_images_of_the_test_subset_there_are_no_heatmaps(restored: Restore, store: Store) -> None:
     _, runs, _ = restored("no images", gone=["data/arrays"])
     assert tags.DATA_DIGEST not in runs["evaluate"].data.tags
     evaluation = artifacts(store, runs["baseline"].info.run_id, "evaluation")
@@ -208,7 +211,9 @@ def test_without_the_images_of_the_test_subset_there_are_no_heatmaps(restored, s
     }
 
 
-def test_a_failure_on_the_way_leaves_no_half_of_it(shared_workspace, monkeypatch):
+def test_a_failure_on_the_way_leaves_no_half_of_it(
+    shared_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.recording.evaluation.FinishedEvaluation.record", _fail)
     wanted = [MissingRun(stage, None) for stage in ALL]
     with pytest.raises(OSError, match="full"):

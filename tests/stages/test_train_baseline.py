@@ -93,7 +93,7 @@ def test_killed_and_run_again_it_writes_the_same_bytes_in_the_same_run(workspace
     with pytest.raises(KeyboardInterrupt):
         train_baseline.run(workspace, settings, tracker)
     assert len(list(workspace.resume.glob("*/"))) == 1
-    del tracker.runs["baseline"].log_metrics  # type: ignore[misc]
+    del tracker.runs["baseline"].log_metrics
     survivor = RecordingTracker(tracker.runs)
     train_baseline.run(workspace, settings, survivor)
     assert tiny.files(workspace.model("baseline")) == undisturbed

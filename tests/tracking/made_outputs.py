@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def files_of(generation: int = 0, params: Mapping[str, Any] = PARAMS) -> dict[st
     for subset in ("validation", "test"):
         arrays = {"images": np.zeros((4, 8, 8, 3), np.uint8), "labels": np.array(TEST_LABELS), "ids": ROWS}
         for name, array in arrays.items():
-            files[f"data/arrays/{subset}/{name}.npy"] = _saved(lambda path, array=array: np.save(path, array))
+            files[f"data/arrays/{subset}/{name}.npy"] = _saved(partial(np.save, arr=array))
     return files
 
 
@@ -145,7 +146,7 @@ def write_project(folder: Path, params: Mapping[str, Any], generation: int) -> N
             continue
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
-    stages = {
+    stages: dict[str, Any] = {
         stage: {
             "cmd": f"python -m pipeline.{stage}",
             "deps": [{"path": path, "md5": _hash_in(folder, path)} for path in entry.inputs],

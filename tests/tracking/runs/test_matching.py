@@ -30,6 +30,8 @@ from tests.tracking.made_outputs import (
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
+Match = Callable[[StageOutputs], Matched]
+Record = Callable[..., dict[str, str]]
 ORIGIN = "this folder"
 LATER = "e" * 40
 """A commit after BASELINE whose dvc.lock says what the first generation made."""
@@ -49,7 +51,7 @@ def experiment(store: Store) -> Iterator[str]:
 
 
 @pytest.fixture
-def match(store: Store, experiment: str) -> Callable[[StageOutputs], Matched]:
+def match(store: Store, experiment: str) -> Match:
     locks = {BASELINE: lock_of(0), LATER: lock_of(1)}
     repository: Any = SimpleNamespace(lock=lambda commit: locks.get(commit, Lock("", {})))
 
@@ -63,7 +65,7 @@ def match(store: Store, experiment: str) -> Callable[[StageOutputs], Matched]:
 
 
 @pytest.fixture
-def record(store: Store, experiment: str, workspace: Workspace) -> Callable[..., dict[str, str]]:
+def record(store: Store, experiment: str, workspace: Workspace) -> Record:
     """Makes the runs that executed stages would have left; returns their ids by stage, and "parent"."""
 
     def record_runs(
@@ -116,8 +118,8 @@ ALL = ("train_baseline", "train_transfer", "tune", "evaluate")
 
 
 def test_an_experiments_runs_get_its_commit_and_the_hashes_of_their_results(
-    match, record, store, workspace: Workspace
-):
+    match: Match, record: Record, store: Store, workspace: Workspace
+) -> None:
     made = record(*ALL)
     trial = make_run(store, "trial-0", {tags.NESTED_IN: made["tune"], tags.ORIGIN: ORIGIN})
     matched = match(outputs_of(workspace))
@@ -129,7 +131,9 @@ def test_an_experiments_runs_get_its_commit_and_the_hashes_of_their_results(
     assert match(outputs_of(workspace)) == Matched(tagged=0, missing=())
 
 
-def test_runs_of_another_use_of_the_name_are_left_alone(match, record, store, workspace):
+def test_runs_of_another_use_of_the_name_are_left_alone(
+    match: Match, record: Record, store: Store, workspace: Workspace
+) -> None:
     former = record(*ALL, generation=2, params=OTHER_PARAMS)
     now = record(*ALL)
     assert match(outputs_of(workspace)) == Matched(tagged=5, missing=())
@@ -138,21 +142,25 @@ def test_runs_of_another_use_of_the_name_are_left_alone(match, record, store, wo
 
 
 def test_a_run_that_made_something_else_is_left_alone_although_name_and_params_agree(
-    match, record, store, workspace
-):
+    match: Match, record: Record, store: Store, workspace: Workspace
+) -> None:
     former = record("train_baseline", generation=2)  # before somebody changed the code
     record(*ALL)
     match(outputs_of(workspace))
     assert tags.DVC_COMMIT not in tags_of(store, former["train_baseline"])
 
 
-def test_an_experiment_that_was_renamed_has_its_runs_already(match, record, workspace):
+def test_an_experiment_that_was_renamed_has_its_runs_already(
+    match: Match, record: Record, workspace: Workspace
+) -> None:
     record(*ALL)
     match(outputs_of(workspace))
     assert match(outputs_of(workspace, experiment="better-name")) == Matched(tagged=0, missing=())
 
 
-def test_what_has_no_run_in_the_experiment_is_found_with_its_original(match, record, workspace):
+def test_what_has_no_run_in_the_experiment_is_found_with_its_original(
+    match: Match, record: Record, workspace: Workspace
+) -> None:
     original = record(*ALL, name="the-first")
     record("evaluate")
     matched = match(outputs_of(workspace))
@@ -160,24 +168,32 @@ def test_what_has_no_run_in_the_experiment_is_found_with_its_original(match, rec
     assert matched.missing[0].original == original["train_baseline"]
 
 
-def test_what_an_experiment_has_from_its_baseline_needs_no_run(match, record, workspace):
+def test_what_an_experiment_has_from_its_baseline_needs_no_run(
+    match: Match, record: Record, workspace: Workspace
+) -> None:
     record("evaluate")
     assert missing(match(outputs_of(workspace, base=1))) == []
 
 
-def test_runs_that_somebody_has_deleted_are_not_missed(match, record, store, workspace):
+def test_runs_that_somebody_has_deleted_are_not_missed(
+    match: Match, record: Record, store: Store, workspace: Workspace
+) -> None:
     for run_id in record(*ALL).values():
         store.client.delete_run(run_id)
     assert match(outputs_of(workspace)) == Matched(tagged=0, missing=())
 
 
-def test_the_runs_of_somebody_elses_folder_count_but_are_not_tagged(match, record, store, workspace):
+def test_the_runs_of_somebody_elses_folder_count_but_are_not_tagged(
+    match: Match, record: Record, store: Store, workspace: Workspace
+) -> None:
     made = record(*ALL, origin="another folder")
     assert match(outputs_of(workspace)) == Matched(tagged=0, missing=())
     assert tags.DVC_COMMIT not in tags_of(store, made["parent"])
 
 
-def test_results_that_cannot_be_read_are_not_guessed(match, record, store, workspace):
+def test_results_that_cannot_be_read_are_not_guessed(
+    match: Match, record: Record, store: Store, workspace: Workspace
+) -> None:
     made = record("train_baseline", "train_transfer")
     matched = match(outputs_of(workspace, gone=[""]))
     # Its runs may be the ones that made them; where there is none, there is something to restore.
@@ -185,7 +201,7 @@ def test_results_that_cannot_be_read_are_not_guessed(match, record, store, works
     assert tags.DVC_HASH not in tags_of(store, made["train_baseline"])
 
 
-def test_scores_of_other_models_are_not_missed(match, record, workspace):
+def test_scores_of_other_models_are_not_missed(match: Match, record: Record, workspace: Workspace) -> None:
     """`dvc exp run train_baseline` leaves the evaluation of the former model where it is."""
     record("train_baseline", "train_transfer", "tune")
     outputs = outputs_of(workspace)
@@ -194,7 +210,9 @@ def test_scores_of_other_models_are_not_missed(match, record, workspace):
     assert missing(match(replace(outputs, lock=Lock("", stages)))) == []
 
 
-def test_a_reproduction_is_tagged_with_the_hashes_that_dvc_lock_has(match, record, store, workspace):
+def test_a_reproduction_is_tagged_with_the_hashes_that_dvc_lock_has(
+    match: Match, record: Record, store: Store, workspace: Workspace
+) -> None:
     made = record(*ALL, name="")
     matched = match(outputs_of(workspace, experiment=""))
     assert matched == Matched(tagged=4, missing=())
@@ -202,19 +220,23 @@ def test_a_reproduction_is_tagged_with_the_hashes_that_dvc_lock_has(match, recor
     assert tags.DVC_COMMIT not in tags_of(store, made["parent"])
 
 
-def test_the_same_network_from_other_params_is_another_run(match, record, store, workspace):
+def test_the_same_network_from_other_params_is_another_run(
+    match: Match, record: Record, store: Store, workspace: Workspace
+) -> None:
     made = record("train_baseline", name="", params=OTHER_PARAMS)
     match(outputs_of(workspace, experiment=""))
     assert tags.DVC_HASH not in tags_of(store, made["train_baseline"])
 
 
-def test_a_new_store_knows_no_run(match, workspace):
+def test_a_new_store_knows_no_run(match: Match, workspace: Workspace) -> None:
     matched = match(outputs_of(workspace, experiment="", generation=0))
     assert missing(matched) == list(ALL)
     assert {each.original for each in matched.missing} == {None}
 
 
-def test_results_of_the_run_cache_differ_from_the_commit_and_have_no_run_since(match, record, workspace):
+def test_results_of_the_run_cache_differ_from_the_commit_and_have_no_run_since(
+    match: Match, record: Record, workspace: Workspace
+) -> None:
     """Params that were committed, given up, committed again in between, and taken up once more."""
     original = record(*ALL, name="", generation=2)
     matched = match(outputs_of(workspace, experiment="", generation=2))
@@ -226,23 +248,27 @@ def test_results_of_the_run_cache_differ_from_the_commit_and_have_no_run_since(m
     assert matched.missing[0].original == original["train_baseline"]
 
 
-def test_a_commit_that_keeps_dvc_lock_changes_nothing(match, record, workspace):
+def test_a_commit_that_keeps_dvc_lock_changes_nothing(
+    match: Match, record: Record, workspace: Workspace
+) -> None:
     record(*ALL, name="", generation=2, commit=LATER)
     assert missing(match(outputs_of(workspace, experiment="", generation=2, base=1))) == []
 
 
-def test_an_applied_experiment_has_its_runs_already(match, record, workspace):
+def test_an_applied_experiment_has_its_runs_already(
+    match: Match, record: Record, workspace: Workspace
+) -> None:
     record(*ALL)
     assert missing(match(outputs_of(workspace, experiment=""))) == []
 
 
-def test_a_working_tree_that_is_not_reproduced_is_left_alone(match, workspace):
+def test_a_working_tree_that_is_not_reproduced_is_left_alone(match: Match, workspace: Workspace) -> None:
     edited = replace(outputs_of(workspace, experiment=""), params={**PARAMS, "lr": 0.5})
     assert missing(match(edited)) == []
     assert missing(match(outputs_of(workspace, experiment="", gone=[""]))) == []
 
 
-def test_cards_are_read_once_for_all_experiments_that_share_a_model(workspace):
+def test_cards_are_read_once_for_all_experiments_that_share_a_model(workspace: Workspace) -> None:
     reads: list[str] = []
     cards: dict[tuple[str, str], Any] = {}
     for name in ("one", "two"):
