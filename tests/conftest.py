@@ -1,8 +1,10 @@
 """What all tests share: a workspace of their own, and libraries that stay silent and offline."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 from pipeline.foundation.workspace import Workspace
@@ -30,3 +32,11 @@ def project() -> Path:
 def workspace(tmp_path: Path) -> Workspace:
     """An empty workspace."""
     return Workspace(root=tmp_path, home=tmp_path)
+
+
+@pytest.fixture
+def arrays_unchecked() -> Iterator[None]:
+    """For simulations, which make the same calls thousands of times: to check each doubles their time."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -31,6 +31,7 @@ from pipeline.deployment.parity import (
 )
 from pipeline.deployment.pruning import prune
 from pipeline.deployment.saved_model import SavedModelPredictor, write_bare_saved_model, write_saved_model
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.images.arrays import ImageArrays
@@ -80,7 +81,7 @@ def export(job: ExportJob) -> ExportResult:
     return ExportResult(_scores(test, original, job), formats)
 
 
-def _scores(test: ImageArrays, original: np.ndarray, job: ExportJob) -> dict[str, float]:
+def _scores(test: ImageArrays, original: Float32[np.ndarray, "n k"], job: ExportJob) -> dict[str, float]:
     scores = score(Predictions(original, test.labels, test.ids), job.evaluate, job.seed)
     return {
         "accuracy": rounded(scores.accuracy),
@@ -152,7 +153,7 @@ class _Writer:
         return folder
 
     @property
-    def _calibration(self) -> np.ndarray:
+    def _calibration(self) -> UInt8[np.ndarray, "m h w c"]:
         count = self._job.export.calibration_images
         return litert.calibration_images(self._source.train, self._source.num_classes, count, self._job.seed)
 
@@ -165,7 +166,12 @@ class _Comparison:
     """Runs files over the test subset and over encoded images of it, and measures them."""
 
     def __init__(
-        self, job: ExportJob, model: TrainedModel, test: ImageArrays, original: np.ndarray, scratch: Path
+        self,
+        job: ExportJob,
+        model: TrainedModel,
+        test: ImageArrays,
+        original: Float32[np.ndarray, "n k"],
+        scratch: Path,
     ) -> None:
         self._job = job
         self._test = test
@@ -222,11 +228,11 @@ class _Comparison:
 
 
 def _in_batches(
-    predicting: Callable[[np.ndarray], np.ndarray] | Callable[[Sequence[bytes]], np.ndarray],
-    images: Any,
+    predicting: Callable[[Any], Float32[np.ndarray, "n k"]],
+    images: UInt8[np.ndarray, "n h w c"] | Sequence[bytes],
     doing: str,
-) -> np.ndarray:
-    """What a format says about all images, float32 (N, K)."""
+) -> Float32[np.ndarray, "n k"]:
+    """What a format says about all images."""
     batches = [images[start : start + _BATCH_SIZE] for start in range(0, len(images), _BATCH_SIZE)]
     return np.concatenate([predicting(batch) for batch in with_progress(batches, len(batches), doing)])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.images.arrays import ImageArrays
 from pipeline.images.splitting import stratified_counts
 
@@ -34,15 +35,15 @@ def convert_to_dynamic_int8(saved_model: Path) -> bytes:
     return converter.convert()
 
 
-def convert_to_int8(saved_model: Path, calibration: np.ndarray) -> bytes:
+def convert_to_int8(saved_model: Path, calibration: UInt8[np.ndarray, "m h w c"]) -> bytes:
     """All in 8 bits, for processors that have nothing else; input uint8, output float32 as everywhere.
 
     Args:
       saved_model: the network, from pixels to probabilities.
-      calibration: uint8 (M, height, width, channels); the ranges of activations are taken from them.
+      calibration: images from which the ranges of activations are taken.
     """
 
-    def one_by_one() -> Iterator[list[np.ndarray]]:
+    def one_by_one() -> Iterator[list[UInt8[np.ndarray, "1 h w c"]]]:
         for image in calibration:
             yield [image[np.newaxis]]
 
@@ -53,8 +54,10 @@ def convert_to_int8(saved_model: Path, calibration: np.ndarray) -> bytes:
     return converter.convert()
 
 
-def calibration_images(train: ImageArrays, num_classes: int, count: int, seed: int) -> np.ndarray:
-    """`count` training images, or all where there are fewer, of each class in proportion; uint8 (M,H,W,C)."""
+def calibration_images(
+    train: ImageArrays, num_classes: int, count: int, seed: int
+) -> UInt8[np.ndarray, "m h w c"]:
+    """`count` training images, or all where there are fewer, of each class in proportion."""
     sizes = np.bincount(train.labels, minlength=num_classes)
     counts = stratified_counts(sizes, min(count, len(train)))
     generator = np.random.default_rng(seed)

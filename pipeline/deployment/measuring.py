@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 import pipeline
+from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.inference.exported_model import SAVED_MODEL_FORMAT
 from pipeline.inference.predictor import Predictor, open_predictor
@@ -53,7 +54,7 @@ def measure_speed(format_name: str, file: Path, images: Path) -> Speed:
     Args:
       format_name: of the file.
       file: an exported file, or the folder of a SavedModel; absolute.
-      images: .npy, uint8 (N, height, width, channels); absolute.
+      images: .npy, uint8 (n, height, width, channels); absolute.
 
     Raises:
       PipelineError: the file cannot be used in a process of its own.
@@ -97,8 +98,8 @@ def compressed_size(path: Path) -> int:
     return len(content.getbuffer())
 
 
-def time_predictor(predictor: Predictor, images: np.ndarray) -> dict[str, Any]:
-    """Time single images and batches of uint8 images (N, height, width, channels); the values of a Speed."""
+def time_predictor(predictor: Predictor, images: UInt8[np.ndarray, "n h w c"]) -> dict[str, Any]:
+    """Time single images and batches; the values of a Speed."""
     singles = [images[row % len(images)][np.newaxis] for row in range(_SINGLE_PREDICTIONS)]
     for image in singles[:_WARM_UP_PREDICTIONS]:
         predictor.predict(image)

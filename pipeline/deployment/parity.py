@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from pipeline.foundation.array_types import Float32, Int64, UInt8
 from pipeline.params.export import ExportParams
 
 TOLERANCE = 1e-4
@@ -48,14 +49,14 @@ class Answers:
     """What a format and the original say about the same images.
 
     Attributes:
-      labels: int64, (N,); the actual classes.
-      original: float32, (N, K); probabilities of the float32 Keras model.
-      exported: float32, (N, K).
+      labels: the actual classes.
+      original: probabilities of the float32 Keras model.
+      exported: those of the format.
     """
 
-    labels: np.ndarray
-    original: np.ndarray
-    exported: np.ndarray
+    labels: Int64[np.ndarray, " n"]
+    original: Float32[np.ndarray, "n k"]
+    exported: Float32[np.ndarray, "n k"]
 
     @property
     def accuracy(self) -> float:
@@ -100,12 +101,8 @@ def accuracy_checks(answers: Answers, images: str, params: ExportParams) -> tupl
     )
 
 
-def encoded_copies(images: np.ndarray) -> Iterable[bytes]:
-    """Some of the images as PNG and JPEG files of other sizes and proportions, in turn.
-
-    Args:
-      images: uint8, (N, height, width, channels); one file for each.
-    """
+def encoded_copies(images: UInt8[np.ndarray, "n h w c"]) -> Iterable[bytes]:
+    """Each image as a PNG or JPEG file of another size and other proportions, in turn."""
     for number, pixels in enumerate(images):
         horizontal, vertical = _SCALES[number % len(_SCALES)]
         height, width = pixels.shape[:2]
@@ -118,6 +115,6 @@ def encoded_copies(images: np.ndarray) -> Iterable[bytes]:
         yield file.getvalue()
 
 
-def spread(count: int) -> np.ndarray:
+def spread(count: int) -> Int64[np.ndarray, " rows"]:
     """Rows of at most ENCODED_IMAGES of `count` images, evenly spaced: images often come class by class."""
     return np.unique(np.linspace(0, count - 1, min(count, ENCODED_IMAGES)).astype(np.int64))

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from pipeline.backbones.transfer import unfreeze
+from pipeline.foundation.array_types import Float32
 from pipeline.inference.model_card import ModelCard
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.export import ExportParams
@@ -63,8 +64,8 @@ def kernels(network: keras.Model) -> list[keras.Variable]:
     return [weight for weight in network.trainable_weights if len(weight.shape) >= 2]
 
 
-def kept(kernel: np.ndarray, sparsity: float) -> np.ndarray:
-    """1 where a weight stays and 0 for the `sparsity` share of smallest magnitude, float32, like `kernel`.
+def kept(kernel: Float32[np.ndarray, "*shape"], sparsity: float) -> Float32[np.ndarray, "*shape"]:
+    """1 where a weight stays and 0 for the `sparsity` share of smallest magnitude.
 
     Of equal magnitudes the first ones go, so that the number of zeros is exact.
     """
@@ -76,7 +77,7 @@ def kept(kernel: np.ndarray, sparsity: float) -> np.ndarray:
 class _Held(keras.constraints.Constraint):
     """Puts zero, after every step of the optimizer, wherever the mask has it."""
 
-    def __init__(self, mask: np.ndarray) -> None:
+    def __init__(self, mask: Float32[np.ndarray, "..."]) -> None:
         self._mask = ops.convert_to_tensor(mask)
 
     def __call__(self, kernel: Any) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.deployment import graph_images
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.files import write_json
 from pipeline.inference.preprocessing import PreprocessingSpec
 
@@ -93,10 +94,10 @@ class SavedModelPredictor:
         self._pixels = self._loaded.signatures[PIXELS_SIGNATURE]
         self._bytes = self._loaded.signatures[BYTES_SIGNATURE]
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities, float32 (N, K), of uint8 images (N, height, width, channels)."""
+    def predict(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """Class probabilities of images of the network's own size."""
         return np.asarray(self._pixels(**{PIXELS_INPUT: tf.constant(images)})["probabilities"])
 
-    def predict_encoded(self, files: Sequence[bytes]) -> np.ndarray:
-        """Class probabilities, float32 (N, K), of encoded images."""
+    def predict_encoded(self, files: Sequence[bytes]) -> Float32[np.ndarray, "n k"]:
+        """Class probabilities of encoded images."""
         return np.asarray(self._bytes(**{_BYTES_INPUT: tf.constant(list(files))})["probabilities"])

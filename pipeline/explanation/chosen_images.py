@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.foundation.array_types import Float32, Int64
 from pipeline.scoring.predictions import Predictions
 
 
 @dataclass(frozen=True)
 class ChosenImages:
-    """Rows of the test subset, int64, ascending.
+    """Rows of the test subset, ascending.
 
     Attributes:
       heatmaps: per candidate its most confident mistakes, the mistakes that all candidates make, and
@@ -19,9 +20,9 @@ class ChosenImages:
       maps: on the maps of features, the same for all candidates.
     """
 
-    heatmaps: dict[str, np.ndarray]
-    feature_maps: np.ndarray
-    maps: np.ndarray
+    heatmaps: dict[str, Int64[np.ndarray, " _"]]
+    feature_maps: Int64[np.ndarray, " p"]
+    maps: Int64[np.ndarray, " q"]
 
 
 def choose_images(
@@ -57,7 +58,7 @@ def choose_images(
     return ChosenImages(heatmaps, typical, stratified(labels, map_images, seed))
 
 
-def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def stratified(labels: Int64[np.ndarray, " n"], count: int, seed: int) -> Int64[np.ndarray, " q"]:
     """`count` rows drawn so that every class keeps its share; all rows where there are not more."""
     if len(labels) <= count:
         return np.arange(len(labels))
@@ -67,17 +68,23 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.sort(by_class[np.linspace(0, len(labels) - 1, count).round().astype(np.int64)])
 
 
-def _most_confident(rows: np.ndarray, confidence: np.ndarray, count: int) -> np.ndarray:
+def _most_confident(
+    rows: Int64[np.ndarray, " rows"], confidence: Float32[np.ndarray, " n"], count: int
+) -> Int64[np.ndarray, " chosen"]:
     return rows[np.argsort(-confidence[rows], kind="stable")[:count]]
 
 
-def _spread_over_classes(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+def _spread_over_classes(
+    rows: Int64[np.ndarray, " rows"], labels: Int64[np.ndarray, " n"], count: int
+) -> Int64[np.ndarray, " chosen"]:
     """The first `count` of each class."""
     chosen = [rows[labels[rows] == label][:count] for label in np.unique(labels)]
     return np.concatenate(chosen)
 
 
-def _typical(predictions: Mapping[str, Predictions], labels: np.ndarray, count: int) -> np.ndarray:
+def _typical(
+    predictions: Mapping[str, Predictions], labels: Int64[np.ndarray, " n"], count: int
+) -> Int64[np.ndarray, " p"]:
     """Of classes evenly spaced among all, the image that the candidates together are surest of."""
     every = np.arange(len(labels))
     sureness = np.sum([each.probabilities[every, labels] for each in predictions.values()], axis=0)

@@ -14,6 +14,7 @@ from pipeline.explanation.features import map_features
 from pipeline.explanation.filters import first_filters
 from pipeline.explanation.heatmaps import AUTO, Heatmaps, named_layer
 from pipeline.explanation.opened_network import OpenedNetwork
+from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.scoring.explanations import Explanations
@@ -24,7 +25,7 @@ from pipeline.training.trained_model import predict
 def explain_candidates(
     networks: Mapping[str, keras.Model],
     predictions: Mapping[str, Predictions],
-    images: np.ndarray,
+    images: UInt8[np.ndarray, "n h w c"],
     params: EvaluateParams,
     seed: int,
 ) -> dict[str, Explanations]:
@@ -33,7 +34,7 @@ def explain_candidates(
     Args:
       networks: by candidate; from uint8 images to class probabilities.
       predictions: theirs, of the same images.
-      images: uint8, (N, height, width, channels); the test subset.
+      images: the test subset.
       params: which layers, and how many images.
       seed: of the draw of images and of t-SNE.
 
@@ -60,7 +61,7 @@ def _explain(
     candidate: str,
     network: OpenedNetwork,
     predictions: Predictions,
-    images: np.ndarray,
+    images: UInt8[np.ndarray, "n h w c"],
     chosen: ChosenImages,
     params: EvaluateParams,
     seed: int,

@@ -4,6 +4,7 @@ import numpy as np
 
 from pipeline.explanation.heatmaps import named_layer
 from pipeline.explanation.opened_network import LayerOutput, OpenedNetwork
+from pipeline.foundation.array_types import Float32, Int64, UInt8
 
 CHANNELS = 16
 """As many as a row of small pictures holds; a layer has up to thousands."""
@@ -27,18 +28,18 @@ def chosen_layers(network: OpenedNetwork, names: tuple[str, ...]) -> list[LayerO
 
 
 def feature_maps(
-    network: OpenedNetwork, layers: list[LayerOutput], images: np.ndarray
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    network: OpenedNetwork, layers: list[LayerOutput], images: UInt8[np.ndarray, "p h w c"]
+) -> tuple[dict[str, Float32[np.ndarray, "p _ _ _"]], dict[str, Int64[np.ndarray, " _"]]]:
     """What each layer returns for some images, in its strongest channels.
 
     Args:
       network: that they belong to.
       layers: some of its outputs.
-      images: uint8, (P, height, width, channels); few enough for one batch, at least one.
+      images: few enough for one batch, at least one.
 
     Returns:
-      Per layer the activations, float32 (P, h, w, C) with C at most CHANNELS, and the numbers of these
-      channels, int64 (C,), ascending: those with the highest mean absolute activation in these images.
+      Per layer the activations, (p, rows, columns, c) with at most CHANNELS channels, and the numbers of
+      these channels, ascending: those with the highest mean absolute activation in these images.
     """
     if not layers:
         return {}, {}

@@ -7,6 +7,8 @@ import threadpoolctl
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from pipeline.foundation.array_types import Float32, Float64
+
 _PERPLEXITY = 30.0
 """scikit-learn's own; t-SNE needs it below the number of images, of which it is at most a third."""
 _COMPONENTS = 50
@@ -17,22 +19,22 @@ _SPREAD = 1e-4
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """Q images in two dimensions, by the features from which a network computes its answer.
+    """Images in two dimensions, by the features from which a network computes its answer.
 
     Attributes:
-      pca: float32, (Q, 2); the first two principal components.
-      explained_variance: float32, (2,); the share of all variance along each of them.
-      tsne: float32, (Q, 2); t-SNE (van der Maaten and Hinton, 2008), which keeps neighbors together;
+      pca: the first two principal components.
+      explained_variance: the share of all variance along each of them.
+      tsne: t-SNE (van der Maaten and Hinton, 2008), which keeps neighbors together;
         distances between groups and their sizes mean nothing.
     """
 
-    pca: np.ndarray
-    explained_variance: np.ndarray
-    tsne: np.ndarray
+    pca: Float32[np.ndarray, "q 2"]
+    explained_variance: Float32[np.ndarray, "2"]
+    tsne: Float32[np.ndarray, "q 2"]
 
 
-def map_features(features: np.ndarray, seed: int) -> FeatureMap:
-    """Both maps of features, float32 (Q, D); where all are the same, every point is at the origin.
+def map_features(features: Float32[np.ndarray, "q d"], seed: int) -> FeatureMap:
+    """Both maps of features; where all are the same, every point is at the origin.
 
     OpenMP adds up in the order in which its threads finish. With a single thread the same features
     give the same bytes.
@@ -54,6 +56,6 @@ def map_features(features: np.ndarray, seed: int) -> FeatureMap:
     return FeatureMap(plane.astype(np.float32), shares.astype(np.float32), tsne.astype(np.float32))
 
 
-def _at_least_two_columns(values: np.ndarray) -> np.ndarray:
+def _at_least_two_columns(values: Float64[np.ndarray, "q d"]) -> Float64[np.ndarray, "q columns"]:
     """Zeros beside the one component that a single feature, or two images, have."""
     return values if values.shape[1] > 1 else np.pad(values, ((0, 0), (0, 1)))

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.explanation.opened_network import LayerOutput, OpenedNetwork
+from pipeline.foundation.array_types import Float32, Int64, UInt8
 from pipeline.images.parallel import with_progress
 from pipeline.params.evaluate import HeatmapMethod
 from pipeline.scoring.explanations import INPUT_GRADIENT, INPUT_LAYER
@@ -50,16 +51,18 @@ class Heatmaps:
         wanted = [chosen.tensor, network.logits] if chosen else network.logits
         self._network = keras.Model(network.scaled_image, wanted)
 
-    def compute(self, images: np.ndarray, classes: np.ndarray, doing: str) -> np.ndarray:
+    def compute(
+        self, images: UInt8[np.ndarray, "n h w c"], classes: Int64[np.ndarray, " n"], doing: str
+    ) -> Float32[np.ndarray, "n rows columns"]:
         """What speaks for a class, each heatmap divided by its maximum.
 
         Args:
-          images: uint8, (N, height, width, channels); N is at least 1.
-          classes: int64, (N,); the class of each image that is asked for.
+          images: at least one.
+          classes: the class of each image that is asked for.
           doing: what a line of progress on the terminal counts batches of.
 
         Returns:
-          float32, (N, h, w), 0 to 1; all zero where nothing speaks for the class.
+          0 to 1, in the layer's own resolution; all zero where nothing speaks for the class.
         """
         size = max(1, _PIXELS_AT_ONCE // (images.shape[1] * images.shape[2]))
         batches = [slice(start, start + size) for start in range(0, len(images), size)]
@@ -72,9 +75,9 @@ class Heatmaps:
         return np.divide(heatmaps, peaks, out=np.zeros_like(heatmaps), where=peaks > 0)
 
     def _activations_and_gradients(
-        self, images: np.ndarray, classes: np.ndarray
+        self, images: UInt8[np.ndarray, "n h w c"], classes: Int64[np.ndarray, " n"]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """What the layer returns, (N, h, w, C), and the gradient of each image's score by it.
+        """What the layer returns, (n, rows, columns, c), and the gradient of each image's score by it.
 
         In place of a layer it may be the image in floats.
         """
@@ -102,18 +105,18 @@ def _deepest_sharp_layer(network: OpenedNetwork) -> LayerOutput | None:
     return sharp[-1] if sharp else next(iter(network.maps), None)
 
 
-def _hires_cam(activations: tf.Tensor, gradients: tf.Tensor) -> np.ndarray:
-    """float32 (N, h, w): activation times gradient, summed over the channels; what is negative becomes 0."""
+def _hires_cam(activations: tf.Tensor, gradients: tf.Tensor) -> Float32[np.ndarray, "n rows columns"]:
+    """Activation times gradient, summed over the channels; what is negative becomes 0."""
     return tf.nn.relu(tf.reduce_sum(gradients * activations, axis=-1)).numpy()
 
 
-def _grad_cam(activations: tf.Tensor, gradients: tf.Tensor) -> np.ndarray:
-    """float32 (N, h, w): the same with each channel's mean gradient."""
+def _grad_cam(activations: tf.Tensor, gradients: tf.Tensor) -> Float32[np.ndarray, "n rows columns"]:
+    """The same with each channel's mean gradient."""
     return _hires_cam(activations, tf.reduce_mean(gradients, axis=(1, 2), keepdims=True))
 
 
-def _input_gradient(floats: tf.Tensor, gradients: tf.Tensor) -> np.ndarray:
-    """float32 (N, h, w): the largest absolute gradient among the channels of each pixel."""
+def _input_gradient(floats: tf.Tensor, gradients: tf.Tensor) -> Float32[np.ndarray, "n rows columns"]:
+    """The largest absolute gradient among the channels of each pixel."""
     saliency = tf.reduce_max(tf.abs(gradients), axis=-1, keepdims=True)
     square = -(-saliency.shape[1] // _LARGEST_SALIENCY)
     return tf.nn.avg_pool2d(saliency, square, square, padding="SAME")[..., 0].numpy()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.foundation.array_types import Float32
 from pipeline.foundation.files import read_json, write_json
 from pipeline.params.evaluate import HeatmapMethod
 from pipeline.processes.child_process import Say, raise_saved_error, run_program
@@ -59,14 +60,13 @@ class Explained:
     Attributes:
       method: of the heatmaps, as Explanations have it.
       layer: of the heatmaps, as Explanations have it.
-      probabilities: float32, (N, K).
-      heatmaps: float32, (N, h, w), 0 to 1.
+      heatmaps: 0 to 1.
     """
 
     method: str
     layer: str
-    probabilities: np.ndarray
-    heatmaps: np.ndarray
+    probabilities: Float32[np.ndarray, "n k"]
+    heatmaps: Float32[np.ndarray, "n rows columns"]
 
     def save(self, job: ExplainJob, result: Path) -> None:
         """Write the arrays where the job wants them, and the rest as the result."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.images.catalogue import CatalogueEntry, EncodedImages
 from pipeline.images.parallel import ordered_map, with_progress
@@ -22,9 +23,9 @@ def write_arrays(
     entries: Sequence[CatalogueEntry],
     labels: Sequence[int],
     encoded: EncodedImages,
-    prepare: Callable[[bytes], np.ndarray],
+    prepare: Callable[[bytes], UInt8[np.ndarray, "h w c"]],
     shape: tuple[int, int, int],
-) -> np.ndarray:
+) -> Int64[np.ndarray, "c 256"]:
     """Write images.npy, labels.npy and ids.npy of one subset.
 
     Args:
@@ -36,7 +37,7 @@ def write_arrays(
       shape: height, width, channels of every image.
 
     Returns:
-      How often each grey level occurs in each channel: int64, (channels, 256).
+      How often each gray level occurs in each channel.
     """
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "labels.npy", np.array(labels, dtype=np.int64))
@@ -55,8 +56,8 @@ def write_arrays(
     return counts
 
 
-def channel_statistics(counts: np.ndarray) -> ChannelStatistics:
-    """Mean and standard deviation from the number of pixels at each grey level, int64 (channels, 256).
+def channel_statistics(counts: Int64[np.ndarray, "c 256"]) -> ChannelStatistics:
+    """Mean and standard deviation from the number of pixels of each channel at each gray level.
 
     Sums of whole numbers are exact, so that neither the order of the images nor their number adds
     rounding errors.
@@ -72,8 +73,8 @@ def channel_statistics(counts: np.ndarray) -> ChannelStatistics:
 
 
 def _prepared(
-    prepare: Callable[[bytes], np.ndarray], data: bytes, shape: tuple[int, int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+    prepare: Callable[[bytes], UInt8[np.ndarray, "h w c"]], data: bytes, shape: tuple[int, int, int]
+) -> tuple[UInt8[np.ndarray, "h w c"], Int64[np.ndarray, "c 256"]]:
     pixels = prepare(data)
     assert pixels.shape == shape, pixels.shape
     assert pixels.dtype == np.uint8, pixels.dtype

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.files import read_json, require, write_json
 
@@ -16,14 +17,14 @@ class ImageArrays:
     """One subset of a data set.
 
     Attributes:
-      images: uint8, (N, height, width, channels); a read-only memory map when loaded.
-      labels: int64, (N,); index into the class names.
-      ids: int64, (N,); rows of the catalogue.
+      images: a read-only memory map when loaded.
+      labels: index into the class names.
+      ids: rows of the catalogue.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
-    ids: np.ndarray
+    images: UInt8[np.ndarray, "n h w c"]
+    labels: Int64[np.ndarray, " n"]
+    ids: Int64[np.ndarray, " n"]
 
     def __post_init__(self) -> None:
         assert self.images.dtype == np.uint8, self.images.dtype
@@ -48,7 +49,7 @@ def arrays_digest(folders: list[Path]) -> str:
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """Mean and standard deviation of every channel over the training subset, in grey levels 0 to 255."""
+    """Mean and standard deviation of every channel over the training subset, in gray levels 0 to 255."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

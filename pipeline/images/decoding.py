@@ -4,7 +4,7 @@ Imports nothing of the project: a copy of this file travels inside every logged 
 loads one decodes and resizes as the pipeline does.
 
 Whatever a file holds (palette, CMYK, alpha, 16 bits, a camera's rotation), what comes out is an
-upright 8-bit image in one of two modes, greyscale or RGB. Color profiles are not applied.
+upright 8-bit image in one of two modes, grayscale or RGB. Color profiles are not applied.
 """
 
 import io
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps
 
 Resize = Literal["pad", "crop", "stretch"]
@@ -86,7 +87,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    """Greyscale 0..65535 to 0..255; Pillow's own conversion would clip everything above 255."""
+    """Grayscale 0..65535 to 0..255; Pillow's own conversion would clip everything above 255."""
     levels = np.asarray(image).astype(np.uint32)
     return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
 
@@ -96,8 +97,8 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def decode_to_square(data: bytes, size: int, resize: Resize, color: Color) -> np.ndarray:
-    """An encoded image as uint8 pixels (size, size, 3), or (size, size, 1) for grayscale.
+def decode_to_square(data: bytes, size: int, resize: Resize, color: Color) -> npt.NDArray[np.uint8]:
+    """An encoded image as pixels (size, size, 3), or (size, size, 1) for grayscale.
 
     Sizes are changed by Pillow's bilinear filter, which averages over all source pixels where it
     makes an image smaller (antialiasing). Where an image is not square, pad fits the whole of it in
@@ -128,8 +129,8 @@ def _resized(image: Image.Image, size: int, resize: Resize) -> Image.Image:
     return canvas
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """A PNG file of uint8 pixels, (H, W) greyscale or (H, W, 3) RGB."""
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """A PNG file of pixels, (height, width) grayscale or (height, width, 3) RGB."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.foundation.array_types import Int64
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import require
 from pipeline.foundation.workspace import SUBSETS
@@ -43,10 +44,10 @@ class Split:
     """Which images belong to which subset.
 
     Attributes:
-      ids: per subset, ascending catalogue ids, int64.
+      ids: per subset, ascending catalogue ids.
     """
 
-    ids: Mapping[str, np.ndarray]
+    ids: Mapping[str, Int64[np.ndarray, " _"]]
 
     def save(self, path: Path) -> None:
         rows = sorted((int(image_id), subset) for subset in SUBSETS for image_id in self.ids[subset])
@@ -155,17 +156,14 @@ def make_split(catalogue: Catalogue, classes: Sequence[str], rules: SplitRules) 
     return Split(ids), report
 
 
-def stratified_counts(sizes: np.ndarray, total: int) -> np.ndarray:
+def stratified_counts(sizes: Int64[np.ndarray, " k"], total: int) -> Int64[np.ndarray, " k"]:
     """Share out `total` in proportion to `sizes`, by the largest-remainder (Hamilton) method.
 
     Every class that has images gets at least one as long as `total` allows it.
 
     Args:
-      sizes: images per class, int, (K,).
-      total: number to share out, 0 to sizes.sum().
-
-    Returns:
-      int64, (K,), sums to `total`.
+      sizes: images per class.
+      total: number to share out, 0 to sizes.sum(); what is returned sums to it.
     """
     # Whole numbers throughout: equal remainders must compare equal.
     quotas = sizes.astype(np.int64) * total
@@ -179,15 +177,21 @@ def stratified_counts(sizes: np.ndarray, total: int) -> np.ndarray:
     return counts
 
 
-def _without_groups(ids: np.ndarray, groups: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, int]:
+def _without_groups(
+    ids: Int64[np.ndarray, " m"], groups: Int64[np.ndarray, " n"], others: Int64[np.ndarray, " _"]
+) -> tuple[Int64[np.ndarray, " kept"], int]:
     """`ids` without those that share a group with `others`, and how many those were."""
     shared = np.isin(groups[ids], groups[others])
     return ids[~shared], int(np.count_nonzero(shared))
 
 
 def _take_groups(
-    pool: np.ndarray, labels: np.ndarray, groups: np.ndarray, wanted: int, seed: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+    pool: Int64[np.ndarray, " m"],
+    labels: Int64[np.ndarray, " n"],
+    groups: Int64[np.ndarray, " n"],
+    wanted: int,
+    seed: tuple[int, int],
+) -> tuple[Int64[np.ndarray, " kept"], Int64[np.ndarray, " taken"]]:
     """Move about `wanted` images out of `pool`, stratified, whole groups at a time.
 
     A group counts for the class of its first image. Returns what stays and what was taken, both
@@ -212,7 +216,9 @@ def _take_groups(
     return pool[~chosen], pool[chosen]
 
 
-def _limited(train: np.ndarray, labels: np.ndarray, limit: int, seed: tuple[int, int]) -> np.ndarray:
+def _limited(
+    train: Int64[np.ndarray, " m"], labels: Int64[np.ndarray, " n"], limit: int, seed: tuple[int, int]
+) -> Int64[np.ndarray, " kept"]:
     """At most `limit` of the images, stratified, ascending."""
     if len(train) <= limit:
         return train

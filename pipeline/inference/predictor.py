@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.inference.exported_model import LITERT_FORMATS, ONNX_FORMAT, PRUNED_FORMATS, ExportedModel
 from pipeline.processes.native_output import native_stderr_silenced
@@ -15,8 +16,8 @@ from pipeline.processes.native_output import native_stderr_silenced
 class Predictor(Protocol):
     """A network in some runtime. One predictor must not be used by two threads at once."""
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities, float32 (N, K), of uint8 images (N, height, width, channels), N above 0."""
+    def predict(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """Class probabilities of at least one image."""
 
 
 class LiteRtPredictor:
@@ -32,7 +33,7 @@ class LiteRtPredictor:
         with native_stderr_silenced():  # it announces its CPU kernels, the first time in a process
             self._interpreter.allocate_tensors()
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         if images.shape != self._shape:
             self._interpreter.resize_tensor_input(self._input, images.shape)
             self._interpreter.allocate_tensors()
@@ -62,7 +63,7 @@ class OnnxPredictor:
         self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         return np.asarray(self._session.run(None, {self._input: np.ascontiguousarray(images)})[0])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.files import read_json, write_json
 from pipeline.images.decoding import Color, Resize, decode_to_square
 
@@ -40,8 +41,8 @@ class PreprocessingSpec:
         """Height, width, channels."""
         return (self.image_size, self.image_size, self.channels)
 
-    def apply(self, data: bytes) -> np.ndarray:
-        """An encoded image as uint8 pixels of `shape` (see `decode_to_square`).
+    def apply(self, data: bytes) -> UInt8[np.ndarray, "{self.image_size} {self.image_size} {self.channels}"]:
+        """An encoded image as pixels of `shape` (see `decode_to_square`).
 
         Raises UnreadableImageError.
         """

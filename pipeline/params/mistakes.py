@@ -1,7 +1,7 @@
 """Mistakes in params.yaml in the words of YAML."""
 
 import difflib
-import typing
+from collections.abc import Iterable
 from typing import Any
 
 Problem = dict[str, Any]
@@ -41,11 +41,11 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def closest(name: str, known: typing.Iterable[str]) -> str | None:
+def closest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, [str(key) for key in known], n=1, cutoff=0.6)), None)
 
 
-def did_you_mean(name: str, known: typing.Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = list(known)
     if close := closest(name, known):
         return f"; did you mean '{close}'?"

@@ -3,6 +3,7 @@
 Nothing in it has a default: a default in Python would be a parameter that DVC cannot see."""
 
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,7 +60,7 @@ class Params(Section):
         return self
 
 
-def load_params(path: Path, overrides: typing.Sequence[str] = ()) -> Params:
+def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     """Read and check the whole file.
 
     Args:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.foundation.array_types import Float64, Int64
 from pipeline.scoring.predictions import Predictions
 
 
@@ -12,16 +13,16 @@ class Calibration:
     """Predictions grouped by confidence, the probability of the predicted class; empty bins are left out.
 
     Attributes:
-      bins: int64, (B,); number of each bin, from 1; bin m of M holds confidences in ((m - 1) / M, m / M].
-      confidence: float64, (B,); mean confidence in each bin.
-      accuracy: float64, (B,); share of right predictions in each bin.
-      images: int64, (B,).
+      bins: number of each bin, from 1; bin m of M holds confidences in ((m - 1) / M, m / M].
+      confidence: mean confidence in each bin.
+      accuracy: share of right predictions in each bin.
+      images: number of predictions in each bin.
     """
 
-    bins: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    images: np.ndarray
+    bins: Int64[np.ndarray, " bins"]
+    confidence: Float64[np.ndarray, " bins"]
+    accuracy: Float64[np.ndarray, " bins"]
+    images: Int64[np.ndarray, " bins"]
 
     @property
     def expected_error(self) -> float:

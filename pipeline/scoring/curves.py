@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
+from pipeline.foundation.array_types import Float64
 from pipeline.scoring.predictions import Predictions
 
 
@@ -14,18 +15,18 @@ class ClassCurves:
 
     Attributes:
       label: of the class.
-      precision, recall: float64, (T,); over T thresholds, the highest recall first.
+      precision, recall: over the thresholds, the highest recall first.
       average_precision: area under precision over recall, as a sum of steps: 1 is perfect.
-      false_alarms, hits: float64, (S,); false and true positive rate, the highest threshold first.
+      false_alarms, hits: false and true positive rate, the highest threshold first.
       roc_area: area under hits over false alarms: 1 is perfect, 0.5 is chance.
     """
 
     label: int
-    precision: np.ndarray
-    recall: np.ndarray
+    precision: Float64[np.ndarray, " thresholds"]
+    recall: Float64[np.ndarray, " thresholds"]
     average_precision: float
-    false_alarms: np.ndarray
-    hits: np.ndarray
+    false_alarms: Float64[np.ndarray, " steps"]
+    hits: Float64[np.ndarray, " steps"]
     roc_area: float
 
 

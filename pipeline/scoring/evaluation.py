@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import classification_report
 
+from pipeline.foundation.array_types import Int64
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.scoring.calibration import Calibration
 from pipeline.scoring.intervals import Bootstrap
@@ -82,7 +83,7 @@ def outcomes_csv(predictions: Predictions, class_names: Sequence[str]) -> str:
     return _csv(("actual", "predicted"), rows)
 
 
-def confusion_csv(confusion: np.ndarray, class_names: Sequence[str]) -> str:
+def confusion_csv(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> str:
     """The matrix as a table: a row per actual class, a column per predicted one."""
     rows = ((name, *counts) for name, counts in zip(class_names, confusion, strict=True))
     return _csv(("actual \\ predicted", *class_names), rows)

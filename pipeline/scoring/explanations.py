@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.foundation.array_types import Float32, Int64
 from pipeline.foundation.files import atomic_path, require
 
 INPUT_LAYER, INPUT_GRADIENT = "input", "input_gradient"
@@ -18,35 +19,35 @@ class Explanations:
     """What one candidate looks at in images of the test subset. Rows are those of its arrays, ascending.
 
     Attributes:
-      rows: int64, (M,); images that have a heatmap: the most confident mistakes, images that every
+      rows: images that have a heatmap: the most confident mistakes, images that every
         candidate gets wrong, and right answers spread over the classes.
-      heatmaps: float32, (M, h, w); for the predicted class, in the layer's own resolution, each divided
-        by its maximum; all zero where nothing speaks for the class.
+      heatmaps: for the predicted class, in the layer's own resolution, each divided by its maximum; all
+        zero where nothing speaks for the class.
       heatmap_method: hires_cam, grad_cam, or INPUT_GRADIENT.
       heatmap_layer: the layer they are taken from, or INPUT_LAYER.
-      feature_rows: int64, (P,); images whose feature maps are kept.
-      feature_maps: layer, the first one first, to float32, (P, h, w, C); its C strongest channels.
-      feature_channels: layer to int64, (C,); which channels those are.
-      filters: float32, (height, width, input channels, F); kernels of the first convolution, None where
-        there is none.
-      map_rows: int64, (Q,); images that the two maps show.
-      pca: float32, (Q, 2); the first two principal components of the penultimate features.
-      tsne: float32, (Q, 2); t-SNE of the same features.
-      explained_variance: float32, (2,); the share of the variance along each axis of `pca`.
+      feature_rows: images whose feature maps are kept.
+      feature_maps: by layer, the first one first, its strongest channels.
+      feature_channels: by layer, which channels those are.
+      filters: kernels of the first convolution (height, width, input channels, filters), None where there
+        is none.
+      map_rows: images that the two maps show.
+      pca: the first two principal components of the penultimate features.
+      tsne: t-SNE of the same features.
+      explained_variance: the share of the variance along each axis of `pca`.
     """
 
-    rows: np.ndarray
-    heatmaps: np.ndarray
+    rows: Int64[np.ndarray, " m"]
+    heatmaps: Float32[np.ndarray, "m h w"]
     heatmap_method: str
     heatmap_layer: str
-    feature_rows: np.ndarray
-    feature_maps: dict[str, np.ndarray]
-    feature_channels: dict[str, np.ndarray]
-    filters: np.ndarray | None
-    map_rows: np.ndarray
-    pca: np.ndarray
-    tsne: np.ndarray
-    explained_variance: np.ndarray
+    feature_rows: Int64[np.ndarray, " p"]
+    feature_maps: dict[str, Float32[np.ndarray, "p _ _ _"]]
+    feature_channels: dict[str, Int64[np.ndarray, " _"]]
+    filters: Float32[np.ndarray, "_ _ c f"] | None
+    map_rows: Int64[np.ndarray, " q"]
+    pca: Float32[np.ndarray, "q 2"]
+    tsne: Float32[np.ndarray, "q 2"]
+    explained_variance: Float32[np.ndarray, "2"]
 
     def __post_init__(self) -> None:
         for rows in (self.rows, self.feature_rows, self.map_rows):

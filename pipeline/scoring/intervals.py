@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.foundation.array_types import Float64, Int64
+
 
 @dataclass(frozen=True)
 class Bootstrap:
@@ -34,22 +36,17 @@ class Interval:
     high: float
 
 
-def resample(counts: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
-    """Counts of the same cells in each resample.
-
-    Args:
-      counts: int64, (cells,); how many images fall into each.
-
-    Returns:
-      int64, (samples, cells); every row has the sum of `counts`.
-    """
+def resample(
+    counts: Int64[np.ndarray, " cells"], bootstrap: Bootstrap
+) -> Int64[np.ndarray, "{bootstrap.samples} cells"]:
+    """Counts of the same cells in each resample; every row has the sum of `counts`."""
     total = int(counts.sum())
     generator = np.random.default_rng(bootstrap.seed)
     return generator.multinomial(total, counts / total, size=bootstrap.samples)
 
 
-def percentile_interval(values: np.ndarray, confidence: float) -> Interval:
-    """The middle `confidence` share of a statistic's values over the resamples, float64, (samples,)."""
+def percentile_interval(values: Float64[np.ndarray, " samples"], confidence: float) -> Interval:
+    """The middle `confidence` share of a statistic's values over the resamples."""
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(values, (tail, 1.0 - tail))
     return Interval(float(low), float(high))

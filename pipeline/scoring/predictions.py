@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.foundation.array_types import Bool, Float32, Int64
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import atomic_path, require
 
@@ -14,17 +15,17 @@ _ARRAYS = ("probabilities", "labels", "ids")
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities of one subset's N images, in the order of their arrays.
+    """Class probabilities of one subset's n images, in the order of their arrays.
 
     Attributes:
-      probabilities: float32, (N, K); each row sums to 1.
-      labels: int64, (N,); the actual classes, 0 to K - 1.
-      ids: int64, (N,); rows of the catalogue.
+      probabilities: each row sums to 1.
+      labels: the actual classes, 0 to k - 1.
+      ids: rows of the catalogue.
     """
 
-    probabilities: np.ndarray
-    labels: np.ndarray
-    ids: np.ndarray
+    probabilities: Float32[np.ndarray, "n k"]
+    labels: Int64[np.ndarray, " n"]
+    ids: Int64[np.ndarray, " n"]
 
     def __post_init__(self) -> None:
         assert self.probabilities.ndim == 2, self.probabilities.shape
@@ -42,17 +43,17 @@ class Predictions:
         return int(self.probabilities.shape[1])
 
     @property
-    def predicted(self) -> np.ndarray:
-        """int64, (N,): the most probable class; the first of several that are equally probable."""
+    def predicted(self) -> Int64[np.ndarray, " n"]:
+        """The most probable class; the first of several that are equally probable."""
         return self.probabilities.argmax(axis=1)
 
     @property
-    def right(self) -> np.ndarray:
-        """bool, (N,): whether the predicted class is the actual one."""
+    def right(self) -> Bool[np.ndarray, " n"]:
+        """Whether the predicted class is the actual one."""
         return self.predicted == self.labels
 
 
-def require_finite(probabilities: np.ndarray, source: str) -> np.ndarray:
+def require_finite(probabilities: Float32[np.ndarray, "n k"], source: str) -> Float32[np.ndarray, "n k"]:
     """`probabilities` themselves; raises PipelineError where one of them is NaN or infinite."""
     broken = int((~np.isfinite(probabilities)).any(axis=1).sum())
     if broken:

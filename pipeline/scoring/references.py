@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from pipeline.foundation.array_types import Float64, Int64, UInt8
 from pipeline.images.arrays import ImageArrays
 from pipeline.scoring.predictions import Predictions
 
@@ -17,7 +18,9 @@ _IMAGES_AT_ONCE = 256
 _MAX_ITERATIONS = 500
 
 
-def majority_class(train_labels: np.ndarray, subset: ImageArrays, num_classes: int) -> Predictions:
+def majority_class(
+    train_labels: Int64[np.ndarray, " _"], subset: ImageArrays, num_classes: int
+) -> Predictions:
     """Every image gets the classes' shares among `train_labels`, so that the commonest class is predicted."""
     shares = np.bincount(train_labels, minlength=num_classes) / len(train_labels)
     probabilities = np.tile(shares.astype(np.float32), (len(subset), 1))
@@ -29,7 +32,7 @@ def logistic_regression(
 ) -> dict[str, Predictions]:
     """Fit a multinomial logistic regression on 8x8 averaged pixels and predict every subset.
 
-    It is fitted to at most 10,000 training images, standardised by their own mean and deviation,
+    It is fitted to at most 10,000 training images, standardized by their own mean and deviation,
     with scikit-learn's default penalty. It runs in one thread, so that their number changes nothing.
     """
     chosen = stratified_sample(train.labels, MAX_TRAIN_IMAGES, seed)
@@ -48,15 +51,15 @@ def logistic_regression(
     return predictions
 
 
-def _fit(features: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+def _fit(features: Float64[np.ndarray, "n d"], labels: Int64[np.ndarray, " n"]) -> LogisticRegression:
     with warnings.catch_warnings():
         # A reference needs no last digit: where the limit of iterations ends the fit, it is good enough.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return LogisticRegression(max_iter=_MAX_ITERATIONS).fit(features, labels)
 
 
-def stratified_sample(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
-    """Rows of at most `limit` images, int64, rising: every class by its share, and by one image at least."""
+def stratified_sample(labels: Int64[np.ndarray, " n"], limit: int, seed: int) -> Int64[np.ndarray, " rows"]:
+    """Rows of at most `limit` images, ascending: every class by its share, and by one image at least."""
     if len(labels) <= limit:
         return np.arange(len(labels))
     generator = np.random.default_rng(seed)
@@ -70,15 +73,15 @@ def stratified_sample(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
-def averaged_pixels(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Mean grey levels over a grid of 8x8 cells per channel.
+def averaged_pixels(
+    images: UInt8[np.ndarray, "n h w c"], rows: Int64[np.ndarray, " m"]
+) -> Float64[np.ndarray, "m 64*c"]:
+    """Mean gray levels over a grid of 8x8 cells per channel.
 
     Args:
-      images: uint8, (N, height, width, channels), each side at least 8 pixels; may be a memory map.
-      rows: int64, (M,); the images wanted.
-
-    Returns:
-      float64, (M, 64 * channels). Where a side is no multiple of 8, cells differ by one pixel.
+      images: each side at least 8 pixels; where it is no multiple of 8, cells differ by one pixel. May be
+        a memory map.
+      rows: the images wanted.
     """
     _, height, width, channels = images.shape
     tops, lefts = (np.arange(GRID) * side // GRID for side in (height, width))

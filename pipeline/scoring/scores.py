@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.foundation.array_types import Bool, Float64, Int64
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.scoring.calibration import Calibration, calibrate
 from pipeline.scoring.intervals import Bootstrap, Interval, percentile_interval, resample
@@ -14,17 +15,20 @@ _DECIMALS = 6  # finer than one image in a million; keeps the metrics in git sho
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Precision, recall and F1 of each class, float64, (K,), and its number of images, int64, (K,).
+    """Precision, recall and F1 of each class, of one set of predictions or of many resamples of it.
 
     A ratio without a denominator (a class never predicted, a class without images) is 0.
+
+    Attributes:
+      support: the number of images of each class.
+      occurs: the class has images or is predicted; only such classes count in macro averages.
     """
 
-    precision: np.ndarray
-    recall: np.ndarray
-    f1: np.ndarray
-    support: np.ndarray
-    occurs: np.ndarray
-    """bool, (K,): the class has images or is predicted; only such classes count in macro averages."""
+    precision: Float64[np.ndarray, "*samples k"]
+    recall: Float64[np.ndarray, "*samples k"]
+    f1: Float64[np.ndarray, "*samples k"]
+    support: Int64[np.ndarray, "*samples k"]
+    occurs: Bool[np.ndarray, "*samples k"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Scores:
       log_loss: mean negative natural logarithm of the actual class's probability.
       brier_score: mean over images of the squared distance between the probabilities and the one-hot
         label, summed over the classes: 0 (perfect) to 2 (Brier, 1950).
-      confusion: int64, (K, K); rows are actual, columns predicted classes.
+      confusion: number of images; rows are actual, columns predicted classes.
     """
 
     accuracy: float
@@ -57,7 +61,7 @@ class Scores:
     brier_score: float
     images: int
     classes: ClassScores
-    confusion: np.ndarray
+    confusion: Int64[np.ndarray, "k k"]
     calibration: Calibration
 
     def to_json(self) -> dict[str, float | int]:
@@ -114,15 +118,19 @@ def score(predictions: Predictions, params: EvaluateParams, seed: int) -> Scores
     )
 
 
-def confusion_matrix(predictions: Predictions) -> np.ndarray:
-    """int64, (K, K): number of images per actual (row) and predicted (column) class."""
+def confusion_matrix(predictions: Predictions) -> Int64[np.ndarray, "k k"]:
+    """The number of images per actual (row) and predicted (column) class."""
     size = predictions.num_classes
     cells = predictions.labels * size + predictions.predicted
     return np.bincount(cells, minlength=size * size).reshape(size, size)
 
 
-def class_scores(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> ClassScores:
-    """Scores of each class from counts, int64, (..., K): right ones, images and predictions of it."""
+def class_scores(
+    hits: Int64[np.ndarray, "*samples k"],
+    actual: Int64[np.ndarray, "*samples k"],
+    predicted: Int64[np.ndarray, "*samples k"],
+) -> ClassScores:
+    """Scores of each class from counts: right ones, images and predictions of it."""
     return ClassScores(
         precision=_ratio(hits, predicted),
         recall=_ratio(hits, actual),
@@ -166,8 +174,8 @@ def accuracy_interval(predictions: Predictions, bootstrap: Bootstrap) -> Interva
     return percentile_interval(resample(counts, bootstrap)[:, 0] / len(predictions), bootstrap.confidence)
 
 
-def f1_macro_interval(confusion: np.ndarray, bootstrap: Bootstrap) -> Interval:
-    """The interval of macro F1, from resamples of the confusion matrix, int64, (K, K)."""
+def f1_macro_interval(confusion: Int64[np.ndarray, "k k"], bootstrap: Bootstrap) -> Interval:
+    """The interval of macro F1, from resamples of the confusion matrix."""
     actual, predicted = np.nonzero(confusion)
     resamples = resample(confusion[actual, predicted], bootstrap)
     size = len(confusion)
@@ -180,8 +188,10 @@ def f1_macro_interval(confusion: np.ndarray, bootstrap: Bootstrap) -> Interval:
     return percentile_interval(_macro(classes.f1, classes.occurs), bootstrap.confidence)
 
 
-def _sum_by_class(counts: np.ndarray, classes: np.ndarray, size: int) -> np.ndarray:
-    """Sum the columns of `counts`, (samples, cells), that belong to the same class: (samples, size)."""
+def _sum_by_class(
+    counts: Int64[np.ndarray, "samples cells"], classes: Int64[np.ndarray, " cells"], size: int
+) -> Int64[np.ndarray, "samples {size}"]:
+    """Sum the columns of `counts` that belong to the same class."""
     sums = np.zeros((len(counts), size), dtype=np.int64)
     order = np.argsort(classes, kind="stable")
     present, starts = np.unique(classes[order], return_index=True)
@@ -190,10 +200,14 @@ def _sum_by_class(counts: np.ndarray, classes: np.ndarray, size: int) -> np.ndar
     return sums
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def _ratio(
+    numerator: Int64[np.ndarray, "*samples k"], denominator: Int64[np.ndarray, "*samples k"]
+) -> Float64[np.ndarray, "*samples k"]:
     return np.where(denominator > 0, numerator / np.maximum(denominator, 1), 0.0)
 
 
-def _macro(values: np.ndarray, occurs: np.ndarray) -> np.ndarray:
+def _macro(
+    values: Float64[np.ndarray, "*samples k"], occurs: Bool[np.ndarray, "*samples k"]
+) -> Float64[np.ndarray, "*samples"]:
     """Mean over the last axis, where the class occurs."""
-    return np.mean(values, axis=-1, where=occurs)
+    return np.asarray(np.mean(values, axis=-1, where=occurs))

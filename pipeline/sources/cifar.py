@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.sources.download import RemoteFile, content_fingerprint, obtain
 from pipeline.sources.sources import ImageSource, Location, array_source
@@ -50,7 +51,7 @@ class CifarDataset:
         }
         yield array_source(subsets, classes, content_fingerprint([self.archive], location))
 
-    def _parse(self, data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    def _parse(self, data: bytes) -> tuple[UInt8[np.ndarray, "n 32 32 3"], UInt8[np.ndarray, " n"]]:
         """Records of labels, then all red, all green and all blue pixels, each row by row."""
         records = np.frombuffer(data, dtype=np.uint8).reshape(-1, self.label_bytes + _PIXEL_BYTES)
         planes = records[:, self.label_bytes :].reshape(-1, 3, _SIDE, _SIDE)

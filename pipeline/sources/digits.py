@@ -17,7 +17,7 @@ _LEVELS = 16
 
 @dataclass(frozen=True)
 class DigitsDataset:
-    """1,797 greyscale images of 8x8 pixels; values 0..16 become 0..255."""
+    """1,797 grayscale images of 8x8 pixels; values 0..16 become 0..255."""
 
     origin: str
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.sources.download import RemoteFile, content_fingerprint, obtain
 from pipeline.sources.sources import ImageSource, Location, array_source
@@ -17,10 +18,10 @@ _UNSIGNED_BYTE = 0x08
 
 @dataclass(frozen=True)
 class IdxDataset:
-    """Greyscale images with official subsets, each a file of images and a file of labels.
+    """Grayscale images with official subsets, each a file of images and a file of labels.
 
     Attributes:
-      files: official subset to its images (N, H, W) and labels (N,).
+      files: official subset to its images, (n, h, w), and labels, (n,).
     """
 
     origin: str
@@ -38,7 +39,7 @@ class IdxDataset:
         yield array_source(subsets, self.classes, content_fingerprint(files, location))
 
 
-def _read(file: RemoteFile, path: Path, dimensions: int) -> np.ndarray:
+def _read(file: RemoteFile, path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     array = parse_idx(file.content(path), file.name)
     if array.ndim != dimensions:
         raise PipelineError(
@@ -47,8 +48,8 @@ def _read(file: RemoteFile, path: Path, dimensions: int) -> np.ndarray:
     return array
 
 
-def parse_idx(data: bytes, name: str) -> np.ndarray:
-    """An IDX file of unsigned bytes: uint8, of the shape that its header states.
+def parse_idx(data: bytes, name: str) -> UInt8[np.ndarray, "..."]:
+    """An IDX file of unsigned bytes, of the shape that its header states.
 
     The header is big-endian: two zero bytes, the type, the number of dimensions, then each dimension
     as a 32-bit integer.

@@ -156,7 +156,7 @@ def _reasons(rejected: Sequence[RejectedFile]) -> str:
 def digest_pixels(image: Image.Image) -> str:
     """SHA-256 of size and RGB pixels.
 
-    A copy in another format, with other metadata, or as RGB instead of greyscale has the same digest.
+    A copy in another format, with other metadata, or as RGB instead of grayscale has the same digest.
     """
     width, height = image.size
     return digest_bytes(f"RGB {width} {height} ".encode() + image.convert("RGB").tobytes())

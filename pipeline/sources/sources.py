@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pipeline.foundation.array_types import Integer, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.images.catalogue import RejectedFile
 from pipeline.images.decoding import encode_png
@@ -120,13 +121,15 @@ def rename_classes(source: ImageSource, names: Mapping[str, str]) -> ImageSource
 
 
 def array_source(
-    subsets: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: tuple[str, ...], fingerprint: str
+    subsets: Mapping[str, tuple[UInt8[np.ndarray, "n h w *rgb"], Integer[np.ndarray, " n"]]],
+    classes: tuple[str, ...],
+    fingerprint: str,
 ) -> ImageSource:
     """A source that is made of arrays; each image is stored as PNG.
 
     Args:
-      subsets: official subset (or "" where there are none) to uint8 pixels (N, H, W) or (N, H, W, 3)
-        and labels (N,).
+      subsets: official subset (or "" where there are none) to images, gray or (with a last dimension
+        of 3) in color, and their labels.
       classes: names; the index is the label.
       fingerprint: of the content.
     """

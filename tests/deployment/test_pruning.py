@@ -44,7 +44,7 @@ def params(sparsity: float) -> ExportParams:
 def test_the_smallest_magnitudes_go(
     kernel: list[list[float]], sparsity: float, expected: list[list[int]]
 ) -> None:
-    np.testing.assert_array_equal(kept(np.array(kernel), sparsity), expected)
+    np.testing.assert_array_equal(kept(np.array(kernel, np.float32), sparsity), expected)
 
 
 def test_zeros_stay_zero_while_the_rest_is_fitted(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jaxtyping import Bool
 from scipy.stats import binom, binomtest
 
 from pipeline.params.registry import RegistryParams
@@ -19,6 +20,7 @@ from pipeline.promotion.gates import (
 )
 from pipeline.scoring.predictions import Predictions
 from tests.evaluate_params import evaluate_params
+from tests.scoring.made_predictions import predictions_of
 
 ALPHA = 0.05
 REGISTRY = RegistryParams(
@@ -34,24 +36,18 @@ REGISTRY = RegistryParams(
 EVALUATE = evaluate_params(
     batch_size=1, top_k=1, calibration_bins=10, bootstrap_samples=1000, confidence=0.95
 )
+
 CLASSES = ("cat", "dog")
 
-Maker = Callable[..., Predictions]
+
+def answers(right: Bool[np.ndarray, " n"]) -> Predictions:
+    """Predictions of two classes in turn, 90 % sure; `right` says which images they get right."""
+    labels = np.arange(len(right)) % 2
+    predicted = np.where(right, labels, 1 - labels)
+    return predictions_of(np.where(np.eye(2)[predicted] == 1, 0.9, 0.1), labels)
 
 
-@pytest.fixture
-def answers(predictions_of: Maker) -> Callable[[np.ndarray], Predictions]:
-    """A function from whether each image is got right to predictions of two classes in turn, 90 % sure."""
-
-    def make(right: np.ndarray) -> Predictions:
-        labels = np.arange(len(right)) % 2
-        predicted = np.where(right, labels, 1 - labels)
-        return predictions_of(np.where(np.eye(2)[predicted] == 1, 0.9, 0.1), labels)
-
-    return make
-
-
-def right(images: int, wrong: range | list[int]) -> np.ndarray:
+def right(images: int, wrong: range | list[int]) -> Bool[np.ndarray, " {images}"]:
     mask = np.ones(images, dtype=bool)
     mask[list(wrong)] = False
     return mask
@@ -83,7 +79,7 @@ def outcomes(found: Verdict) -> dict[str, Outcome]:
     return {gate.name: gate.outcome for gate in found.gates}
 
 
-def test_a_challenger_that_is_surely_better_passes_every_gate_that_applies(answers) -> None:
+def test_a_challenger_that_is_surely_better_passes_every_gate_that_applies() -> None:
     champion, challenger = answers(right(400, range(40))), answers(right(400, range(10)))
     found = verdict(challenger, champion)
     assert found.accepted
@@ -107,7 +103,7 @@ def test_a_challenger_that_is_surely_better_passes_every_gate_that_applies(answe
     assert gates(found)["gain in accuracy"].figures["difference"] == pytest.approx(0.075)
 
 
-def test_a_challenger_that_is_surely_worse_is_refused_for_all_that_it_lacks(answers) -> None:
+def test_a_challenger_that_is_surely_worse_is_refused_for_all_that_it_lacks() -> None:
     champion, challenger = answers(right(400, range(10))), answers(right(400, range(0, 200, 2)))
     found = verdict(challenger, champion)
     assert found.failed == ("better than the champion", "gain in accuracy", "recall of every class")
@@ -117,13 +113,13 @@ def test_a_challenger_that_is_surely_worse_is_refused_for_all_that_it_lacks(answ
     assert "class cat" in recall.found
 
 
-def test_the_champion_itself_is_no_better_than_the_champion(answers) -> None:
+def test_the_champion_itself_is_no_better_than_the_champion() -> None:
     predictions = answers(right(400, range(10)))
     assert verdict(predictions, predictions).failed == ("better than the champion", "gain in accuracy")
 
 
 @pytest.mark.parametrize(("only_challenger", "outcome"), [(5, "failed"), (6, "passed")])
-def test_mcnemar_decides_as_the_binomial_distribution_does(answers, only_challenger, outcome) -> None:
+def test_mcnemar_decides_as_the_binomial_distribution_does(only_challenger, outcome) -> None:
     # 5 to 0: p = 2 / 2^5 = 0.0625; 6 to 0: p = 0.03125.
     expected = binomtest(only_challenger, only_challenger).pvalue
     assert (expected < ALPHA) == (outcome == "passed")
@@ -132,21 +128,21 @@ def test_mcnemar_decides_as_the_binomial_distribution_does(answers, only_challen
     assert gates(found)["better than the champion"].figures["p_value"] == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_gain_must_surely_reach_what_is_asked_for(answers) -> None:
+def test_a_gain_must_surely_reach_what_is_asked_for() -> None:
     champion, challenger = answers(right(1000, range(100))), answers(right(1000, range(40)))
     # 60 of 1,000 images gained: the interval reaches from 6 % - 1.96 · 0.75 % = 4.5 % on.
     assert outcomes(verdict(challenger, champion, min_improvement=0.04))["gain in accuracy"] == "passed"
     assert outcomes(verdict(challenger, champion, min_improvement=0.05))["gain in accuracy"] == "failed"
 
 
-def test_a_smaller_alpha_asks_for_more(answers) -> None:
+def test_a_smaller_alpha_asks_for_more() -> None:
     champion, challenger = answers(right(1000, range(50))), answers(right(1000, range(42)))
     # 8 images to none: p = 2 / 2^8 = 0.0078
     assert verdict(challenger, champion).accepted
     assert not verdict(challenger, champion, alpha=0.005).accepted
 
 
-def test_a_loss_of_exactly_the_margin_is_allowed(answers) -> None:
+def test_a_loss_of_exactly_the_margin_is_allowed() -> None:
     # All the champion's errors are dogs; the challenger's are cats: 30 of 300, or one more.
     champion = answers(right(600, range(1, 200, 2)))
     at_margin, beyond = answers(right(600, range(0, 60, 2))), answers(right(600, range(0, 62, 2)))
@@ -155,7 +151,7 @@ def test_a_loss_of_exactly_the_margin_is_allowed(answers) -> None:
     assert verdict(beyond, champion).failed == ("recall of every class",)
 
 
-def test_a_class_without_test_images_has_no_recall_to_lose(predictions_of) -> None:
+def test_a_class_without_test_images_has_no_recall_to_lose() -> None:
     labels = np.zeros(100, dtype=int)
     champion = predictions_of(np.tile([0.2, 0.8], (100, 1)), labels)
     challenger = predictions_of(np.tile([0.8, 0.2], (100, 1)), labels)
@@ -163,7 +159,7 @@ def test_a_class_without_test_images_has_no_recall_to_lose(predictions_of) -> No
     assert (recall.outcome, recall.figures["class"]) == ("passed", "cat")
 
 
-def test_limits_of_calibration_size_and_latency(answers) -> None:
+def test_limits_of_calibration_size_and_latency() -> None:
     sure = answers(right(100, range(50)))  # 90 % sure and half right: an ECE of 0.4
     found = verdict(sure, sure, size_bytes=1_000_001, latency_ms=100.5)
     assert found.failed[-3:] == ("calibration", "size", "latency of one image")
@@ -172,7 +168,7 @@ def test_limits_of_calibration_size_and_latency(answers) -> None:
     assert not {"calibration", "size", "latency of one image"} & set(within.failed)
 
 
-def test_a_first_model_is_compared_with_the_references(answers) -> None:
+def test_a_first_model_is_compared_with_the_references() -> None:
     majority, regression = answers(right(400, range(200))), answers(right(400, range(40)))
     references = {"majority_class": majority, "logistic_regression": regression}
     good = verdict(answers(right(400, range(36, 80))), None, references)
@@ -189,13 +185,13 @@ def test_a_first_model_is_compared_with_the_references(answers) -> None:
     )
 
 
-def test_a_champion_that_cannot_be_compared_refuses_with_the_reason(answers) -> None:
+def test_a_champion_that_cannot_be_compared_refuses_with_the_reason() -> None:
     found = verdict(answers(right(400, [])), Incomparable("it knows other classes"))
     assert found.failed == ("better than the champion", "gain in accuracy", "recall of every class")
     assert {gates(found)[name].found for name in found.failed} == {"it knows other classes"}
 
 
-def test_predictions_of_other_images_are_never_paired(answers) -> None:
+def test_predictions_of_other_images_are_never_paired() -> None:
     with pytest.raises(AssertionError):
         verdict(answers(right(400, [])), answers(right(399, [])))
 
@@ -211,7 +207,6 @@ SURELY = 1e-5
 
 
 def promoted(
-    answers: Callable[[np.ndarray], Predictions],
     draw: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]],
     seed: int,
 ) -> int:
@@ -222,18 +217,20 @@ def promoted(
 
 
 @pytest.mark.parametrize("images", [100, 1000])
-def test_of_equally_good_challengers_at_most_half_of_alpha_are_promoted(answers, images: int) -> None:
+@pytest.mark.usefixtures("arrays_unchecked")
+def test_of_equally_good_challengers_at_most_half_of_alpha_are_promoted(images: int) -> None:
     def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         easy = generator.random(images) < 0.7  # right for both: what makes the pairs dependent
         first, second = generator.random((2, images)) < 0.7
         return easy | first, easy | second
 
-    lucky = promoted(answers, draw, seed=images)
+    lucky = promoted(draw, seed=images)
     assert lucky <= binom.ppf(1 - SURELY, ROUNDS, ALPHA / 2)
     assert lucky >= binom.ppf(SURELY, ROUNDS, ALPHA / 10), "stricter than stated: nothing would ever pass"
 
 
-def test_a_truly_better_challenger_passes_with_the_power_of_the_test(answers) -> None:
+@pytest.mark.usefixtures("arrays_unchecked")
+def test_a_truly_better_challenger_passes_with_the_power_of_the_test() -> None:
     images, challenger, champion = 2000, 0.92, 0.88
 
     def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -241,7 +238,7 @@ def test_a_truly_better_challenger_passes_with_the_power_of_the_test(answers) ->
 
     power = mcnemar_power(images, challenger * (1 - champion), champion * (1 - challenger))
     assert power > 0.98
-    assert promoted(answers, draw, seed=5) >= binom.ppf(SURELY, ROUNDS, power)
+    assert promoted(draw, seed=5) >= binom.ppf(SURELY, ROUNDS, power)
 
 
 def mcnemar_power(images: int, only_first: float, only_second: float) -> float:
@@ -266,7 +263,8 @@ def mcnemar_power(images: int, only_first: float, only_second: float) -> float:
     return power
 
 
-def test_a_model_as_good_as_guessing_rarely_becomes_the_first_champion(answers) -> None:
+@pytest.mark.usefixtures("arrays_unchecked")
+def test_a_model_as_good_as_guessing_rarely_becomes_the_first_champion() -> None:
     generator = np.random.default_rng(7)
     first = 0
     for _ in range(ROUNDS):

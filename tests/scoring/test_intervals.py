@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.scoring.intervals import Bootstrap, Interval, percentile_interval, resample
 from pipeline.scoring.scores import accuracy_interval
+from tests.scoring.made_predictions import certain
 
 
 def test_resamples_keep_the_total_and_the_shares() -> None:
@@ -22,7 +23,7 @@ def test_percentiles_by_hand() -> None:
     assert (interval.low, interval.high) == pytest.approx((0.05, 0.95))
 
 
-def test_covers_the_truth_as_often_as_it_says(certain) -> None:
+def test_covers_the_truth_as_often_as_it_says() -> None:
     truth, images, rounds = 0.8, 300, 400
     generator = np.random.default_rng(11)
     covered = 0
@@ -34,7 +35,7 @@ def test_covers_the_truth_as_often_as_it_says(certain) -> None:
     assert 0.915 <= covered / rounds <= 0.985
 
 
-def test_shrinks_with_the_square_root_of_the_number_of_images(certain) -> None:
+def test_shrinks_with_the_square_root_of_the_number_of_images() -> None:
     widths = []
     for images in (200, 800, 3200):
         wrong = np.arange(images) % 4 == 0
@@ -47,5 +48,5 @@ def test_shrinks_with_the_square_root_of_the_number_of_images(certain) -> None:
     assert widths[1] / widths[2] == pytest.approx(2, rel=0.1)
 
 
-def test_no_error_no_width(certain) -> None:
+def test_no_error_no_width() -> None:
     assert accuracy_interval(certain([0] * 9, [0] * 9, 2), Bootstrap(100, 0.95, 0)) == Interval(1.0, 1.0)

@@ -6,6 +6,7 @@ from scipy.stats import binomtest
 
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.paired import compare, mcnemar_exact
+from tests.scoring.made_predictions import certain, random_predictions
 
 BOOTSTRAP = Bootstrap(samples=4000, confidence=0.95, seed=0)
 
@@ -27,7 +28,7 @@ def test_numbers_beyond_floating_point() -> None:
     assert 0.0 < mcnemar_exact(5100, 4900) < 0.05
 
 
-def test_counts_and_difference(certain) -> None:
+def test_counts_and_difference() -> None:
     # Eight images of class 0: both right, only the first (3 times), only the second, neither (3 times).
     first = certain([0, 0, 0, 0, 1, 1, 1, 1], [0] * 8, 2)
     second = certain([0, 1, 1, 1, 0, 1, 1, 1], [0] * 8, 2)
@@ -43,14 +44,14 @@ def test_counts_and_difference(certain) -> None:
     assert swapped.accuracy_difference == -comparison.accuracy_difference
 
 
-def test_model_against_itself(random_predictions) -> None:
+def test_model_against_itself() -> None:
     predictions = random_predictions(1)
     comparison = compare(predictions, predictions, BOOTSTRAP)
     assert comparison.p_value == 1.0
     assert (comparison.interval.low, comparison.interval.high) == (0.0, 0.0)
 
 
-def test_interval_agrees_with_resampling_the_images(certain) -> None:
+def test_interval_agrees_with_resampling_the_images() -> None:
     generator = np.random.default_rng(9)
     labels = np.zeros(500, dtype=np.int64)
     shared = generator.random(500) < 0.1  # hard images, wrong for both: what makes pairing worth while
@@ -71,6 +72,6 @@ def test_equally_good_models_are_rarely_told_apart() -> None:
     assert 0.01 < rejected / rounds <= 0.05  # exact: never above its level, and not far below it
 
 
-def test_other_images_cannot_be_compared(random_predictions) -> None:
+def test_other_images_cannot_be_compared() -> None:
     with pytest.raises(AssertionError):
         compare(random_predictions(1), random_predictions(2), BOOTSTRAP)

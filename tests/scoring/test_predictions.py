@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.scoring.predictions import load_predictions, require_finite, save_predictions
+from tests.scoring.made_predictions import predictions_of, random_predictions
 
 
-def test_what_is_saved_comes_back(tmp_path: Path, random_predictions) -> None:
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     saved = {"validation": random_predictions(1), "test": random_predictions(2, images=7)}
     save_predictions(tmp_path / "baseline.npz", saved)
     loaded = load_predictions(tmp_path / "baseline.npz")
@@ -24,15 +25,13 @@ def test_what_is_saved_comes_back(tmp_path: Path, random_predictions) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["baseline.npz"]
 
 
-def test_members_are_named_as_other_programs_expect(tmp_path: Path, random_predictions) -> None:
+def test_members_are_named_as_other_programs_expect(tmp_path: Path) -> None:
     save_predictions(tmp_path / "a.npz", {"test": random_predictions(1)})
     with np.load(tmp_path / "a.npz") as file:
         assert sorted(file.files) == ["test_ids", "test_labels", "test_probabilities"]
 
 
-def test_bytes_do_not_depend_on_the_time(
-    tmp_path: Path, random_predictions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_do_not_depend_on_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_predictions(tmp_path / "a.npz", {"test": random_predictions(1)})
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 400 * 86_400)
@@ -57,7 +56,7 @@ def test_probabilities_that_are_no_numbers_are_refused(broken: float) -> None:
     assert caught.value.what.startswith("models/tuned")
 
 
-def test_of_equal_probabilities_the_first_class_is_predicted(predictions_of) -> None:
+def test_of_equal_probabilities_the_first_class_is_predicted() -> None:
     predictions = predictions_of([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]], [0, 2])
     assert predictions.predicted.tolist() == [0, 1]
     assert predictions.right.tolist() == [True, False]
