@@ -4,10 +4,12 @@ Everything is written beside its destination and renamed into place, so that a k
 never leaves half a file under a real name.
 """
 
+import ctypes
 import errno
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,9 @@ from pipeline.foundation.errors import PipelineError
 # Reading the umask sets it for a moment, so it is read once, before there are threads.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
+
+_AT_CURRENT_FOLDER, _RENAME_EXCHANGE = -100, 2  # of Linux (fcntl.h, linux/fs.h)
+_RENAME_SWAP = 2  # of macOS (sys/stdio.h)
 
 
 @contextmanager
@@ -62,18 +67,62 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder`; takes its place when the block ends well, else deleted."""
+    """A temporary folder beside `folder`; takes its place when the block ends well, else deleted.
+
+    The two are exchanged in one step. Only where the file system cannot do that, a kill at the wrong moment
+    leaves no folder of this name; the next call puts the old one back before anything else.
+    """
     with disk_errors_explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _clear_aside(folder)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             yield temporary
             temporary.chmod(0o777 & ~_UMASK)
-            if folder.exists():
-                shutil.rmtree(folder)
-            temporary.replace(folder)
+            _replace_folder(folder, temporary)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(folder: Path, new: Path) -> None:
+    """Put `new` in the place of `folder`; what was there is afterwards `new`, or deleted."""
+    if not folder.exists():
+        new.replace(folder)
+    elif not _exchanged(folder, new):
+        folder.replace(_aside(folder))
+        try:
+            new.replace(folder)
+        finally:
+            _clear_aside(folder)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Exchange the names of two folders at once; False where the system or the file system cannot."""
+    libc = ctypes.CDLL(None)
+    names = os.fsencode(first), os.fsencode(second)
+    try:
+        if sys.platform == "darwin":
+            failed = libc.renamex_np(*names, _RENAME_SWAP)
+        else:
+            here = _AT_CURRENT_FOLDER
+            failed = libc.renameat2(here, names[0], here, names[1], _RENAME_EXCHANGE)
+    except AttributeError:  # the C library is older than these functions
+        return False
+    return not failed
+
+
+def _aside(folder: Path) -> Path:
+    """Where a folder waits while another takes its place in two steps."""
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def _clear_aside(folder: Path) -> None:
+    """Delete a folder that another has replaced; put it back where none has."""
+    if _aside(folder).exists():
+        if folder.exists():
+            shutil.rmtree(_aside(folder))
+        else:
+            _aside(folder).replace(folder)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,7 +1,12 @@
 """Files appear whole or not at all, and a full disk or a forbidden folder is one clear error."""
 
 import errno
+import itertools
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +62,58 @@ def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
         raise RuntimeError
     assert names(folder) == ["old"]
     assert names(tmp_path) == ["arrays"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False], ids=["exchange", "two renames"])
+def test_a_kill_at_any_point_loses_neither_folder(tmp_path: Path, project: Path, can_exchange: bool) -> None:
+    folder = tmp_path / "arrays"
+    for point in itertools.count():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name in ("a", "b"):
+            (folder / name).write_text("old", encoding="utf-8")
+        killed = _replaced_and_killed(project, folder, point, can_exchange)
+        if not can_exchange:
+            # Another writer comes, and fails.
+            with pytest.raises(RuntimeError), atomic_folder(folder):
+                raise RuntimeError
+        assert names(folder) == ["a", "b"], point
+        assert {path.read_text(encoding="utf-8") for path in folder.iterdir()} in ({"old"}, {"new"}), point
+        if not killed:
+            break
+    assert point > 5, "the points at which it was killed"
+
+
+_REPLACING = """
+import itertools, os, signal, sys
+from pathlib import Path
+from pipeline.foundation import files
+
+folder, point, can_exchange = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
+if not can_exchange:
+    files._exchanged = lambda first, second: False
+steps = itertools.count()
+
+def kill_at_the_point(event, arguments):
+    if next(steps) == point:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with files.atomic_folder(folder) as temporary:
+    for name in ("a", "b"):
+        (temporary / name).write_text("new")
+    sys.addaudithook(kill_at_the_point)
+"""
+
+
+def _replaced_and_killed(project: Path, folder: Path, point: int, can_exchange: bool) -> bool:
+    """Replace a folder in a process that kills itself before a step of it; False where it has fewer steps.
+
+    Steps are what Python audits: whatever has to do with files is among them.
+    """
+    command = [sys.executable, "-c", _REPLACING, str(folder), str(point), str(can_exchange)]
+    code = subprocess.run(command, cwd=project, check=False).returncode
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
 
 
 def test_files_get_ordinary_permissions(tmp_path: Path) -> None:
