@@ -1,9 +1,6 @@
 """Exports a network as a process of its own: writes every format, then compares it with the original.
 
-    python -m pipeline.deployment.exporting JOB.json RESULT.json
-
-Standard output carries lines for people, and only those: what compiled libraries print goes to standard
-error. What a person can mend is written to RESULT.json as {"error": {...}} in place of a result.
+python -m pipeline.deployment.exporting JOB.json RESULT.json
 """
 
 import sys
@@ -33,7 +30,7 @@ from pipeline.deployment.pruning import prune
 from pipeline.deployment.saved_model import SavedModelPredictor, write_bare_saved_model, write_saved_model
 from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.digests import digest_file, digest_json
-from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
+from pipeline.foundation.errors import PipelineError
 from pipeline.images.arrays import ImageArrays
 from pipeline.images.parallel import with_progress
 from pipeline.inference.exported_model import (
@@ -43,7 +40,7 @@ from pipeline.inference.exported_model import (
     ExportedFile,
 )
 from pipeline.inference.predictor import Predictor, open_predictor
-from pipeline.processes.child_process import keep_standard_output, save_error
+from pipeline.processes.child_process import do_job
 from pipeline.scoring.predictions import Predictions, require_finite
 from pipeline.scoring.scores import rounded, score
 from pipeline.training.source import TrainingSource
@@ -256,19 +253,12 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def main(job_file: Path, result_file: Path) -> int:
-    keep_standard_output()
-    job = ExportJob.load(job_file)
+def _do(job: ExportJob, result: Path) -> None:
     # Before its first operation, when TensorFlow makes its pools.
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
-    try:
-        export(job).save(result_file)
-    except PipelineError as error:
-        save_error(result_file, error)
-        return EXIT_FAILURE
-    return 0
+    export(job).save(result)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(do_job(ExportJob.load, _do))

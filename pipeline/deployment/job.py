@@ -9,7 +9,9 @@ from pipeline.foundation.files import read_json, write_json
 from pipeline.inference.exported_model import ExportedFile
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.params.export import ExportParams
-from pipeline.processes.child_process import raise_saved_error
+from pipeline.processes.child_process import Say, run_job
+
+_PROGRAM = "pipeline.deployment.exporting"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,10 @@ class ExportJob:
         values["evaluate"] = EvaluateParams(**values["evaluate"])
         return cls(**values)
 
+    def run(self, say: Say) -> "ExportResult":
+        """Do it in a process of its own; `say` is told, line by line, how far it is. Raises PipelineError."""
+        return run_job(_PROGRAM, "exporting", self, ExportResult.load, say)
+
 
 @dataclass(frozen=True)
 class FormatResult:
@@ -86,9 +92,7 @@ class ExportResult:
 
     @classmethod
     def load(cls, path: Path) -> "ExportResult":
-        """Raises the PipelineError that the process ended with, if it did."""
         values = read_json(path)
-        raise_saved_error(values)
         formats = {
             name: FormatResult(
                 ExportedFile(**each["file"]), tuple(Check(**check) for check in each["checks"])

@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-import pipeline
 from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.inference.exported_model import SAVED_MODEL_FORMAT
 from pipeline.inference.predictor import Predictor, open_predictor
+from pipeline.processes.child_process import PACKAGE_FOLDER
 
 _SINGLE_PREDICTIONS = 300
 _WARM_UP_PREDICTIONS = 20
@@ -69,7 +69,7 @@ def measure_command(command: Sequence[str], name: str) -> Speed:
         began = time.perf_counter()
         process = subprocess.Popen(
             command,
-            cwd=Path(pipeline.__file__).parent.parent,  # where Python finds the package
+            cwd=PACKAGE_FOLDER,
             env={**os.environ, **_ONE_THREAD},
             stdout=subprocess.PIPE,
             stderr=log,

@@ -1,6 +1,5 @@
 """What the command `explain` asks of the explaining process, and what that answers. No TensorFlow."""
 
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from pipeline.foundation.array_types import Float32
 from pipeline.foundation.files import read_json, write_json
 from pipeline.params.evaluate import HeatmapMethod
-from pipeline.processes.child_process import Say, raise_saved_error, run_program
+from pipeline.processes.child_process import Say, run_job
 
 _PROGRAM = "pipeline.explanation.process"
 _PATHS = ("model", "images", "probabilities", "heatmaps")
@@ -52,9 +51,13 @@ class ExplainJob:
         values: dict[str, Any] = read_json(path)
         return cls(**(values | {name: Path(values[name]) for name in _PATHS}))
 
+    def run(self, say: Say) -> "ExplainResult":
+        """Do it in a process of its own; `say` is told, line by line, how far it is. Raises PipelineError."""
+        return run_job(_PROGRAM, "explaining", self, lambda result: ExplainResult.load(self, result), say)
+
 
 @dataclass(frozen=True)
-class Explained:
+class ExplainResult:
     """The images of a job, explained.
 
     Attributes:
@@ -75,20 +78,7 @@ class Explained:
         write_json(result, {"method": self.method, "layer": self.layer})
 
     @classmethod
-    def load(cls, job: ExplainJob, result: Path) -> "Explained":
-        """Raises the PipelineError that the process ended with, if it did."""
-        values = read_json(result)
-        raise_saved_error(values)
-        return cls(**values, probabilities=np.load(job.probabilities), heatmaps=np.load(job.heatmaps))
-
-
-def run_job(job: ExplainJob, say: Say) -> Explained:
-    """Do a job in a process of its own; `say` is told, line by line, how far it is.
-
-    Raises PipelineError, that of the process or one that shows the last lines of its log.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        job_file, result_file = Path(name) / "job.json", Path(name) / "result.json"
-        job.save(job_file)
-        run_program(_PROGRAM, job_file, result_file, "explaining", say)
-        return Explained.load(job, result_file)
+    def load(cls, job: ExplainJob, result: Path) -> "ExplainResult":
+        return cls(
+            **read_json(result), probabilities=np.load(job.probabilities), heatmaps=np.load(job.heatmaps)
+        )

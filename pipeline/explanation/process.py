@@ -1,9 +1,6 @@
 """Explains images as a process of its own: probabilities and heatmaps.
 
-    python -m pipeline.explanation.process JOB.json RESULT.json
-
-Standard output carries lines for people. What a person can mend is written to RESULT.json in place of a
-result.
+python -m pipeline.explanation.process JOB.json RESULT.json
 """
 
 import sys
@@ -13,18 +10,17 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.explanation.heatmaps import AUTO, Heatmaps, named_layer
-from pipeline.explanation.job import Explained, ExplainJob
+from pipeline.explanation.job import ExplainJob, ExplainResult
 from pipeline.explanation.opened_network import OpenedNetwork
-from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.images.parallel import with_progress
-from pipeline.processes.child_process import keep_standard_output, save_error
+from pipeline.processes.child_process import do_job
 from pipeline.scoring.predictions import require_finite
 from pipeline.training.trained_model import TrainedModel
 
 _IMAGES_AT_ONCE = 64
 
 
-def explain(job: ExplainJob) -> Explained:
+def explain(job: ExplainJob) -> ExplainResult:
     """Probabilities and heatmaps of a job's images. Raises PipelineError."""
     model = TrainedModel.load(job.model)
     network = OpenedNetwork(model.network)
@@ -39,22 +35,15 @@ def explain(job: ExplainJob) -> Explained:
         answers.append(require_finite(model.predict(part, job.batch_size), str(job.model)))
         wanted = answers[-1].argmax(axis=1) if job.label is None else np.full(len(part), job.label)
         heat.append(heatmaps.compute(part, wanted, "batches of heatmaps"))
-    return Explained(heatmaps.method, heatmaps.layer, np.concatenate(answers), np.concatenate(heat))
+    return ExplainResult(heatmaps.method, heatmaps.layer, np.concatenate(answers), np.concatenate(heat))
 
 
-def main(job_file: Path, result_file: Path) -> int:
-    keep_standard_output()
-    job = ExplainJob.load(job_file)
+def _do(job: ExplainJob, result: Path) -> None:
     # Before its first operation, when TensorFlow makes its pools.
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
-    try:
-        explain(job).save(job, result_file)
-    except PipelineError as error:
-        save_error(result_file, error)
-        return EXIT_FAILURE
-    return 0
+    explain(job).save(job, result)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(do_job(ExplainJob.load, _do))

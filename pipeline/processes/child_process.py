@@ -1,6 +1,6 @@
-"""A program of ours as a process of its own, for what takes long to import and prints noise.
+"""Programs as processes of their own, for what takes long to import and prints noise.
 
-The process is given a file with its job and writes a file with its result. Its standard output carries
+A program of ours is given a file with its job and writes a file with its result. Its standard output carries
 lines for people, and only those; what compiled libraries print goes to standard error, which becomes a log.
 """
 
@@ -9,57 +9,89 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Protocol, TypeVar
 
 import pipeline
-from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import write_json
+from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
+from pipeline.foundation.files import read_json, write_json
 
-Say = Callable[[str], None]
+PACKAGE_FOLDER = Path(pipeline.__file__).parent.parent
+"""Where Python finds the package `pipeline`."""
 
 _SHOWN_LOG_LINES = 15
 _ERROR = "error"
 
+Say = Callable[[str], None]
 
-def run_program(module: str, job: Path, result: Path, called: str, say: Say) -> None:
-    """Run `python -m <module> <job> <result>` to its end.
+
+class Saved(Protocol):
+    def save(self, path: Path) -> None: ...
+
+
+Job = TypeVar("Job", bound=Saved)
+Result = TypeVar("Result")
+
+
+def run_job(program: str, called: str, job: Saved, read_result: Callable[[Path], Result], say: Say) -> Result:
+    """Have a job done by `python -m <program> JOB.json RESULT.json`, which calls `do_job`.
 
     Args:
-      module: the program.
-      job: a file that it reads; paths in it are absolute.
-      result: a file that it writes.
+      program: the module.
       called: the name of the process in messages.
-      say: is told each of its lines.
+      job: paths in it are absolute.
+      read_result: reads RESULT.json, an object.
+      say: is told each of the program's lines.
 
     Raises:
-      PipelineError: it has ended without a result; shows the last lines of its log.
+      PipelineError: the one that the program has ended with; or it has ended without a result, and the last
+        lines of its log are shown.
     """
     with tempfile.TemporaryDirectory() as folder:
-        log_file = Path(folder) / "log.txt"
-        with log_file.open("wb") as log:
-            code = _run([sys.executable, "-m", module, str(job), str(result)], log, say)
-        if not result.exists():
-            lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        job_file, result_file, log = (Path(folder) / name for name in ("job.json", "result.json", "log.txt"))
+        job.save(job_file)
+        code = run_command([sys.executable, "-m", program, str(job_file), str(result_file)], log, say)
+        if not result_file.exists():
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
             raise PipelineError(
                 f"The {called} process has ended with exit code {code} and without a result.",
                 found="\n".join(["the end of its log:", *lines[-_SHOWN_LOG_LINES:]]),
                 remedy="the system has killed it: free some memory" if code == -signal.SIGKILL else None,
             )
+        values = read_json(result_file)
+        if _ERROR in values:
+            raise PipelineError(**values[_ERROR])
+        return read_result(result_file)
 
 
-def _run(command: Sequence[str], log: BinaryIO, say: Say) -> int:
-    """Run a command to its end and pass its lines on; returns its exit code."""
-    process = subprocess.Popen(
-        command,
-        cwd=Path(pipeline.__file__).parent.parent,  # where Python finds the package
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        start_new_session=True,  # a group of its own, with the processes that it starts
-    )
+def run_command(
+    command: Sequence[str],
+    log: Path,
+    say: Say,
+    folder: Path = PACKAGE_FOLDER,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run a command to its end, or until we are interrupted; returns its exit code.
+
+    Args:
+      command: a program and its arguments.
+      log: a file to write its standard error to.
+      say: is told each line of its standard output.
+      folder: where it runs.
+      environment: its variables; ours where None.
+    """
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,  # a group of its own, with the processes that it starts
+        )
     assert process.stdout is not None
     try:
         with process.stdout:
@@ -72,19 +104,24 @@ def _run(command: Sequence[str], log: BinaryIO, say: Say) -> int:
             process.wait()
 
 
-def keep_standard_output() -> None:
-    """In the program: keep it for what Python prints; what compiled code prints joins standard error."""
+def do_job(read_job: Callable[[Path], Job], do: Callable[[Job, Path], None]) -> int:
+    """In the program: do the job of the first argument and write the result to the second.
+
+    Args:
+      read_job: reads JOB.json.
+      do: does the job and writes its result to the path. A PipelineError is written there in its place.
+
+    Returns:
+      The exit code.
+    """
+    # Kept for what Python prints; what compiled code prints joins standard error.
     sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
-
-
-def save_error(result: Path, error: PipelineError) -> None:
-    """In place of a result: what `raise_saved_error` then raises in the process that reads it."""
-    names = ("what", "expected", "found", "remedy")
-    write_json(result, {_ERROR: {name: getattr(error, name) for name in names}})
-
-
-def raise_saved_error(values: dict[str, Any]) -> None:
-    """Raise the PipelineError that stands in place of a result, if one does."""
-    if _ERROR in values:
-        raise PipelineError(**values[_ERROR])
+    job, result = Path(sys.argv[1]), Path(sys.argv[2])
+    try:
+        do(read_job(job), result)
+    except PipelineError as error:
+        names = ("what", "expected", "found", "remedy")
+        write_json(result, {_ERROR: {name: getattr(error, name) for name in names}})
+        return EXIT_FAILURE
+    return 0

@@ -18,7 +18,6 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.inference.exported_model import EXACT_FORMATS, FORMATS
 from pipeline.params.whole import load_params
-from pipeline.processes.child_process import save_error
 from pipeline.training.trained_model import TrainedModel
 
 MakeJob = Callable[..., ExportJob]
@@ -152,16 +151,8 @@ def test_a_job_survives_its_file(make_job: MakeJob, tmp_path: Path) -> None:
     assert ExportJob.load(tmp_path / "job.json") == job
 
 
-def test_an_error_reaches_whoever_reads_the_result(tmp_path: Path) -> None:
-    error = PipelineError("It is broken.", expected="whole", found="half", remedy="mend it")
-    save_error(tmp_path / "result.json", error)
-    with pytest.raises(PipelineError) as caught:
-        ExportResult.load(tmp_path / "result.json")
-    assert str(caught.value) == str(error)
-
-
 def test_what_starts_the_process_needs_no_tensorflow() -> None:
-    modules = ["exporting_process", "job", "measuring", "parity"]
+    modules = ["job", "measuring", "parity"]
     program = "\n".join(
         [
             "import importlib, sys",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.explanation.heatmaps import Heatmaps
-from pipeline.explanation.job import Explained, ExplainJob, run_job
+from pipeline.explanation.job import ExplainJob, ExplainResult
 from pipeline.explanation.opened_network import OpenedNetwork
 from pipeline.explanation.process import explain
 from pipeline.foundation.errors import PipelineError
@@ -74,7 +74,7 @@ def test_what_is_saved_comes_back(job: ExplainJob, tmp_path: Path) -> None:
     assert ExplainJob.load(tmp_path / "job.json") == job
     found = explain(job)
     found.save(job, tmp_path / "result.json")
-    loaded = Explained.load(job, tmp_path / "result.json")
+    loaded = ExplainResult.load(job, tmp_path / "result.json")
     assert (loaded.method, loaded.layer) == (found.method, found.layer)
     np.testing.assert_array_equal(loaded.heatmaps, found.heatmaps)
 
@@ -82,7 +82,7 @@ def test_what_is_saved_comes_back(job: ExplainJob, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_real_process_and_its_errors(job: ExplainJob) -> None:
     lines: list[str] = []
-    assert run_job(job, lines.append).heatmaps.shape[0] == IMAGES
+    assert job.run(lines.append).heatmaps.shape[0] == IMAGES
     assert not any("WARNING" in line for line in lines)
     with pytest.raises(PipelineError, match=r"card\.json is missing"):
-        run_job(dataclasses.replace(job, model=job.model / "nowhere"), lines.append)
+        dataclasses.replace(job, model=job.model / "nowhere").run(lines.append)

@@ -15,7 +15,7 @@ from rich.console import Console
 from pipeline.commands.models.answers import Answer, class_column, most_probable, print_answer
 from pipeline.commands.models.image_arguments import named_images, why_unreadable
 from pipeline.commands.models.model_folder import REGISTERED, card_of, local_folder
-from pipeline.explanation.job import Explained, ExplainJob, run_job
+from pipeline.explanation.job import ExplainJob, ExplainResult
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.decoding import UnreadableImageError
@@ -130,7 +130,7 @@ def _prepare(images: Sequence[str], preprocessing: PreprocessingSpec, path: Path
 
 def _explained(
     params: Params, folder: Path, scratch: Path, count: int, label: int | None, say: Say
-) -> Explained:
+) -> ExplainResult:
     job = ExplainJob(
         model=folder.resolve(),
         images=scratch / _PIXELS,
@@ -143,12 +143,12 @@ def _explained(
         batch_size=params.evaluate.batch_size,
         threads=params.threads,
     )
-    return run_job(job, say)
+    return job.run(say)
 
 
 def _show(
     sources: Sequence[_Source],
-    explained: Explained | None,
+    explained: ExplainResult | None,
     card: ModelCard,
     label: int | None,
     pictures: Path,

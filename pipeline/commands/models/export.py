@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.commands.models.export_source import ExportSource, Say, find_source
-from pipeline.deployment.exporting_process import run_job
 from pipeline.deployment.job import ExportJob, ExportResult
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import atomic_folder
@@ -155,7 +154,7 @@ def _export(
             threads=params.threads,
         )
         say(f"loading TensorFlow, for {len(formats)} formats" if len(formats) > 1 else "loading TensorFlow")
-        result = run_job(job, say)
+        result = job.run(say)
         _print_table(source, result)
         if any(each.failed for each in result.formats.values()):
             _explain_refusal(source, result, say)

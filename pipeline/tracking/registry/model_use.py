@@ -6,10 +6,9 @@ the pipeline is not installed.
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.foundation.errors import PipelineError
+from pipeline.processes.child_process import Say, run_command
 from pipeline.tracking.redaction import without_credentials
 from pipeline.tracking.store import Store
 
 _PROGRAM = Path(__file__).with_name("model_process.py")
+_LOG = "log.txt"
 _LONGEST_REASON = 500
 
 
@@ -53,7 +54,7 @@ class Use:
 def use_model(
     store: Store,
     model: str,
-    say: Callable[[str], None],
+    say: Say,
     *,
     pixels: np.ndarray | None = None,
     encoded: EncodedFiles | None = None,
@@ -80,7 +81,8 @@ def use_model(
             np.save(folder / "images.npy", pixels)
         request = {"model": model, "repetitions": repetitions, "encoded": _as_json(encoded)}
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        code = _run(folder, _environment(store, threads), say)
+        command = [sys.executable, "-P", str(_PROGRAM), name]
+        code = run_command(command, folder / _LOG, say, folder, _environment(store, threads))
         if code != 0:
             raise PipelineError(f"{model} cannot be used through MLflow.", found=_reason(folder))
         with np.load(folder / "answer.npz") as answer:
@@ -112,34 +114,11 @@ def _environment(store: Store, threads: int | None) -> Mapping[str, str]:
     return environment
 
 
-def _run(folder: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> int:
-    """Run the program to its end; returns its exit code."""
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(_PROGRAM), str(folder)],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        assert process.stdout is not None
-        try:
-            with process.stdout:
-                for line in process.stdout:
-                    say(line.rstrip())
-            return process.wait()
-        finally:
-            process.kill()  # where we have not come to its end
-            process.wait()
-
-
 def _reason(folder: Path) -> str:
     """What the program has left to say when it failed."""
     error = folder / "error.txt"
     if error.exists():
         text = error.read_text(encoding="utf-8")[:_LONGEST_REASON]
     else:  # it was killed, or could not even start
-        text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")[-_LONGEST_REASON:]
+        text = (folder / _LOG).read_text(encoding="utf-8", errors="replace")[-_LONGEST_REASON:]
     return without_credentials(" ".join(text.split())) or "its process was killed"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.commands.models import explain as command
 from pipeline.commands.models.explain import explain
-from pipeline.explanation.job import Explained, ExplainJob
+from pipeline.explanation.job import ExplainJob, ExplainResult
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.inference.preprocessing import PreprocessingSpec
@@ -36,15 +36,15 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[ExplainJob]:
     """The jobs that the process was given; it tells bright images from dark ones."""
     given: list[ExplainJob] = []
 
-    def run_job(job: ExplainJob, say: Callable[[str], None]) -> Explained:
+    def run(job: ExplainJob, say: Callable[[str], None]) -> ExplainResult:
         given.append(job)
         bright = np.load(job.images)[: job.count].mean(axis=(1, 2, 3)) / 255
         probabilities = np.stack([1 - bright, bright, 0 * bright], axis=1).astype(np.float32)
-        return Explained(
+        return ExplainResult(
             "hires_cam", "block2_add", probabilities, np.eye(4, dtype=np.float32)[None].repeat(job.count, 0)
         )
 
-    monkeypatch.setattr(command, "run_job", run_job)
+    monkeypatch.setattr(ExplainJob, "run", run)
     monkeypatch.setattr(command, "card_of", lambda folder: CARD)
     return given
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.commands.models import export as command
 from pipeline.commands.models import export_source
 from pipeline.commands.models.export import export
 from pipeline.deployment import exporting, litert
+from pipeline.deployment.job import ExportJob
 from pipeline.deployment.measuring import Speed
 from pipeline.deployment.parity import encoded_copies
 from pipeline.foundation.digests import digest_file
@@ -46,7 +46,7 @@ def ready(trained_project: Workspace, workspace: Workspace, monkeypatch: pytest.
     shutil.copytree(trained_project.root, workspace.root, dirs_exist_ok=True)
     speed = Speed({"median": 1.0, "p99": 2.0}, 1000.0, 0.5)
     monkeypatch.setattr(exporting, "measure_speed", lambda *arguments: speed)
-    monkeypatch.setattr(command, "run_job", lambda job, say: exporting.export(job))
+    monkeypatch.setattr(ExportJob, "run", lambda job, say: exporting.export(job))
     return workspace
 
 
@@ -162,7 +162,7 @@ def test_an_interruption_leaves_nothing(
         (job.files / "half.tflite").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "run_job", interrupted)
+    monkeypatch.setattr(ExportJob, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run("best", "saved_model", "litert_fp32")
     assert [path for path in ready.exports.rglob("*") if path.is_file()] == []
