@@ -3,38 +3,19 @@
 from pipeline.execution.stage import run_stage
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, Section
-from pipeline.params.fitting import Precision
-from pipeline.params.train_baseline import TrainBaselineParams
-from pipeline.training.candidate import Hardware
-from pipeline.training.fit_from_scratch import Setting, fit_from_scratch
+from pipeline.networks.from_scratch import fit_from_scratch
+from pipeline.params.train_baseline import BaselineConfig
 from pipeline.training.session import training_session
 
 
-class Config(Section):
+class Config(BaselineConfig):
     """What DVC watches for this stage."""
-
-    seed: NonNegativeInt
-    threads: PositiveInt
-    precision: Precision
-    lr: PositiveFloat
-    batch_size: PositiveInt
-    augmentation: AugmentationParams
-    train_baseline: TrainBaselineParams
 
 
 def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
-    hyperparameters = config.model_dump(mode="json")
     with training_session(workspace, tracker, "train_baseline", "baseline", config) as session:
-        fitted = fit_from_scratch(
-            session.source,
-            Setting(config.lr, config.batch_size, config.train_baseline, config.augmentation),
-            Hardware(config.seed, config.precision),
-            session.checkpoints,
-            session.record_start(session.run, hyperparameters),
-        )
-        session.save(fitted, config.train_baseline.network, hyperparameters)
+        on_epoch = session.record_start(session.run, config.model_dump(mode="json"))
+        session.save(fit_from_scratch(session.data, config, session.checkpoints, on_epoch))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,3 @@
-"""Pretrained backbones, the bundled one among them, and networks with a new head on one."""
+"""Pretrained backbones, the networks made of them, and how they are fine-tuned."""
+
+import pipeline.training  # noqa: F401  (the quiet first import of Keras)

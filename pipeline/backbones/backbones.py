@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
 import keras
 from keras import layers, ops
@@ -58,7 +58,7 @@ BACKBONES = {
 
 
 def build_backbone(name: str, shape: tuple[int, int, int], weights: str, weights_base: Path) -> keras.Model:
-    """Grey levels (N, height, width, 3) to a feature map.
+    """Gray levels (N, height, width, 3) to a feature map.
 
     Args:
       name: a key of BACKBONES.
@@ -96,23 +96,25 @@ def build_backbone(name: str, shape: tuple[int, int, int], weights: str, weights
 
 
 def scale_for(name: str, image: keras.KerasTensor) -> keras.KerasTensor:
-    """Grey levels, float32 RGB, as the backbone's pretraining had them."""
+    """Gray levels, float32 RGB, as the backbone's pretraining had them."""
+    scale: float | list[float]
+    offset: float | list[float]
     scaling = BACKBONES[name].scaling
-    if scaling == "caffe":
-        return layers.Rescaling(
-            1.0, offset=[-103.939, -116.779, -123.68], dtype="float32", name="backbone_scaling"
-        )(ops.flip(image, axis=-1))
-    if scaling == "tf":
-        return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="backbone_scaling")(image)
-    if scaling == "torch":
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        return layers.Rescaling(
-            scale=[1 / (255 * s) for s in std],
-            offset=[-m / s for m, s in zip(mean, std, strict=True)],
-            dtype="float32",
-            name="backbone_scaling",
-        )(image)
-    return image
+    match scaling:
+        case "inside":
+            return image
+        case "caffe":
+            scale, offset = 1.0, [-103.939, -116.779, -123.68]
+            image = ops.flip(image, axis=-1)
+        case "tf":
+            scale, offset = 1 / 127.5, -1.0
+        case "torch":
+            mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+            scale = [1 / (255 * s) for s in std]
+            offset = [-m / s for m, s in zip(mean, std, strict=True)]
+        case _:
+            assert_never(scaling)
+    return layers.Rescaling(scale, offset, dtype="float32", name="backbone_scaling")(image)
 
 
 def _is_broken_download(error: Exception) -> bool:

@@ -10,12 +10,13 @@ from typing import Any
 
 import keras
 import numpy as np
+from jaxtyping import Float16, Float32
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import atomic_path, read_json, write_json
 from pipeline.images.arrays import ChannelStatistics
-from pipeline.networks.from_scratch import fast_cnn_features, scaling
+from pipeline.networks.fast_cnn import fast_cnn_features, scaling
 
 WIDTHS = (64, 256, 256)
 SMALLEST_SIZE = 32
@@ -24,7 +25,7 @@ _FACTS = Path(__file__).with_name("bundled_backbone.json")
 
 
 def build_bundled(shape: tuple[int, int, int]) -> keras.Model:
-    """The pretrained backbone: grey levels (N, height, width, 3) to features (N, h, w, 256).
+    """The pretrained backbone: gray levels (N, height, width, 3) to features (N, h, w, 256).
 
     Raises PipelineError where the weights file is not the one that its description names.
     """
@@ -49,8 +50,10 @@ def backbone_network(shape: tuple[int, int, int], statistics: ChannelStatistics)
     return keras.Model(inputs, fast_cnn_features(scaling(statistics)(inputs), WIDTHS), name="bundled")
 
 
-def rounded_weights(backbone: keras.Model) -> list[np.ndarray]:
-    """The weights as they are stored: kernels float16, vectors float32."""
+def rounded_weights(
+    backbone: keras.Model,
+) -> list[Float16[np.ndarray, "*kernel"] | Float32[np.ndarray, " channels"]]:
+    """The weights as they are stored."""
     return [w.astype(np.float16) if w.ndim > 1 else w for w in backbone.get_weights()]
 
 

@@ -1,7 +1,8 @@
-"""A pretrained backbone with a new head, and which of its layers are fine-tuned."""
+"""A pretrained backbone with a new head, and how it is fitted: first the head, then the backbone with it."""
 
 import difflib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -9,6 +10,59 @@ from keras import layers
 
 from pipeline.backbones.backbones import BACKBONES, build_backbone, scale_for
 from pipeline.foundation.errors import PipelineError
+from pipeline.networks.precision import build, in_float32
+from pipeline.params.train_transfer import TransferConfig
+from pipeline.training.data import TrainingData
+from pipeline.training.fitting import EpochResult, FitPlan, Fitted, OnEpoch, fit
+
+
+def fit_transfer(
+    data: TrainingData, config: TransferConfig, checkpoints: Path, on_epoch: OnEpoch, weights_base: Path
+) -> Fitted:
+    """Fit a new head on the frozen backbone, then fine-tune from `unfreeze_from` on.
+
+    A relative path in train_transfer.weights is meant from `weights_base`.
+
+    Raises PipelineError (see `fit`, `build_transfer` and `unfreeze`).
+    """
+    keras.utils.set_random_seed(config.seed)
+    params = config.train_transfer
+
+    def builder() -> keras.Model:
+        return build_transfer(
+            params.backbone,
+            params.weights,
+            weights_base,
+            data.image_shape,
+            data.num_classes,
+            params.head_units,
+            params.dropout,
+        )
+
+    model = build(builder, config.precision)
+    # At once: a misspelt name shall not cost the head's epochs.
+    require_layer(model, params.unfreeze_from)
+    history: list[EpochResult] = []
+    for phase, epochs, scale in (
+        ("head", params.head_epochs, params.head_lr_scale),
+        ("fine_tune", params.fine_tune_epochs, params.fine_tune_lr_scale),
+    ):
+        if epochs == 0:
+            continue
+        if phase == "fine_tune":
+            unfreeze(model, params.unfreeze_from, params.frozen_batch_norm)
+        plan = FitPlan(
+            phase=phase,
+            epochs_before=len(history),
+            epochs=epochs,
+            learning_rate=config.lr * scale,
+            batch_size=config.batch_size,
+            params=params,
+            augmentation=config.augmentation,
+            seed=config.seed,
+        )
+        history += fit(model, data, plan, checkpoints / phase, on_epoch)
+    return Fitted(model, history, plan, params.backbone, config, partial(in_float32, model, builder))
 
 
 def build_transfer(
@@ -26,7 +80,7 @@ def build_transfer(
     the maximum and the mean of every feature: objects differ in whether a feature occurs and in how
     much of it there is.
 
-    Raises PipelineError where the backbone is unknown or its weights are not to be had.
+    Raises PipelineError where the backbone is unknown or its weights cannot be found.
     """
     if backbone not in BACKBONES:
         close = difflib.get_close_matches(backbone, BACKBONES, n=1)
@@ -36,7 +90,7 @@ def build_transfer(
             remedy=f"did you mean '{close[0]}'?" if close else "change train_transfer.backbone",
         )
     inputs = keras.Input(shape, dtype="uint8", name="image")
-    # Backbones take grey levels as floats; a Rescaling by 1 is the layer that casts.
+    # Backbones take gray levels as floats; a Rescaling by 1 is the layer that casts.
     x = layers.Rescaling(1.0, dtype="float32", name="to_float")(inputs)
     if shape[-1] == 1:
         x = layers.Concatenate(name="to_rgb", dtype="float32")([x, x, x])
@@ -81,7 +135,7 @@ def unfreeze(model: keras.Model, unfreeze_from: str, frozen_batch_norm: bool) ->
     Args:
       model: made by build_transfer; changed in place, compile it afterwards.
       unfreeze_from: "all", or the name of the first layer to train.
-      frozen_batch_norm: keep normalisation layers, with their statistics, as they were pretrained.
+      frozen_batch_norm: keep normalization layers, with their statistics, as they were pretrained.
 
     Raises:
       PipelineError: the backbone has no layer of that name.

@@ -43,7 +43,7 @@ from pipeline.inference.predictor import Predictor, open_predictor
 from pipeline.processes.child_process import do_job
 from pipeline.scoring.predictions import Predictions, require_finite
 from pipeline.scoring.scores import rounded, score
-from pipeline.training.source import TrainingSource
+from pipeline.training.data import TrainingData
 from pipeline.training.trained_model import TrainedModel, predict
 
 _BATCH_SIZE = 32
@@ -155,8 +155,8 @@ class _Writer:
         return litert.calibration_images(self._source.train, self._source.num_classes, count, self._job.seed)
 
     @cached_property
-    def _source(self) -> TrainingSource:
-        return TrainingSource.load(self._job.arrays)
+    def _source(self) -> TrainingData:
+        return TrainingData.load(self._job.arrays)
 
 
 class _Comparison:

@@ -18,8 +18,9 @@ from pipeline.foundation.array_types import Float32
 from pipeline.inference.model_card import ModelCard
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.export import ExportParams
+from pipeline.params.fitting import FittingParams
+from pipeline.training.data import TrainingData
 from pipeline.training.fitting import FitPlan, fit
-from pipeline.training.source import TrainingSource
 
 _PROBABILITIES_LAYER = "probabilities"
 
@@ -27,7 +28,7 @@ _PROBABILITIES_LAYER = "probabilities"
 def prune(
     network: keras.Model,
     card: ModelCard,
-    source: TrainingSource,
+    data: TrainingData,
     params: ExportParams,
 ) -> None:
     """Prune `network` in place and fine-tune what is left of it, on the data and settings of its training.
@@ -35,7 +36,7 @@ def prune(
     Args:
       network: uint8 images to probabilities, as a training has saved it.
       card: of that training: batch size, augmentation, label smoothing and class weights are its.
-      source: training and validation images.
+      data: training and validation images.
       params: sparsity, and epochs and learning rate (SGD with momentum) of the fine-tuning.
 
     Raises:
@@ -52,7 +53,7 @@ def prune(
     with tempfile.TemporaryDirectory() as checkpoints:
         fit(
             logits,
-            source.training_data,
+            data,
             _plan(card, params),
             Path(checkpoints),
             lambda result, images_per_second: None,
@@ -93,13 +94,15 @@ def _plan(card: ModelCard, params: ExportParams) -> FitPlan:
         epochs=params.pruning_epochs,
         batch_size=settings["batch_size"],
         learning_rate=params.pruning_lr,
-        optimizer="sgd",
-        schedule="constant",
-        warmup_share=0.0,
-        weight_decay=0.0,
-        label_smoothing=fitting["label_smoothing"],
-        early_stopping_patience=None,
-        class_weights=fitting["class_weights"],
+        params=FittingParams(
+            optimizer="sgd",
+            schedule="constant",
+            warmup_share=0.0,
+            weight_decay=0.0,
+            label_smoothing=fitting["label_smoothing"],
+            early_stopping_patience=None,
+            class_weights=fitting["class_weights"],
+        ),
         augmentation=AugmentationParams(**settings["augmentation"]),
         seed=settings["seed"],
     )

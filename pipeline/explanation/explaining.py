@@ -1,6 +1,6 @@
 """All explanations of the candidates on the test subset."""
 
-import pipeline.networks  # noqa: F401  (the quiet first import of Keras)
+import pipeline.training  # noqa: F401  (the quiet first import of Keras)
 
 # isort: split
 from collections.abc import Mapping

@@ -1,10 +1,3 @@
-"""Networks as Keras models: from scratch, from a backbone with a new head, and their parts.
+"""Networks that start from random weights: their parts, their precision, and how they are fitted."""
 
-Keras is first imported here, whichever module of this floor or of a higher one asks for it.
-"""
-
-from pipeline.processes.native_output import native_stderr_silenced
-
-# TensorFlow 2.21 announces oneDNN there before its logging can be configured; no variable stops it.
-with native_stderr_silenced():
-    import keras  # noqa: F401
+import pipeline.training  # noqa: F401  (the quiet first import of Keras)

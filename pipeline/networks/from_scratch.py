@@ -1,33 +1,71 @@
-"""Networks that start from random weights: `fast_cnn`, `small_cnn` and `dense`.
+"""Networks that start from random weights, `fast_cnn`, `small_cnn` and `dense`, and how they are fitted.
 
-All of them take uint8 images (N, height, width, channels), scale them inside, and return logits,
-float32, (N, classes).
+Another network is a name in `pipeline/params/train_baseline.py` and a case here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import assert_never
 
 import keras
 import numpy as np
+from jaxtyping import UInt8
 from keras import layers
 
-from pipeline.foundation.errors import PipelineError
 from pipeline.images.arrays import ChannelStatistics
-from pipeline.networks.initializers import IdentityLike, whitening_kernel
+from pipeline.networks.fast_cnn import fast_cnn_features, scaling, too_small, whiten
+from pipeline.networks.precision import build, in_float32
+from pipeline.params.train_baseline import BaselineConfig, NetworkName
+from pipeline.training.data import TrainingData
+from pipeline.training.fitting import FitPlan, Fitted, OnEpoch, fit
+
+
+def fit_from_scratch(
+    data: TrainingData, config: BaselineConfig, checkpoints: Path, on_epoch: OnEpoch
+) -> Fitted:
+    """Build and fit the network that `config` describes. Raises PipelineError (see `fit`)."""
+    keras.utils.set_random_seed(config.seed)
+    params = config.train_baseline
+
+    def builder() -> keras.Model:
+        return build_from_scratch(
+            params.network,
+            data.train.images,
+            data.num_classes,
+            data.statistics,
+            params.widths,
+            params.dropout,
+        )
+
+    model = build(builder, config.precision)
+    plan = FitPlan(
+        phase="train",
+        epochs_before=0,
+        epochs=params.epochs,
+        learning_rate=config.lr,
+        batch_size=config.batch_size,
+        params=params,
+        augmentation=config.augmentation,
+        seed=config.seed,
+    )
+    history = fit(model, data, plan, checkpoints / plan.phase, on_epoch)
+    return Fitted(model, history, plan, params.network, config, partial(in_float32, model, builder))
 
 
 def build_from_scratch(
-    network: str,
-    images: np.ndarray,
+    network: NetworkName,
+    images: UInt8[np.ndarray, "n h w c"],
     num_classes: int,
     statistics: ChannelStatistics,
     widths: Sequence[int],
     dropout: float,
 ) -> keras.Model:
-    """The network called `network`, for images like these.
+    """The network called `network`: uint8 images like these to logits, float32 (N, classes).
 
     Args:
-      network: fast_cnn, small_cnn or dense.
-      images: uint8, (N, height, width, channels); training images. fast_cnn whitens their patches.
+      network: its name.
+      images: training images. fast_cnn whitens their patches.
       num_classes: number of logits.
       statistics: channel statistics that inputs are scaled with.
       widths: channels per block, or units per layer of the dense network.
@@ -38,7 +76,15 @@ def build_from_scratch(
     """
     inputs = keras.Input(images.shape[1:], dtype="uint8", name="image")
     scaled = scaling(statistics)(inputs)
-    features = _BUILDERS[network](scaled, widths, dropout)
+    match network:
+        case "fast_cnn":
+            features = layers.GlobalMaxPooling2D(name="global_pool")(fast_cnn_features(scaled, widths))
+        case "small_cnn":
+            features = _small_cnn(scaled, widths, dropout)
+        case "dense":
+            features = _dense(scaled, widths, dropout)
+        case _:
+            assert_never(network)
     if dropout:
         features = layers.Dropout(dropout, name="dropout")(features)
     # The small factor keeps the first logits, and so the first steps, calm at high learning rates.
@@ -53,61 +99,12 @@ def build_from_scratch(
     return model
 
 
-def scaling(statistics: ChannelStatistics) -> layers.Layer:
-    """Grey levels to zero mean and unit variance per channel, in float32 under any precision."""
-    mean, std = np.asarray(statistics.mean), np.maximum(np.asarray(statistics.std), 1.0)
-    return layers.Rescaling(
-        scale=(1 / std).tolist(), offset=(-mean / std).tolist(), dtype="float32", name="scaling"
-    )
-
-
-def whiten(model: keras.Model, images: np.ndarray, statistics: ChannelStatistics) -> None:
-    """Set the frozen first convolution of a fast_cnn from patches of training images."""
-    std = tuple(max(value, 1.0) for value in statistics.std)
-    model.get_layer("whitening").set_weights([whitening_kernel(images, std)])
-
-
-def fast_cnn_features(scaled: keras.KerasTensor, widths: Sequence[int]) -> keras.KerasTensor:
-    """The convolutional part of fast_cnn: whitening, then a residual block per width.
-
-    Every block halves height and width. It descends from the network of Jordan 2024
-    (https://arxiv.org/abs/2404.00498), with a residual convolution per block, and ReLU instead of
-    GELU, which costs a tenth more on CPUs.
-    """
-    channels = scaled.shape[-1]
-    x = layers.Conv2D(8 * channels, 2, use_bias=False, trainable=False, name="whitening")(scaled)
-    x = layers.ReLU(name="whitening_relu")(x)
-    for number, width in enumerate(widths, start=1):
-        if min(x.shape[1:3]) < 2:
-            raise _too_small(scaled, len(widths))
-        name = f"block{number}"
-        x = _convolution(x, width, f"{name}_conv")
-        x = layers.MaxPooling2D(name=f"{name}_pool")(x)
-        x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-        x = layers.ReLU(name=f"{name}_relu")(x)
-        residual = _convolution(x, width, f"{name}_residual_conv")
-        residual = layers.BatchNormalization(momentum=0.9, name=f"{name}_residual_norm")(residual)
-        residual = layers.ReLU(name=f"{name}_residual_relu")(residual)
-        x = layers.Add(name=f"{name}_add")([x, residual])
-    return x
-
-
-def _convolution(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
-    return layers.Conv2D(
-        width, 3, padding="same", use_bias=False, kernel_initializer=IdentityLike(), name=name
-    )(x)
-
-
-def _fast_cnn(scaled: keras.KerasTensor, widths: Sequence[int], dropout: float) -> keras.KerasTensor:
-    return layers.GlobalMaxPooling2D(name="global_pool")(fast_cnn_features(scaled, widths))
-
-
 def _small_cnn(scaled: keras.KerasTensor, widths: Sequence[int], dropout: float) -> keras.KerasTensor:
-    """Convolution, normalisation, pooling and dropout, as in a first course."""
+    """Convolution, normalization, pooling and dropout, as in a first course."""
     x = scaled
     for number, width in enumerate(widths, start=1):
         if min(x.shape[1:3]) < 2:
-            raise _too_small(scaled, len(widths))
+            raise too_small(scaled, len(widths))
         x = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"block{number}_conv")(x)
         x = layers.BatchNormalization(momentum=0.9, name=f"block{number}_norm")(x)
         x = layers.ReLU(name=f"block{number}_relu")(x)
@@ -131,18 +128,3 @@ def _dense(scaled: keras.KerasTensor, widths: Sequence[int], dropout: float) -> 
         if dropout and number < len(widths):
             x = layers.Dropout(dropout, name=f"layer{number}_dropout")(x)
     return x
-
-
-_BUILDERS: dict[str, Callable[[keras.KerasTensor, Sequence[int], float], keras.KerasTensor]] = {
-    "fast_cnn": _fast_cnn,
-    "small_cnn": _small_cnn,
-    "dense": _dense,
-}
-
-
-def _too_small(scaled: keras.KerasTensor, blocks: int) -> PipelineError:
-    return PipelineError(
-        f"Images of {scaled.shape[1]}x{scaled.shape[2]} pixels are too small for {blocks} blocks.",
-        expected="a side that can be halved once per block",
-        remedy="raise preprocess.image_size or shorten train_baseline.widths",
-    )

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 import keras
 
-from pipeline.networks.initializers import IdentityLike
+from pipeline.networks.fast_cnn import IdentityLike
+from pipeline.params.fitting import Precision
 
 
 @contextmanager
-def precision_policy(precision: str) -> Iterator[None]:
-    """Layers made in the block use this dtype policy: float32 or mixed_bfloat16."""
+def precision_policy(precision: Precision) -> Iterator[None]:
+    """Layers made in the block compute in this precision."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -19,7 +20,7 @@ def precision_policy(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def build(builder: Callable[[], keras.Model], precision: str) -> keras.Model:
+def build(builder: Callable[[], keras.Model], precision: Precision) -> keras.Model:
     """What `builder` makes, with layers of this precision."""
     with precision_policy(precision):
         return builder()

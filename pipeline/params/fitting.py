@@ -1,10 +1,11 @@
-"""What train_baseline and train_transfer share."""
+"""What trainings share: the keys above the sections of params.yaml, and how a network is fitted."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.params.base import NonNegativeFloat, PositiveInt, Section
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.base import NonNegativeFloat, PositiveFloat, PositiveInt, Section, Seed
 
 Precision = Literal["float32", "mixed_bfloat16"]
 
@@ -18,8 +19,19 @@ ScheduleName = Literal["constant", "warmup", "cosine", "one_cycle"]
 ClassWeights = Literal["none", "balanced"]
 
 
+class TrainingConfig(Section):
+    """The keys above the sections that decide a training."""
+
+    seed: Seed
+    threads: PositiveInt
+    precision: Precision
+    lr: PositiveFloat
+    batch_size: PositiveInt
+    augmentation: AugmentationParams
+
+
 class FittingParams(Section):
-    """What train_baseline and train_transfer share."""
+    """What the sections train_baseline and train_transfer share."""
 
     optimizer: OptimizerName
     schedule: ScheduleName

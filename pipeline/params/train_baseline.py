@@ -5,11 +5,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.params.base import DropoutRate, PositiveInt
-from pipeline.params.fitting import FittingParams
+from pipeline.params.fitting import FittingParams, TrainingConfig
+
+NetworkName = Literal["fast_cnn", "small_cnn", "dense"]
 
 
 class TrainBaselineParams(FittingParams):
-    network: Literal["fast_cnn", "small_cnn", "dense"]
+    network: NetworkName
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, strict=False)]
     dropout: DropoutRate
     epochs: PositiveInt
+
+
+class BaselineConfig(TrainingConfig):
+    """All that decides a training from scratch: that of train_baseline, and each one of tune."""
+
+    train_baseline: TrainBaselineParams

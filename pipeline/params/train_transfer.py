@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from pipeline.params.base import DropoutRate, NonNegativeInt, PositiveFloat, PositiveInt
-from pipeline.params.fitting import FittingParams
+from pipeline.params.fitting import FittingParams, TrainingConfig
 
 
 class TrainTransferParams(FittingParams):
@@ -25,3 +25,9 @@ class TrainTransferParams(FittingParams):
         if self.head_epochs + self.fine_tune_epochs == 0:
             raise ValueError("head_epochs and fine_tune_epochs are both 0: nothing would be trained")
         return self
+
+
+class TransferConfig(TrainingConfig):
+    """All that decides the training of train_transfer."""
+
+    train_transfer: TrainTransferParams

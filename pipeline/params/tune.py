@@ -16,8 +16,10 @@ from pydantic import (
 )
 
 from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.base import DropoutRate, NonNegativeFloat, PositiveFloat, PositiveInt, Section
+from pipeline.params.base import DropoutRate, NonNegativeFloat, PositiveFloat, PositiveInt, Section, Seed
+from pipeline.params.fitting import Precision
 from pipeline.params.mistakes import closest, did_you_mean, in_words
+from pipeline.params.train_baseline import TrainBaselineParams
 
 
 def _number_or_switch(value: Any) -> Any:
@@ -103,6 +105,17 @@ class TuneParams(Section):
             if name not in self.space:
                 raise ValueError(f"space.{name} is missing: tune does not use the top-level {name}")
         return self
+
+
+class TuneConfig(Section):
+    """All that decides a search; lr and batch_size come from tune.space."""
+
+    seed: Seed
+    threads: PositiveInt
+    precision: Precision
+    augmentation: AugmentationParams
+    train_baseline: TrainBaselineParams
+    tune: TuneParams
 
 
 def _check_searched_values(name: str, search: Values | Range) -> None:

@@ -12,18 +12,23 @@ nothing is chosen by it.
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
+from jaxtyping import UInt8
 
 from pipeline.backbones.bundled import WIDTHS, backbone_network, rounded_weights, save_bundled
 from pipeline.foundation.errors import PipelineError
-from pipeline.images.arrays import ChannelStatistics, ImageArrays, arrays_digest
+from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.networks.from_scratch import build_from_scratch
 from pipeline.networks.precision import build, in_float32
 from pipeline.params.augmentation import AugmentationParams
-from pipeline.training.fitting import FitPlan, TrainingData, fit
+from pipeline.params.fitting import FittingParams, Precision
+from pipeline.training.data import TrainingData
+from pipeline.training.fitting import FitPlan, fit
 from pipeline.training.resumption import code_digest, resumable_work
 from pipeline.training.trained_model import predict
 
@@ -34,13 +39,15 @@ _PLAN = FitPlan(
     epochs=16,
     batch_size=256,
     learning_rate=0.4,
-    optimizer="sgd",
-    schedule="one_cycle",
-    warmup_share=0.2,
-    weight_decay=0.005,
-    label_smoothing=0.1,
-    early_stopping_patience=None,
-    class_weights="none",
+    params=FittingParams(
+        optimizer="sgd",
+        schedule="one_cycle",
+        warmup_share=0.2,
+        weight_decay=0.005,
+        label_smoothing=0.1,
+        early_stopping_patience=None,
+        class_weights="none",
+    ),
     augmentation=AugmentationParams(
         horizontal_flip=True,
         vertical_flip=False,
@@ -58,34 +65,30 @@ _PLAN = FitPlan(
 )
 
 
-def pretrain(arrays: Path, checkpoints: Path, plan: FitPlan, precision: str) -> None:
+def pretrain(arrays: Path, checkpoints: Path, plan: FitPlan, precision: Precision) -> None:
     """Fit the classifier on all training images, then keep its convolutional part.
 
     A killed run with the same data, plan, precision and code goes on from its last epoch, which it left
     below `checkpoints`.
     """
-    digest = arrays_digest([arrays / "train", arrays / "validation"])
-    work = [digest, repr(plan), precision, list(WIDTHS), code_digest(["pipeline"])]
+    data = _all_training_images(arrays)
+    work = [data.digest, repr(plan), precision, list(WIDTHS), code_digest(["pipeline"])]
     with resumable_work(checkpoints, "pretraining", work) as place:
-        _pretrain(arrays, digest, place.folder, plan, precision)
+        _pretrain(data, place.folder, plan, precision)
 
 
-def _pretrain(arrays: Path, digest: str, checkpoints: Path, plan: FitPlan, precision: str) -> None:
-    train = _together(ImageArrays.load(arrays / "train"), ImageArrays.load(arrays / "validation"))
-    test = ImageArrays.load(arrays / "test")
-    num_classes = int(train.labels.max()) + 1
-    statistics = _statistics(train.images)
+def _pretrain(data: TrainingData, checkpoints: Path, plan: FitPlan, precision: Precision) -> None:
+    train, test, statistics = data.train, data.validation, data.statistics
     keras.utils.set_random_seed(plan.seed)
 
     def builder() -> keras.Model:
-        return build_from_scratch("fast_cnn", train.images, num_classes, statistics, WIDTHS, dropout=0.0)
+        return build_from_scratch("fast_cnn", train.images, data.num_classes, statistics, WIDTHS, dropout=0.0)
 
     model = build(builder, precision)
-    data = TrainingData(train, test, num_classes, statistics.mean)
     history = fit(model, data, plan, checkpoints, on_epoch=lambda result, speed: None)
 
     final = in_float32(model, builder)
-    backbone = backbone_network(train.images.shape[1:], statistics)
+    backbone = backbone_network(data.image_shape, statistics)
     trained = final.get_weights()[: len(backbone.get_weights())]
     backbone.set_weights(trained)
     rounded = [weights.astype(np.float32) for weights in rounded_weights(backbone)]
@@ -96,8 +99,8 @@ def _pretrain(arrays: Path, digest: str, checkpoints: Path, plan: FitPlan, preci
         {
             "trained_on": "CIFAR-100 (Krizhevsky 2009): the official training images not also in its test",
             "train_images": len(train),
-            "train_digest": digest,
-            "classes": num_classes,
+            "train_digest": data.digest,
+            "classes": data.num_classes,
             "epochs": len(history),
             "precision": precision,
             "test_accuracy": accuracy,
@@ -109,6 +112,18 @@ def _pretrain(arrays: Path, digest: str, checkpoints: Path, plan: FitPlan, preci
     print(f"CIFAR-100 test accuracy with the stored weights: {accuracy:.4f}", flush=True)
 
 
+def _all_training_images(arrays: Path) -> TrainingData:
+    """The training and validation subsets as one, watched with the test subset; `digest` is without that."""
+    made = TrainingData.load(arrays)
+    train = _together(made.train, made.validation)
+    return replace(
+        made,
+        train=train,
+        validation=ImageArrays.load(arrays / "test"),
+        statistics=_statistics(train.images),
+    )
+
+
 def _together(first: ImageArrays, second: ImageArrays) -> ImageArrays:
     """Both subsets in catalogue order, so that the draw of the validation subset makes no difference."""
     ids = np.concatenate([first.ids, second.ids])
@@ -118,7 +133,7 @@ def _together(first: ImageArrays, second: ImageArrays) -> ImageArrays:
     return ImageArrays(images, labels, ids[order])
 
 
-def _statistics(images: np.ndarray) -> ChannelStatistics:
+def _statistics(images: UInt8[np.ndarray, "n h w c"]) -> ChannelStatistics:
     pixels = images.reshape(-1, images.shape[-1])
     total = pixels.sum(axis=0, dtype=np.int64)
     squares = sum(np.square(part, dtype=np.int64).sum(axis=0) for part in np.array_split(pixels, 100))
@@ -132,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Pretrain the bundled backbone on CIFAR-100.")
     parser.add_argument("arrays", type=Path, help="data/arrays of CIFAR-100")
     parser.add_argument("--checkpoints", type=Path, default=Path(".resume"))
-    parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
+    parser.add_argument("--precision", choices=get_args(Precision), default="mixed_bfloat16")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

@@ -16,10 +16,11 @@ import numpy as np
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import atomic_path, read_json, write_json
-from pipeline.images.arrays import ImageArrays
 from pipeline.params.augmentation import AugmentationParams
-from pipeline.training.batches import PlainBatches, TrainingBatches, class_weights
-from pipeline.training.schedules import WarmUpSchedule
+from pipeline.params.fitting import FittingParams, TrainingConfig
+from pipeline.training.batches import PlainBatches, TrainingBatches
+from pipeline.training.data import TrainingData
+from pipeline.training.optimizers import WarmUpSchedule, build_optimizer
 
 _SECONDS_BETWEEN_PROGRESS_LINES = 5.0
 _DROPOUT = 2  # a random stream beside the two of the batches
@@ -45,14 +46,8 @@ class DivergedError(PipelineError):
     """The loss is not finite any more."""
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """What a network is fitted on and watched with; `fill` are grey levels that cutout paints."""
-
-    train: ImageArrays
-    validation: ImageArrays
-    num_classes: int
-    fill: tuple[float, ...]
+OnEpoch = Callable[[EpochResult, float], None]
+"""Called after every epoch that is really trained, with its images per second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,25 +59,54 @@ class FitPlan:
       epochs_before: epochs that earlier phases have run.
       epochs: the most epochs of this phase; early stopping may end it before.
       learning_rate: the schedule's peak.
-      early_stopping_patience: epochs without a lower validation loss, or None for all epochs and
-        the last weights.
-      class_weights: none or balanced.
+      params: optimizer, schedule, loss and early stopping.
     """
 
     phase: str
     epochs_before: int
     epochs: int
-    batch_size: int
     learning_rate: float
-    optimizer: str
-    schedule: str
-    warmup_share: float
-    weight_decay: float
-    label_smoothing: float
-    early_stopping_patience: int | None
-    class_weights: str
+    batch_size: int
+    params: FittingParams
     augmentation: AugmentationParams
     seed: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A network that has been fitted.
+
+    Attributes:
+      trained: the network as it was fitted, in the precision of the fitting; returns logits.
+      history: all epochs of all phases.
+      last_plan: the plan of the last phase.
+      network: what people call it, the name of its backbone where it has one.
+      config: all that decided it beside the data.
+      final_model: makes a network of the same weights in float32, uint8 images (N, height, width,
+        channels) to class probabilities.
+    """
+
+    trained: keras.Model
+    history: list[EpochResult]
+    last_plan: FitPlan
+    network: str
+    config: TrainingConfig
+    final_model: Callable[[], keras.Model]
+
+    @property
+    def kept(self) -> EpochResult:
+        """The epoch whose weights `trained` has."""
+        epochs = self._last_phase
+        return epochs[-1 if self.last_plan.params.early_stopping_patience is None else best_index(epochs)]
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the last phase ended before its last epoch."""
+        return len(self._last_phase) < self.last_plan.epochs
+
+    @property
+    def _last_phase(self) -> list[EpochResult]:
+        return [result for result in self.history if result.phase == self.last_plan.phase]
 
 
 def fit(
@@ -90,7 +114,7 @@ def fit(
     data: TrainingData,
     plan: FitPlan,
     checkpoints: Path,
-    on_epoch: Callable[[EpochResult, float], None],
+    on_epoch: OnEpoch,
 ) -> list[EpochResult]:
     """Fit `model` in place, going on from `checkpoints` where a killed run left some.
 
@@ -99,7 +123,7 @@ def fit(
       data: training images, and validation images that are looked at after every epoch.
       plan: the phase.
       checkpoints: a folder of this phase's own; it may exist from a run that was killed.
-      on_epoch: called after every epoch that is really trained, with its images per second.
+      on_epoch: told of every epoch.
 
     Returns:
       The history of this phase's epochs, those of killed runs included. With early stopping the
@@ -108,22 +132,13 @@ def fit(
     Raises:
       DivergedError: the loss is not finite.
     """
-    batches = TrainingBatches(
-        data.train,
-        data.num_classes,
-        plan.batch_size,
-        plan.augmentation,
-        data.fill,
-        class_weights(data.train.labels, data.num_classes, plan.class_weights),
-        plan.seed,
-    )
-    total_steps = plan.epochs * len(batches)
-    schedule = WarmUpSchedule(
-        plan.schedule, plan.learning_rate, total_steps, round(plan.warmup_share * total_steps)
-    )
+    params = plan.params
+    batches = TrainingBatches(data, plan.batch_size, plan.augmentation, params.class_weights, plan.seed)
+    steps = plan.epochs * len(batches)
+    schedule = WarmUpSchedule(params.schedule, plan.learning_rate, steps, round(params.warmup_share * steps))
     model.compile(
-        optimizer=_optimizer(model, plan, schedule),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=plan.label_smoothing),
+        optimizer=build_optimizer(params, schedule, model),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=params.label_smoothing),
         metrics=["accuracy"],
     )
     epochs = _Epochs(model, plan, schedule, checkpoints, on_epoch)
@@ -131,7 +146,7 @@ def fit(
     validation = PlainBatches(data.validation, data.num_classes, plan.batch_size)
     while not epochs.ended:
         epochs.run(batches, validation)
-    if plan.early_stopping_patience is not None:
+    if params.early_stopping_patience is not None:
         model.load_weights(epochs.weights_file(best_index(epochs.history) + 1))
     return epochs.history
 
@@ -156,7 +171,7 @@ class _Epochs:
         plan: FitPlan,
         schedule: WarmUpSchedule,
         checkpoints: Path,
-        on_epoch: Callable[[EpochResult, float], None],
+        on_epoch: OnEpoch,
     ) -> None:
         self._model = model
         self._plan = plan
@@ -168,7 +183,7 @@ class _Epochs:
 
     @property
     def ended(self) -> bool:
-        patience = self._plan.early_stopping_patience
+        patience = self._plan.params.early_stopping_patience
         if (
             patience is not None
             and self.history
@@ -299,17 +314,3 @@ def _seed_dropout(model: keras.Model, entropy: list[int]) -> None:
         if id(variable) not in weights:  # what Keras has beside weights are the states of random seeds
             seed = generator.integers(2**31)
             variable.assign(np.asarray([seed, 0], dtype=variable.dtype))
-
-
-def _optimizer(model: keras.Model, plan: FitPlan, schedule: WarmUpSchedule) -> keras.optimizers.Optimizer:
-    weight_decay = plan.weight_decay or None
-    if plan.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=weight_decay)
-    elif plan.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(schedule, weight_decay=weight_decay)
-    else:
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay)
-    if weight_decay:
-        # Biases and the scales and shifts of normalisation are vectors; everything else decays.
-        optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if len(v.shape) < 2])
-    return optimizer

@@ -9,11 +9,10 @@ from typing import Any
 from pipeline.foundation.tracker import Run, Tracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.base import Section
-from pipeline.training.candidate import Fitted, OnEpoch
-from pipeline.training.fitting import EpochResult
+from pipeline.training.data import TrainingData
+from pipeline.training.fitting import EpochResult, Fitted, OnEpoch
 from pipeline.training.resumption import resumable
-from pipeline.training.saving import TrainingFacts, save_trained_model
-from pipeline.training.source import TrainingSource
+from pipeline.training.saving import save_trained_model
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class TrainingSession:
     Attributes:
       stage: train_baseline, train_transfer or tune.
       candidate: what it trains: baseline, transfer or tuned.
-      source: training and validation data.
+      data: training and validation images.
       run: where its epochs are seen while it runs.
       run_key: the same after a kill; keys of nested runs begin with it.
       checkpoints: a folder that a killed run left its state in.
@@ -32,7 +31,7 @@ class TrainingSession:
 
     stage: str
     candidate: str
-    source: TrainingSource
+    data: TrainingData
     run: Run
     run_key: str
     checkpoints: Path
@@ -41,8 +40,8 @@ class TrainingSession:
     def record_start(self, run: Run, hyperparameters: dict[str, Any]) -> OnEpoch:
         """Show params and data in `run` from the start; returns what shows an epoch there."""
         run.log_params(hyperparameters)
-        sizes = {"train": len(self.source.train), "validation": len(self.source.validation)}
-        run.log_dataset("arrays", self.source.digest, sizes)
+        sizes = {"train": len(self.data.train), "validation": len(self.data.validation)}
+        run.log_dataset("arrays", self.data.digest, sizes)
 
         def on_epoch(result: EpochResult, images_per_second: float) -> None:
             curves = {name: value for name, value in asdict(result).items() if name not in ("phase", "epoch")}
@@ -50,18 +49,11 @@ class TrainingSession:
 
         return on_epoch
 
-    def save(self, fitted: Fitted, network: str, hyperparameters: dict[str, Any]) -> None:
+    def save(self, fitted: Fitted) -> None:
         """Write models/<candidate>."""
-        facts = TrainingFacts(
-            candidate=self.candidate,
-            stage=self.stage,
-            network=network,
-            source=self.source,
-            hyperparameters=hyperparameters,
-        )
-        card = save_trained_model(self.folder, fitted, facts)
+        card = save_trained_model(self.folder, fitted, self.data, self.candidate, self.stage)
         print(
-            f"  {self.candidate}: {network}, {card.parameters['total']:,} parameters, "
+            f"  {self.candidate}: {card.network}, {card.parameters['total']:,} parameters, "
             f"validation accuracy {fitted.kept.val_accuracy:.4f}",
             flush=True,
         )
@@ -72,12 +64,12 @@ def training_session(
     workspace: Workspace, tracker: Tracker, stage: str, candidate: str, config: Section
 ) -> Iterator[TrainingSession]:
     """Load the data, lock and find the checkpoints, open the run. Raises PipelineError."""
-    source = TrainingSource.load(workspace.arrays)
-    with resumable(workspace, stage, config, source.digest) as place:
+    data = TrainingData.load(workspace.arrays)
+    with resumable(workspace, stage, config, data.digest) as place:
         yield TrainingSession(
             stage=stage,
             candidate=candidate,
-            source=source,
+            data=data,
             run=tracker.run(candidate, place.run_key),
             run_key=place.run_key,
             checkpoints=place.folder,

@@ -15,7 +15,7 @@ def summarize(model: keras.Model) -> tuple[LayerSummary, ...]:
 
 
 def parameter_counts(model: keras.Model) -> dict[str, int]:
-    """How many parameters there are in total, trainable and frozen (statistics of normalisation included)."""
+    """How many parameters there are in total, trainable and frozen (statistics of normalization included)."""
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     total = model.count_params()
     return {"total": total, "trainable": trainable, "frozen": total - trainable}
@@ -38,10 +38,10 @@ def _summaries(model: keras.Model, prefix: str) -> Iterator[LayerSummary]:
 
 def _multiply_accumulates(layer: layers.Layer) -> int:
     """Of convolutions and dense layers, for one image; the rest is small beside them and counts 0."""
-    positions = math.prod(layer.output.shape[1:-1])
+    positions = int(math.prod(layer.output.shape[1:-1]))
     if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):
-        kernel = layer.kernel
-        return positions * math.prod(kernel.shape)
+        return positions * int(math.prod(layer.kernel.shape))
     if isinstance(layer, layers.SeparableConv2D):
-        return positions * (math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape))
+        kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
+        return positions * sum(int(math.prod(kernel.shape)) for kernel in kernels)
     return 0

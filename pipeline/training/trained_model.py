@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from jaxtyping import Float32, UInt8
 
 from pipeline.foundation.files import require
 from pipeline.inference.model_card import ModelCard
@@ -25,13 +26,15 @@ class TrainedModel:
         card = ModelCard.load(folder / CARD)
         return cls(keras.models.load_model(require(folder / MODEL), compile=False), card)
 
-    def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
-        """Class probabilities, float32 (N, K), of uint8 images (N, height, width, channels)."""
+    def predict(self, images: UInt8[np.ndarray, "n h w c"], batch_size: int) -> Float32[np.ndarray, "n k"]:
+        """Class probabilities."""
         return predict(self.network, images, batch_size)
 
 
-def predict(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """What `network` returns for `images`, float32 (N, outputs), computed batch by batch."""
+def predict(
+    network: keras.Model, images: UInt8[np.ndarray, "n h w c"], batch_size: int
+) -> Float32[np.ndarray, "n outputs"]:
+    """What `network` returns for `images`, computed batch by batch."""
     parts = [
         np.asarray(network.predict_on_batch(images[start : start + batch_size]))
         for start in range(0, len(images), batch_size)

@@ -4,10 +4,10 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import keras
 import keras_tuner
@@ -16,11 +16,10 @@ import pandas as pd
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import atomic_path, write_json
+from pipeline.networks.from_scratch import fit_from_scratch
 from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.train_baseline import TrainBaselineParams
-from pipeline.params.tune import TUNABLE, Range, TuneParams
-from pipeline.training.candidate import Hardware
-from pipeline.training.fit_from_scratch import Setting, fit_from_scratch
+from pipeline.params.train_baseline import BaselineConfig
+from pipeline.params.tune import TUNABLE, Range, TuneConfig, TuneParams
 from pipeline.training.fitting import DivergedError, EpochResult
 from pipeline.training.session import TrainingSession
 
@@ -71,12 +70,7 @@ def search(params: TuneParams, seed: int, folder: Path, run_trial: RunTrial) -> 
     return trials
 
 
-def trial_runner(
-    session: TrainingSession,
-    network: TrainBaselineParams,
-    augmentation: AugmentationParams,
-    hardware: Hardware,
-) -> RunTrial:
+def trial_runner(session: TrainingSession, config: TuneConfig) -> RunTrial:
     """Fits trials of train_baseline's network, each recorded as a run nested in the session's."""
 
     def run_trial(name: str, hyperparameters: dict[str, Any], epochs: int) -> EpochResult:
@@ -89,33 +83,31 @@ def trial_runner(
             f"trial {name}: " + ", ".join(f"{key} {_short(v)}" for key, v in hyperparameters.items()),
             flush=True,
         )
-        setting = setting_of(hyperparameters, epochs, network, augmentation)
         # A seed of the trial's own, by its name: a search that goes on after a kill finds the same one.
-        own = replace(hardware, seed=hardware.seed + 1 + int(name))
+        own_seed = {"seed": config.seed + 1 + int(name)}
+        tried = config_of(hyperparameters, epochs, config).model_copy(update=own_seed)
         with session.run.child(f"trial-{name}", f"{session.run_key}-{name}") as run:
             on_epoch = session.record_start(run, {**hyperparameters, "epochs": epochs})
-            return fit_from_scratch(session.source, setting, own, checkpoints, on_epoch).kept
+            return fit_from_scratch(session.data, tried, checkpoints, on_epoch).kept
 
     return run_trial
 
 
-def setting_of(
-    hyperparameters: dict[str, Any],
-    epochs: int,
-    network: TrainBaselineParams,
-    augmentation: AugmentationParams,
-) -> Setting:
-    """Put `hyperparameters` (names of tune.space) over the params of the baseline."""
+def config_of(hyperparameters: dict[str, Any], epochs: int, config: TuneConfig) -> BaselineConfig:
+    """The training of the baseline with `hyperparameters` (names of tune.space) put over its params."""
     values = dict(hyperparameters)
     learning_rate, batch_size = values.pop("lr"), values.pop("batch_size")
-    scale = values.pop("width_scale", 1.0)
+    network, scale = config.train_baseline, values.pop("width_scale", 1.0)
     widths = tuple(_scaled(width, scale) for width in network.widths)
     augmented = {name: values.pop(name) for name in list(values) if name in AugmentationParams.model_fields}
-    return Setting(
-        learning_rate=learning_rate,
+    return BaselineConfig(
+        seed=config.seed,
+        threads=config.threads,
+        precision=config.precision,
+        lr=learning_rate,
         batch_size=batch_size,
-        network=network.model_copy(update={**values, "epochs": epochs, "widths": widths}),
-        augmentation=augmentation.model_copy(update=augmented),
+        augmentation=config.augmentation.model_copy(update=augmented),
+        train_baseline=network.model_copy(update={**values, "epochs": epochs, "widths": widths}),
     )
 
 
@@ -207,7 +199,8 @@ class _ReproducibleBayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         self._random_state = np.random.RandomState(self.seed + int(trial_id))
-        return super().populate_space(trial_id)
+        proposal: dict[str, Any] = super().populate_space(trial_id)
+        return proposal
 
 
 def _oracle(params: TuneParams, seed: int) -> keras_tuner.Oracle:
@@ -224,15 +217,19 @@ def _oracle(params: TuneParams, seed: int) -> keras_tuner.Oracle:
         "seed": seed + 1,  # the library takes 0 for "none given" and draws one
         "max_consecutive_failed_trials": sys.maxsize,
     }
-    if params.method == "hyperband":
-        return keras_tuner.oracles.HyperbandOracle(max_epochs=params.trial_epochs, **shared)
-    if params.method == "random":
-        return keras_tuner.oracles.RandomSearchOracle(max_trials=params.max_trials, **shared)
-    # The library would begin with three random trials per hyperparameter, which is more than most budgets.
-    random_trials = max(1, min(3 * len(params.space), params.max_trials // 2))
-    return _ReproducibleBayesianOracle(
-        max_trials=params.max_trials, num_initial_points=random_trials, **shared
-    )
+    match params.method:
+        case "hyperband":
+            return keras_tuner.oracles.HyperbandOracle(max_epochs=params.trial_epochs, **shared)
+        case "random":
+            return keras_tuner.oracles.RandomSearchOracle(max_trials=params.max_trials, **shared)
+        case "bayesian":
+            # The library would begin with three random trials per hyperparameter: more than most budgets.
+            random_trials = max(1, min(3 * len(params.space), params.max_trials // 2))
+            return _ReproducibleBayesianOracle(
+                max_trials=params.max_trials, num_initial_points=random_trials, **shared
+            )
+        case _:
+            assert_never(params.method)
 
 
 def _of_one_type(values: tuple[float | int | bool, ...]) -> list[Any]:
@@ -253,4 +250,4 @@ def _searched(values: dict[str, Any]) -> dict[str, Any]:
 
 def _epochs(values: dict[str, Any], params: TuneParams) -> int:
     """Hyperband gives each trial its own number of epochs; every trial starts anew, as its schedule must."""
-    return values.get("tuner/epochs", params.trial_epochs)
+    return int(values.get("tuner/epochs", params.trial_epochs))

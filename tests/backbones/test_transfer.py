@@ -1,16 +1,21 @@
-"""A backbone with a new head, and what of it is trained when."""
+"""A backbone with a new head, what of it is trained when, and kills in either phase."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from jaxtyping import Float, UInt8
 
 from pipeline.backbones import transfer
-from pipeline.backbones.transfer import build_transfer, unfreeze
+from pipeline.backbones.transfer import build_transfer, fit_transfer, unfreeze
 from pipeline.foundation.errors import PipelineError
 from pipeline.networks.precision import build
+from pipeline.training.data import TrainingData
+from pipeline.training.fitting import EpochResult, Fitted, OnEpoch
 from tests.backbones.tiny_backbone import tiny_backbone
+from tests.training import tiny
 
 SHAPE = (32, 32, 3)
 
@@ -20,7 +25,7 @@ def network(shape: tuple[int, int, int] = SHAPE, dropout: float = 0.2) -> keras.
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "build_backbone", tiny_backbone)
 
 
@@ -43,13 +48,13 @@ def step_changes(model: keras.Model) -> set[str]:
 HEAD = {"head1", "head1_norm", "head2", "head2_norm", "classifier"}
 
 
-@pytest.mark.usefixtures("tiny", "eager")
+@pytest.mark.usefixtures("small_backbone", "eager")
 def test_only_the_head_is_trained_at_first() -> None:
     model = network()
     assert step_changes(model) == HEAD
 
 
-@pytest.mark.usefixtures("tiny", "eager")
+@pytest.mark.usefixtures("small_backbone", "eager")
 @pytest.mark.parametrize(
     ("unfreeze_from", "frozen_batch_norm", "trained"),
     [
@@ -65,7 +70,7 @@ def test_what_fine_tuning_trains(unfreeze_from: str, frozen_batch_norm: bool, tr
     assert step_changes(model) == HEAD | trained
 
 
-@pytest.mark.usefixtures("tiny", "eager")
+@pytest.mark.usefixtures("small_backbone", "eager")
 def test_unknown_layer() -> None:
     with pytest.raises(PipelineError, match="tiny has no layer 'conv_2'") as caught:
         unfreeze(network(), "conv_2", frozen_batch_norm=False)
@@ -80,7 +85,7 @@ def test_unknown_backbone() -> None:
     assert "InceptionV3" in str(caught.value.expected)
 
 
-@pytest.mark.usefixtures("tiny", "eager")
+@pytest.mark.usefixtures("small_backbone", "eager")
 def test_logits_are_float32_under_mixed_precision() -> None:
     model = build(network, "mixed_bfloat16")
     assert model.get_layer("tiny").get_layer("conv1").compute_dtype == "bfloat16"
@@ -88,7 +93,7 @@ def test_logits_are_float32_under_mixed_precision() -> None:
     assert (tuple(logits.shape), keras.backend.standardize_dtype(logits.dtype)) == ((2, 3), "float32")
 
 
-@pytest.mark.usefixtures("tiny", "eager")
+@pytest.mark.usefixtures("small_backbone", "eager")
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_head(dropout: float) -> None:
     model = network(dropout=dropout)
@@ -98,8 +103,8 @@ def test_head(dropout: float) -> None:
 
 
 def seen_by_backbone(
-    monkeypatch: pytest.MonkeyPatch, backbone: str, image: np.ndarray
-) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
+    monkeypatch: pytest.MonkeyPatch, backbone: str, image: UInt8[np.ndarray, "h w c"]
+) -> tuple[tuple[int, ...], Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
     """Shape of the backbone's input, and its maximum and mean per channel, as the head gets them."""
     shapes = []
 
@@ -144,3 +149,94 @@ def test_small_images_are_enlarged_to_the_smallest_size(
     low, high = (51, 204) if backbone == "bundled" else (51 / 127.5 - 1, 204 / 127.5 - 1)
     np.testing.assert_allclose(maximum, [high] * 3, rtol=1e-5)
     np.testing.assert_allclose(mean, [(low + high) / 2] * 3, atol=0.02 * (high - low))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    return tiny.data(tmp_path_factory.mktemp("arrays"))
+
+
+def fitted_transfer(
+    data: TrainingData, checkpoints: Path, on_epoch: OnEpoch = tiny.ignore, **changes: Any
+) -> Fitted:
+    config = tiny.transfer_config(**changes)
+    return fit_transfer(data, config, checkpoints, on_epoch, weights_base=Path())
+
+
+def weights(fitted: Fitted) -> list[bytes]:
+    return [weight.tobytes() for weight in fitted.trained.get_weights()]
+
+
+def backbone_weights(fitted: Fitted) -> dict[str, list[np.ndarray]]:
+    return {layer.name: layer.get_weights() for layer in fitted.trained.get_layer("tiny").layers}
+
+
+@pytest.mark.usefixtures("small_backbone", "eager")
+def test_two_phases_with_their_own_learning_rates(data: TrainingData, tmp_path: Path) -> None:
+    fitted = fitted_transfer(
+        data,
+        tmp_path,
+        head_epochs=1,
+        fine_tune_epochs=2,
+        head_lr_scale=2.0,
+        fine_tune_lr_scale=0.1,
+        schedule="constant",
+    )
+    assert [(row.phase, row.epoch) for row in fitted.history] == [
+        ("head", 1),
+        ("fine_tune", 2),
+        ("fine_tune", 3),
+    ]
+    assert [row.learning_rate for row in fitted.history] == pytest.approx([0.1, 0.005, 0.005])
+    assert fitted.kept == fitted.history[-1]
+    assert not fitted.stopped_early
+
+
+@pytest.mark.usefixtures("small_backbone", "eager")
+def test_the_backbone_changes_in_the_second_phase_only(data: TrainingData, tmp_path: Path) -> None:
+    frozen = fitted_transfer(data, tmp_path / "frozen", fine_tune_epochs=0)
+    tuned = fitted_transfer(data, tmp_path / "tuned", unfreeze_from="conv2")
+    same = {
+        name: all(np.array_equal(*pair) for pair in zip(kept, backbone_weights(tuned)[name], strict=True))
+        for name, kept in backbone_weights(frozen).items()
+        if kept
+    }
+    assert same == {"whitening": True, "conv1": True, "norm1": True, "conv2": False, "norm2": False}
+    assert [row.phase for row in frozen.history] == ["head", "head"]
+
+
+@pytest.mark.usefixtures("small_backbone", "eager")
+def test_fine_tuning_alone(data: TrainingData, tmp_path: Path) -> None:
+    fitted = fitted_transfer(data, tmp_path, head_epochs=0, fine_tune_epochs=1)
+    assert [(row.phase, row.epoch) for row in fitted.history] == [("fine_tune", 1)]
+
+
+@pytest.mark.usefixtures("small_backbone", "eager")
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_killed_transfer_ends_as_an_undisturbed_one(
+    patience: int | None, data: TrainingData, tmp_path: Path
+) -> None:
+    """Killed in the head's phase, between the phases, and while fine-tuning."""
+    options: dict[str, Any] = {"early_stopping_patience": patience, "head_epochs": 2, "fine_tune_epochs": 2}
+    undisturbed = fitted_transfer(data, tmp_path / "undisturbed", **options)
+    epochs = [row.epoch for row in undisturbed.history]
+    first_fine_tuned = next(row.epoch for row in undisturbed.history if row.phase == "fine_tune")
+    for killed_in in (2, first_fine_tuned, first_fine_tuned + 1):
+        with pytest.raises(KeyboardInterrupt):
+            fitted_transfer(data, tmp_path / "killed", interrupting(killed_in), **options)
+    reported: list[int] = []
+    resumed = fitted_transfer(
+        data, tmp_path / "killed", lambda row, speed: reported.append(row.epoch), **options
+    )
+    assert reported == epochs[-1:]
+    assert resumed.history == undisturbed.history
+    assert resumed.kept == undisturbed.kept
+    assert weights(resumed) == weights(undisturbed)
+
+
+def interrupting(epoch: int) -> OnEpoch:
+    def on_epoch(result: EpochResult, images_per_second: float) -> None:
+        if result.epoch == epoch:
+            raise KeyboardInterrupt
+
+    return on_epoch

@@ -1,4 +1,4 @@
-"""A backbone of a few hundred parameters with what real ones have: normalisation, dropout, whitening."""
+"""A backbone of a few hundred parameters with what real ones have: normalization, dropout, whitening."""
 
 from pathlib import Path
 

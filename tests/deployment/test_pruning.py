@@ -10,7 +10,7 @@ import tensorflow as tf
 from pipeline.deployment.pruning import kept, kernels, prune
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.export import ExportParams
-from pipeline.training.source import TrainingSource
+from pipeline.training.data import TrainingData
 from pipeline.training.trained_model import TrainedModel
 
 
@@ -51,8 +51,8 @@ def test_zeros_stay_zero_while_the_rest_is_fitted(
     network: TrainedModel, trained_project: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {kernel.path: kernel.numpy() for kernel in kernels(network.network)}
-    source = TrainingSource.load(trained_project.arrays)
-    prune(network.network, network.card, source, params(0.6))
+    data = TrainingData.load(trained_project.arrays)
+    prune(network.network, network.card, data, params(0.6))
 
     assert re.findall(r"pruning epoch (./.)", capsys.readouterr().out) == ["1/2", "2/2"]
     assert len(before) == 5  # two convolutions in each of two blocks, and the classifier
@@ -64,8 +64,8 @@ def test_zeros_stay_zero_while_the_rest_is_fitted(
 
 
 def test_fine_tuning_makes_up_for_what_is_lost(network: TrainedModel, trained_project: Workspace) -> None:
-    source = TrainingSource.load(trained_project.arrays)
-    validation = source.validation
+    data = TrainingData.load(trained_project.arrays)
+    validation = data.validation
 
     def loss() -> float:
         probabilities = network.predict(validation.images, 64)
@@ -74,12 +74,12 @@ def test_fine_tuning_makes_up_for_what_is_lost(network: TrainedModel, trained_pr
     for kernel in kernels(network.network):
         kernel.assign(kernel.numpy() * kept(kernel.numpy(), 0.8))
     only_cut = loss()
-    prune(network.network, network.card, source, params(0.8))
+    prune(network.network, network.card, data, params(0.8))
     assert loss() < only_cut
 
 
 def test_what_does_not_learn_is_left_alone(network: TrainedModel, trained_project: Workspace) -> None:
     whitening = network.network.get_layer("whitening").get_weights()[0]
-    source = TrainingSource.load(trained_project.arrays)
-    prune(network.network, network.card, source, params(0.5))
+    data = TrainingData.load(trained_project.arrays)
+    prune(network.network, network.card, data, params(0.5))
     np.testing.assert_array_equal(network.network.get_layer("whitening").get_weights()[0], whitening)

@@ -9,11 +9,10 @@ import tensorflow as tf
 
 from pipeline.foundation.files import write_json
 from pipeline.foundation.workspace import Workspace
-from pipeline.training.candidate import Hardware
-from pipeline.training.fit_from_scratch import Setting, fit_from_scratch
-from pipeline.training.saving import TrainingFacts, save_trained_model
-from pipeline.training.source import TrainingSource
-from tests.training.tiny import augmentation, baseline, subset, write_arrays
+from pipeline.networks.from_scratch import fit_from_scratch
+from pipeline.training.data import TrainingData
+from pipeline.training.saving import save_trained_model
+from tests.training.tiny import baseline_config, ignore, subset, write_arrays
 
 TEST_IMAGES = 48
 
@@ -24,25 +23,14 @@ def make_project(folder: Path, params: Path, channels: int = 1) -> Workspace:
     shutil.copy(params, workspace.params)
     write_arrays(workspace.arrays, train=120, validation=30, channels=channels)
     _write_test_subset(workspace.arrays / "test", channels)
-    source = TrainingSource.load(workspace.arrays)
-    network = baseline(network="fast_cnn", widths=(8, 16), epochs=4)
-    setting = Setting(learning_rate=0.05, batch_size=20, network=network, augmentation=augmentation())
+    data = TrainingData.load(workspace.arrays)
+    config = baseline_config(network="fast_cnn", widths=(8, 16), epochs=4)
     tf.config.run_functions_eagerly(True)  # compiling would take longer than all these steps
     try:
-        fitted = fit_from_scratch(
-            source, setting, Hardware(0, "float32"), folder / ".resume", lambda result, speed: None
-        )
+        fitted = fit_from_scratch(data, config, folder / ".resume", ignore)
     finally:
         tf.config.run_functions_eagerly(False)
-    hyperparameters = {"seed": 0, **setting.to_params()}
-    facts = TrainingFacts(
-        candidate="baseline",
-        stage="train_baseline",
-        network="fast_cnn",
-        source=source,
-        hyperparameters=hyperparameters,
-    )
-    save_trained_model(workspace.model("baseline"), fitted, facts)
+    save_trained_model(workspace.model("baseline"), fitted, data, "baseline", "train_baseline")
     write_json(workspace.best, {"candidate": "baseline"})
     keras.backend.clear_session()
     return workspace

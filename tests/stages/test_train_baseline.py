@@ -9,7 +9,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.training.source import TrainingSource
+from pipeline.training.data import TrainingData
 from pipeline.training.trained_model import TrainedModel
 from tests.recorded_runs import RecordingTracker
 from tests.training import tiny
@@ -62,17 +62,17 @@ def test_what_is_written_and_shown(workspace: Workspace) -> None:
     assert list(workspace.resume.glob("*/")) == []
 
     model = TrainedModel.load(folder)
-    source = TrainingSource.load(workspace.arrays)
-    assert model.predict(source.validation.images, 500).shape == (15, 3)
+    data = TrainingData.load(workspace.arrays)
+    assert model.predict(data.validation.images, 500).shape == (15, 3)
     card = model.card
     assert (card.candidate, card.stage, card.network) == ("baseline", "train_baseline", "dense")
     assert card.hyperparameters == config(epochs=3).model_dump(mode="json")
-    assert card.data_digest == source.digest
+    assert card.data_digest == data.digest
 
     assert list(tracker.runs) == ["baseline"]
     run = tracker.runs["baseline"]
     assert run.params == card.hyperparameters
-    assert run.datasets == [("arrays", source.digest, {"train": 40, "validation": 15})]
+    assert run.datasets == [("arrays", data.digest, {"train": 40, "validation": 15})]
     assert run.steps == [1, 2, 3]
     for _, metrics in run.epochs:
         assert set(metrics) == {

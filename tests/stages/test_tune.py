@@ -11,7 +11,8 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.training import fit_from_scratch
+from pipeline.networks import from_scratch
+from pipeline.training import fitting
 from pipeline.training.trained_model import TrainedModel
 from tests.recorded_runs import RecordingTracker
 from tests.training import tiny
@@ -105,7 +106,7 @@ class Interruptions:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.epochs = 0
         self.at: int | None = None
-        fit = fit_from_scratch.fit
+        fit = fitting.fit
 
         def interrupted_fit(model: Any, data: Any, plan: Any, checkpoints: Any, on_epoch: Any) -> Any:
             def counting(result: Any, speed: float) -> None:
@@ -116,7 +117,7 @@ class Interruptions:
 
             return fit(model, data, plan, checkpoints, counting)
 
-        monkeypatch.setattr(fit_from_scratch, "fit", interrupted_fit)
+        monkeypatch.setattr(from_scratch, "fit", interrupted_fit)
 
 
 def test_killed_in_a_trial_and_in_the_final_training_it_writes_the_same_bytes(

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from pipeline.images.arrays import ImageArrays
+from pipeline.images.arrays import ChannelStatistics, ImageArrays
+from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.training.batches import PlainBatches, TrainingBatches, class_weights
+from pipeline.training.data import TrainingData
 from tests.training import tiny
-
-WEIGHTS = np.array([1.0, 2.0, 3.0], np.float32)
 
 
 def numbered(count: int) -> ImageArrays:
@@ -18,8 +18,13 @@ def numbered(count: int) -> ImageArrays:
     return ImageArrays(images, numbers % 3, numbers)
 
 
+def data(train: ImageArrays) -> TrainingData:
+    spec = PreprocessingSpec(4, "pad", "grayscale", ("a", "b", "c"))
+    return TrainingData(train, train, ChannelStatistics((0.0,), (1.0,)), spec, digest="")
+
+
 def training(count: int = 23, batch_size: int = 5, seed: int = 0, **on: float) -> TrainingBatches:
-    return TrainingBatches(numbered(count), 3, batch_size, tiny.augmentation(**on), (0.0,), WEIGHTS, seed)
+    return TrainingBatches(data(numbered(count)), batch_size, tiny.augmentation(**on), "balanced", seed)
 
 
 def epoch_bytes(batches: TrainingBatches) -> list[bytes]:
@@ -27,11 +32,11 @@ def epoch_bytes(batches: TrainingBatches) -> list[bytes]:
 
 
 def test_labels_and_weights_belong_to_the_images() -> None:
-    images, targets, weights = training()[0]
+    images, targets, weights = training(count=23)[0]
     numbers = images[:, 0, 0, 0]
     np.testing.assert_array_equal(targets, np.eye(3)[numbers % 3])
-    np.testing.assert_array_equal(weights, WEIGHTS[numbers % 3])
-    assert (images.dtype, targets.dtype, weights.dtype) == (np.uint8, np.float32, np.float32)
+    np.testing.assert_allclose(weights, np.array([23 / 24, 23 / 24, 23 / 21])[numbers % 3], rtol=1e-6)
+    assert [part.dtype.name for part in (images, targets, weights)] == ["uint8", "float32", "float32"]
 
 
 def test_an_epoch_has_every_image_at_most_once_in_whole_batches() -> None:
@@ -76,7 +81,7 @@ def test_epochs_seeds_and_batches_differ() -> None:
 def test_every_batch_has_random_changes_of_its_own() -> None:
     plain = ImageArrays(np.zeros((20, 8, 8, 1), np.uint8), np.zeros(20, np.int64), np.arange(20))
     augmentation = tiny.augmentation(random_erasing=1.0)
-    batches = TrainingBatches(plain, 3, 10, augmentation, (0.0,), WEIGHTS, seed=0)
+    batches = TrainingBatches(data(plain), 10, augmentation, "none", seed=0)
     assert not np.array_equal(batches[0][0], batches[1][0])
 
 
@@ -101,3 +106,8 @@ def test_class_weights_agree_with_scikit_learn() -> None:
 
 def test_a_class_without_images_does_not_matter() -> None:
     assert np.isfinite(class_weights(np.array([0, 0, 2]), 3, "balanced")).all()
+
+
+def test_an_unknown_kind_of_class_weights_is_not_taken_for_another() -> None:
+    with pytest.raises(AssertionError, match="inverse"):
+        class_weights(np.array([0, 1]), 2, "inverse")  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""Fitting: learning at all, the best weights, divergence, weight decay, and what the history says."""
+"""Fitting: learning at all, the best weights, divergence, class weights, and what the history says."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 
 from pipeline.images.arrays import ChannelStatistics
+from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.networks.from_scratch import build_from_scratch
-from pipeline.training.fitting import (
-    DivergedError,
-    EpochResult,
-    FitPlan,
-    TrainingData,
-    _optimizer,
-    best_index,
-    fit,
-)
-from pipeline.training.schedules import WarmUpSchedule
+from pipeline.params.fitting import FittingParams
+from pipeline.params.train_baseline import NetworkName
+from pipeline.training.data import TrainingData
+from pipeline.training.fitting import DivergedError, EpochResult, FitPlan, OnEpoch, best_index, fit
 from tests.training import tiny
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -28,35 +23,34 @@ STATISTICS = ChannelStatistics((90.0,), (75.0,))
 
 
 def plan(**changes: Any) -> FitPlan:
+    """`changes` are those of the plan and of its params."""
+    params = {name: changes.pop(name, value) for name, value in tiny.FITTING.items()}
     values = {
         "phase": "train",
         "epochs_before": 0,
         "epochs": 2,
         "batch_size": 20,
         "learning_rate": 0.05,
-        **tiny.FITTING,
+        "params": FittingParams(**params),
         "augmentation": tiny.augmentation(),
         "seed": 0,
     }
     return FitPlan(**{**values, **changes})
 
 
-def data(train: int = 40) -> TrainingData:
-    return TrainingData(tiny.subset(train, 1), tiny.subset(15, 2), 3, fill=(90.0,))
+def data() -> TrainingData:
+    spec = PreprocessingSpec(tiny.SIZE, "pad", "grayscale", tiny.CLASSES)
+    return TrainingData(tiny.subset(40, 1), tiny.subset(15, 2), STATISTICS, spec, digest="")
 
 
-def network(name: str = "dense", dropout: float = 0.0) -> keras.Model:
+def network(name: NetworkName = "dense", dropout: float = 0.0) -> keras.Model:
     keras.utils.set_random_seed(0)
     return build_from_scratch(name, tiny.subset(40, 1).images, 3, STATISTICS, (8, 8), dropout)
 
 
-def ignore(result: EpochResult, images_per_second: float) -> None:
-    assert images_per_second > 0
-
-
 @pytest.mark.parametrize("name", ["fast_cnn", "small_cnn", "dense"])
-def test_learns_what_is_easy(name: str, tmp_path: Path) -> None:
-    history = fit(network(name), data(), plan(epochs=6, batch_size=8), tmp_path, ignore)
+def test_learns_what_is_easy(name: NetworkName, tmp_path: Path) -> None:
+    history = fit(network(name), data(), plan(epochs=6, batch_size=8), tmp_path, tiny.ignore)
     assert [result.epoch for result in history] == list(range(1, 7))
     assert history[-1].val_accuracy == 1.0
     assert history[-1].loss < history[0].loss
@@ -74,7 +68,7 @@ def loss_and_accuracy(model: keras.Model, label_smoothing: float) -> tuple[float
 
 def test_history_tells_what_keras_evaluates(tmp_path: Path) -> None:
     model = network()
-    seen = []
+    seen: list[EpochResult] = []
     history = fit(
         model,
         data(),
@@ -99,7 +93,7 @@ def test_early_stopping_brings_the_best_weights_back(tmp_path: Path) -> None:
         data(),
         plan(epochs=12, learning_rate=1.5, schedule="warmup", warmup_share=0.9, early_stopping_patience=2),
         tmp_path,
-        ignore,
+        tiny.ignore,
     )
     losses = [result.val_loss for result in history]
     best = losses.index(min(losses))
@@ -113,7 +107,7 @@ def test_early_stopping_brings_the_best_weights_back(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match="train: the loss is not finite any more in epoch 1") as caught:
-        fit(network(), data(), plan(learning_rate=1e30, schedule="constant"), tmp_path, ignore)
+        fit(network(), data(), plan(learning_rate=1e30, schedule="constant"), tmp_path, tiny.ignore)
     assert "learning rate of 1e+30" in str(caught.value.found)
     assert "lower lr" in str(caught.value.remedy)
 
@@ -132,49 +126,23 @@ def test_a_validation_loss_that_is_not_finite(tmp_path: Path) -> None:
     assert seen == []
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_weight_decay_spares_biases_and_normalisation(optimizer: str) -> None:
-    """Without gradients only decay is left: kernels shrink by learning rate times decay."""
-    model = network("small_cnn")
-    model.set_weights([np.ones(weight.shape) for weight in model.get_weights()])
-    schedule = WarmUpSchedule("constant", 0.1, 10, 0)
-    made = _optimizer(model, plan(optimizer=optimizer, weight_decay=0.5), schedule)
-    made.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
-    for variable in model.trainable_variables:
-        decayed = variable.name == "kernel"
-        np.testing.assert_allclose(variable, 0.95 if decayed else 1.0, err_msg=variable.path)
-    assert {v.name for v in model.trainable_variables} == {"kernel", "bias", "gamma", "beta"}
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_no_weight_decay(optimizer: str) -> None:
-    model = network()
-    before = model.get_weights()
-    made = _optimizer(
-        model, plan(optimizer=optimizer, weight_decay=0.0), WarmUpSchedule("constant", 0.1, 1, 0)
-    )
-    made.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
-    for weight, old in zip(model.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(weight, old)
-
-
 def test_class_weights_reach_the_loss(tmp_path: Path) -> None:
     """A training set of one class out of three: its weight is a third, and so is the loss."""
     train = data().train
     one_class = type(train)(train.images[::3], train.labels[::3], train.ids[::3])
-    lopsided = TrainingData(one_class, data().validation, 3, (90.0,))
-    still = {"epochs": 1, "learning_rate": 1e-9, "weight_decay": 0.0, "batch_size": 14}
-    losses = {
-        kind: fit(network(), lopsided, plan(**still, class_weights=kind), tmp_path / kind, ignore)[0].loss
-        for kind in ("none", "balanced")
-    }
+    lopsided = replace(data(), train=one_class)
+    still: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-9, "weight_decay": 0.0, "batch_size": 14}
+    losses = {}
+    for kind in ("none", "balanced"):
+        settings = plan(**still, class_weights=kind)
+        losses[kind] = fit(network(), lopsided, settings, tmp_path / kind, tiny.ignore)[0].loss
     assert losses["balanced"] == pytest.approx(losses["none"] / 3, rel=1e-4)
 
 
 def test_dropout_masks_differ_between_epochs(tmp_path: Path) -> None:
     """With nothing learned and one batch an epoch, the loss changes by the masks alone."""
-    still = {"epochs": 3, "learning_rate": 1e-9, "weight_decay": 0.0, "batch_size": 40}
-    history = fit(network(dropout=0.5), data(), plan(**still), tmp_path, ignore)
+    still: dict[str, Any] = {"epochs": 3, "learning_rate": 1e-9, "weight_decay": 0.0, "batch_size": 40}
+    history = fit(network(dropout=0.5), data(), plan(**still), tmp_path, tiny.ignore)
     assert len({round(result.loss, 5) for result in history}) == 3
 
 
@@ -182,7 +150,7 @@ class Killed(BaseException):
     """As sudden as SIGKILL, as far as fit is concerned."""
 
 
-def killed_after(epoch: int) -> Callable[[EpochResult, float], None]:
+def killed_after(epoch: int) -> OnEpoch:
     def on_epoch(result: EpochResult, images_per_second: float) -> None:
         if result.epoch == epoch:
             raise Killed
@@ -200,15 +168,15 @@ def killed_after(epoch: int) -> Callable[[EpochResult, float], None]:
     ],
 )
 def test_a_killed_fit_ends_as_an_undisturbed_one(
-    name: str, dropout: float, changes: dict[str, Any], tmp_path: Path
+    name: NetworkName, dropout: float, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     settings = plan(epochs=5, **changes)
     undisturbed = network(name, dropout)
-    expected = fit(undisturbed, data(), settings, tmp_path / "undisturbed", ignore)
+    expected = fit(undisturbed, data(), settings, tmp_path / "undisturbed", tiny.ignore)
     for epoch in (2, 3):
         with pytest.raises(Killed):
             fit(network(name, dropout), data(), settings, tmp_path / "killed", killed_after(epoch))
-    seen = []
+    seen: list[EpochResult] = []
     resumed = network(name, dropout)
     history = fit(resumed, data(), settings, tmp_path / "killed", lambda result, speed: seen.append(result))
     assert history == expected
@@ -220,14 +188,14 @@ def test_a_killed_fit_ends_as_an_undisturbed_one(
 
 def test_a_fit_that_has_ended_is_not_repeated(tmp_path: Path) -> None:
     first = network()
-    history = fit(first, data(), plan(), tmp_path, ignore)
+    history = fit(first, data(), plan(), tmp_path, tiny.ignore)
     again = network()
     assert fit(again, data(), plan(), tmp_path, killed_after(1)) == history
     assert [w.tobytes() for w in again.get_weights()] == [w.tobytes() for w in first.get_weights()]
 
 
 def test_only_needed_checkpoints_are_kept(tmp_path: Path) -> None:
-    history = fit(network(), data(), plan(epochs=4), tmp_path, ignore)
+    history = fit(network(), data(), plan(epochs=4), tmp_path, tiny.ignore)
     needed = {4, best_index(history) + 1}
     assert {path.name for path in tmp_path.iterdir()} == {
         "history.json",

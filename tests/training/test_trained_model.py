@@ -12,53 +12,49 @@ import pytest
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.inference.model_card import ModelCard
-from pipeline.training.candidate import Fitted, Hardware
-from pipeline.training.fit_from_scratch import Setting, fit_from_scratch
-from pipeline.training.saving import TrainingFacts, save_trained_model
-from pipeline.training.source import TrainingSource
+from pipeline.networks.from_scratch import fit_from_scratch
+from pipeline.params.train_baseline import BaselineConfig
+from pipeline.training.data import TrainingData
+from pipeline.training.fitting import Fitted
+from pipeline.training.saving import save_trained_model
 from pipeline.training.trained_model import TrainedModel
 from tests.training import tiny
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> TrainingSource:
-    return tiny.source(tmp_path_factory.mktemp("arrays"), train=41)
+def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    return tiny.data(tmp_path_factory.mktemp("arrays"), train=41)
 
 
 @pytest.fixture(scope="module")
-def fitted(source: TrainingSource, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
-    setting = Setting(0.05, 8, tiny.baseline(network="small_cnn", epochs=3), tiny.augmentation())
-    checkpoints = tmp_path_factory.mktemp("checkpoints")
-    return fit_from_scratch(
-        source, setting, Hardware(0, "mixed_bfloat16"), checkpoints, lambda result, speed: None
-    )
-
-
-def save(folder: Path, fitted: Fitted, source: TrainingSource) -> ModelCard:
-    facts = TrainingFacts(
-        candidate="baseline",
-        stage="train_baseline",
-        network="small_cnn",
-        source=source,
-        hyperparameters={"lr": 0.05, "train_baseline": {"widths": [8, 8]}},
-    )
-    return save_trained_model(folder, fitted, facts)
+def config() -> BaselineConfig:
+    return tiny.baseline_config(batch_size=8, precision="mixed_bfloat16", network="small_cnn", epochs=3)
 
 
 @pytest.fixture(scope="module")
-def folder(fitted: Fitted, source: TrainingSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fitted(data: TrainingData, config: BaselineConfig, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    return fit_from_scratch(data, config, tmp_path_factory.mktemp("checkpoints"), tiny.ignore)
+
+
+def save(folder: Path, fitted: Fitted, data: TrainingData) -> ModelCard:
+    return save_trained_model(folder, fitted, data, "baseline", "train_baseline")
+
+
+@pytest.fixture(scope="module")
+def folder(fitted: Fitted, data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "baseline"
-    save(folder, fitted, source)
+    save(folder, fitted, data)
     return folder
 
 
-def test_a_loaded_model_predicts_as_keras_does(folder: Path, source: TrainingSource) -> None:
+def test_a_loaded_model_predicts_as_keras_does(folder: Path, data: TrainingData) -> None:
     model = TrainedModel.load(folder)
-    images = source.train.images
+    images = data.train.images
     found = model.predict(images, batch_size=7)
     plain = keras.models.load_model(folder / "model.keras", compile=False)
     np.testing.assert_allclose(found, plain.predict_on_batch(images), atol=1e-6)
-    assert (found.shape, found.dtype) == ((41, 3), np.float32)
+    assert found.shape == (41, 3)
+    assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
@@ -67,14 +63,15 @@ def test_what_was_fitted_in_bfloat16_is_saved_in_float32(folder: Path) -> None:
         assert b"bfloat16" not in archive.read("config.json")
 
 
-def test_card(folder: Path, fitted: Fitted, source: TrainingSource) -> None:
+def test_card(folder: Path, config: BaselineConfig, data: TrainingData) -> None:
     card = TrainedModel.load(folder).card
     assert (card.candidate, card.stage, card.network) == ("baseline", "train_baseline", "small_cnn")
     assert card.model_digest == hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
-    assert card.data_digest == source.digest
-    assert card.preprocessing == source.preprocessing
-    assert card.statistics == source.statistics
-    assert card.hyperparameters == {"lr": 0.05, "train_baseline": {"widths": [8, 8]}}
+    assert card.data_digest == data.digest
+    assert card.preprocessing == data.preprocessing
+    assert card.statistics == data.statistics
+    assert card.hyperparameters == config.model_dump(mode="json")
+    assert card.hyperparameters["train_baseline"]["widths"] == [8, 8]
     # conv 9*1*8, norm 4*8; conv 9*8*8, norm 4*8; hidden 4*4*8*128, norm 4*128; classifier 128*3+3;
     # half of every norm's numbers are statistics, which are not trained
     total = 72 + 32 + 576 + 32 + 16384 + 512 + 387
@@ -105,9 +102,9 @@ def test_history(folder: Path, fitted: Fitted) -> None:
 
 
 def test_saved_twice_gives_the_same_bytes(
-    folder: Path, fitted: Fitted, source: TrainingSource, tmp_path: Path
+    folder: Path, fitted: Fitted, data: TrainingData, tmp_path: Path
 ) -> None:
-    save(tmp_path / "again", fitted, source)
+    save(tmp_path / "again", fitted, data)
     assert tiny.files(tmp_path / "again") == tiny.files(folder)
 
 

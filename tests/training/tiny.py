@@ -11,10 +11,12 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import ChannelStatistics, ImageArrays, arrays_digest
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.train_baseline import TrainBaselineParams
-from pipeline.params.train_transfer import TrainTransferParams
+from pipeline.params.fitting import Precision
+from pipeline.params.train_baseline import BaselineConfig, TrainBaselineParams
+from pipeline.params.train_transfer import TrainTransferParams, TransferConfig
 from pipeline.params.tune import TuneParams
-from pipeline.training.source import TrainingSource
+from pipeline.training.data import TrainingData
+from pipeline.training.fitting import EpochResult
 
 CLASSES = ("dark", "bright", "striped")
 SIZE = 16
@@ -66,11 +68,16 @@ def write_arrays(folder: Path, train: int = 40, validation: int = 15, channels: 
     PreprocessingSpec(SIZE, "pad", color, CLASSES).save(folder / "preprocessing.json")  # type: ignore[arg-type]
 
 
-def source(folder: Path, **options: int) -> TrainingSource:
+def data(folder: Path, **options: int) -> TrainingData:
     write_arrays(folder, **options)
-    loaded = TrainingSource.load(folder)
+    loaded = TrainingData.load(folder)
     assert loaded.digest == arrays_digest([folder / "train", folder / "validation"])
     return loaded
+
+
+def ignore(result: EpochResult, images_per_second: float) -> None:
+    """In place of what records an epoch."""
+    assert images_per_second > 0
 
 
 def augmentation(**changes: Any) -> AugmentationParams:
@@ -84,6 +91,26 @@ def augmentation(**changes: Any) -> AugmentationParams:
 def baseline(**changes: Any) -> TrainBaselineParams:
     values = {**FITTING, "network": "dense", "widths": (8, 8), "dropout": 0.0, "epochs": 2}
     return TrainBaselineParams(**{**values, **changes})
+
+
+def baseline_config(
+    lr: float = 0.05,
+    batch_size: int = 20,
+    seed: int = 0,
+    precision: Precision = "float32",
+    augmented: AugmentationParams | None = None,
+    **changes: Any,
+) -> BaselineConfig:
+    """`changes` are those of the section."""
+    return BaselineConfig(
+        seed=seed,
+        threads=2,
+        precision=precision,
+        lr=lr,
+        batch_size=batch_size,
+        augmentation=augmented or augmentation(),
+        train_baseline=baseline(**changes),
+    )
 
 
 def transfer(**changes: Any) -> TrainTransferParams:
@@ -101,6 +128,18 @@ def transfer(**changes: Any) -> TrainTransferParams:
         "fine_tune_lr_scale": 0.5,
     }
     return TrainTransferParams(**{**values, **changes})
+
+
+def transfer_config(**changes: Any) -> TransferConfig:
+    return TransferConfig(
+        seed=0,
+        threads=2,
+        precision="float32",
+        lr=0.05,
+        batch_size=20,
+        augmentation=augmentation(shift=0.1),
+        train_transfer=transfer(**changes),
+    )
 
 
 SPACE: dict[str, Any] = {

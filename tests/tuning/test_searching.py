@@ -9,8 +9,11 @@ import pytest
 import threadpoolctl
 
 from pipeline.foundation.errors import PipelineError
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.train_baseline import BaselineConfig, TrainBaselineParams
+from pipeline.params.tune import TuneConfig
 from pipeline.training.fitting import DivergedError, EpochResult
-from pipeline.tuning.searching import Trial, best_trial, search, setting_of
+from pipeline.tuning.searching import Trial, best_trial, config_of, search
 from tests.training import tiny
 
 # The Gaussian process of keras-tuner says so where a length scale ends at a bound.
@@ -188,7 +191,18 @@ def test_the_best_trial_is_the_first_of_equals_and_no_failed_one() -> None:
     assert best_trial(trials).name == "2"
 
 
-def test_hyperparameters_become_a_setting() -> None:
+def config(network: TrainBaselineParams, augmentation: AugmentationParams) -> TuneConfig:
+    return TuneConfig(
+        seed=3,
+        threads=2,
+        precision="float32",
+        augmentation=augmentation,
+        train_baseline=network,
+        tune=tiny.tune(),
+    )
+
+
+def test_hyperparameters_stand_over_the_params_of_the_baseline() -> None:
     network = tiny.baseline(widths=(10, 20, 64), dropout=0.1)
     augmentation = tiny.augmentation(shift=0.1, cutout=0.3)
     tried = {
@@ -203,26 +217,31 @@ def test_hyperparameters_become_a_setting() -> None:
         "horizontal_flip": True,
     }
     before = dict(tried)
-    setting = setting_of(tried, 7, network, augmentation)
+    found = config_of(tried, 7, config(network, augmentation))
     assert tried == before
-    assert (setting.learning_rate, setting.batch_size) == (0.3, 64)
-    # 5, 10 and 32 channels, as multiples of 8
-    assert setting.network == network.model_copy(
-        update={
-            "epochs": 7,
-            "widths": (8, 8, 32),
-            "dropout": 0.2,
-            "weight_decay": 0.01,
-            "label_smoothing": 0.0,
-            "warmup_share": 0.4,
-        }
+    assert found == BaselineConfig(
+        seed=3,
+        threads=2,
+        precision="float32",
+        lr=0.3,
+        batch_size=64,
+        augmentation=augmentation.model_copy(update={"shift": 0.0, "horizontal_flip": True}),
+        train_baseline=network.model_copy(
+            update={
+                "epochs": 7,
+                "widths": (8, 8, 32),  # 5, 10 and 32 channels, as multiples of 8
+                "dropout": 0.2,
+                "weight_decay": 0.01,
+                "label_smoothing": 0.0,
+                "warmup_share": 0.4,
+            }
+        ),
     )
-    assert setting.augmentation == augmentation.model_copy(update={"shift": 0.0, "horizontal_flip": True})
 
 
 @pytest.mark.parametrize("searched", [{}, {"width_scale": 1.0}, {"width_scale": 1}])
 def test_widths_stay_as_they_are_where_nothing_scales_them(searched: dict[str, Any]) -> None:
-    network = tiny.baseline(widths=(10, 3))
-    setting = setting_of({"lr": 0.1, "batch_size": 8, **searched}, 1, network, tiny.augmentation())
-    assert setting.network.widths == (10, 3)
-    assert setting.augmentation == tiny.augmentation()
+    untouched = config(tiny.baseline(widths=(10, 3)), tiny.augmentation())
+    found = config_of({"lr": 0.1, "batch_size": 8, **searched}, 1, untouched)
+    assert found.train_baseline.widths == (10, 3)
+    assert found.augmentation == tiny.augmentation()

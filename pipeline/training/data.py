@@ -5,14 +5,14 @@ from pathlib import Path
 
 from pipeline.images.arrays import ChannelStatistics, ImageArrays, arrays_digest
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.training.fitting import TrainingData
 
 
 @dataclass(frozen=True)
-class TrainingSource:
-    """Training and validation arrays with the specification of their preprocessing.
+class TrainingData:
+    """What a network is fitted on and watched with.
 
-    `digest` identifies their contents: two models with the same digest were fitted on the same data.
+    `digest` identifies the contents of both subsets: two models with the same digest were fitted on the
+    same data.
     """
 
     train: ImageArrays
@@ -22,7 +22,7 @@ class TrainingSource:
     digest: str
 
     @classmethod
-    def load(cls, arrays: Path) -> "TrainingSource":
+    def load(cls, arrays: Path) -> "TrainingData":
         """Raises PipelineError where a file is missing."""
         train, validation = arrays / "train", arrays / "validation"
         return cls(
@@ -41,7 +41,3 @@ class TrainingSource:
     def image_shape(self) -> tuple[int, int, int]:
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
-
-    @property
-    def training_data(self) -> TrainingData:
-        return TrainingData(self.train, self.validation, self.num_classes, fill=self.statistics.mean)
