@@ -14,8 +14,9 @@ from pipeline.execution.failures import failures_explained
 from pipeline.execution.process import quiet_libraries, stop_in_good_order
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.tracking.store import Store
 
-Command = Callable[[Workspace, argparse.Namespace], int | None]
+Command = Callable[[Workspace, Store, argparse.Namespace], int | None]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,8 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     quiet_libraries()
     stop_in_good_order()
-    with failures_explained(options.command):
-        return options.run(Workspace.from_environment(), options) or 0
+    workspace = Workspace.from_environment()
+    with failures_explained(options.command), Store(workspace) as store:
+        return options.run(workspace, store, options) or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -181,32 +183,32 @@ def _add_name(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _repro(workspace: Workspace, options: argparse.Namespace) -> int:
+def _repro(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Run the stages whose params, code or inputs have changed; then sync MLflow and show the models."""
     from pipeline.commands.reproducing.repro import reproduce
     from pipeline.commands.runs.summary import print_summary
 
     code = reproduce(workspace, options.overrides, _say)
-    _synchronize(workspace)
+    _synchronize(workspace, store)
     if code == 0:
         print_summary(workspace)
     return code
 
 
-def _summary(workspace: Workspace, options: argparse.Namespace) -> None:
+def _summary(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Show the scores of all models, which one is best, and where the report is."""
     from pipeline.commands.runs.summary import print_summary
 
     print_summary(workspace)
 
 
-def _sync(workspace: Workspace, options: argparse.Namespace) -> None:
+def _sync(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Bring MLflow up to date.
 
     Deliver what waits in the journal, end the runs of processes that are gone, tag runs with the
     commits of their DVC experiments, and record what DVC took from its run cache.
     """
-    unreachable = _synchronize(workspace)
+    unreachable = _synchronize(workspace, store)
     if unreachable:
         raise PipelineError(
             f"MLflow does not have everything yet: {unreachable}.",
@@ -214,7 +216,7 @@ def _sync(workspace: Workspace, options: argparse.Namespace) -> None:
         )
 
 
-def _doctor(workspace: Workspace, options: argparse.Namespace) -> int:
+def _doctor(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Print versions, processor, memory, disk and optional programs, then what is wrong and how to fix it.
 
     It changes nothing. Exit code 0 when nothing is wrong, 1 otherwise.
@@ -224,26 +226,26 @@ def _doctor(workspace: Workspace, options: argparse.Namespace) -> int:
     return examine(workspace, _say)
 
 
-def _ui(workspace: Workspace, options: argparse.Namespace) -> None:
+def _ui(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Serve the MLflow UI on this machine until Ctrl-C, after bringing MLflow up to date."""
     from pipeline.params.whole import load_params
     from pipeline.tracking.web.ui import serve_ui
 
-    _synchronize(workspace)
+    _synchronize(workspace, store)
     try:
-        serve_ui(workspace, load_params(workspace.params).tracking.experiment, options.port, _say)
+        serve_ui(store, load_params(workspace.params).tracking.experiment, options.port, _say)
     except KeyboardInterrupt:
         _say("The MLflow UI has ended.")
 
 
-def _runs(workspace: Workspace, options: argparse.Namespace) -> None:
+def _runs(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Compare all trainings of all experiments: params, scores with intervals, speed.
 
     Runs that differ in nothing but their seed are also shown together, with mean and standard deviation.
     """
     from pipeline.commands.runs.runs import Query, show_runs
 
-    _synchronize(workspace, quietly=options.json)
+    _synchronize(workspace, store, quietly=options.json)
     query = Query(
         candidate=options.candidate,
         experiment=options.experiment,
@@ -252,10 +254,10 @@ def _runs(workspace: Workspace, options: argparse.Namespace) -> None:
         limit=options.limit,
         unfinished=options.all,
     )
-    show_runs(workspace, query, as_json=options.json)
+    show_runs(workspace, store, query, as_json=options.json)
 
 
-def _seeds(workspace: Workspace, options: argparse.Namespace) -> int:
+def _seeds(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Run the pipeline under several seeds, so that differences can be told from noise.
 
     Each seed is a DVC experiment of its own; the workspace's files stay as they are.
@@ -263,48 +265,48 @@ def _seeds(workspace: Workspace, options: argparse.Namespace) -> int:
     from pipeline.commands.reproducing.seeds import run_seeds
     from pipeline.commands.runs.runs import Query, show_runs
 
-    _synchronize(workspace)
-    code = run_seeds(workspace, options.count, options.candidate, _say)
-    _synchronize(workspace)
-    show_runs(workspace, Query(candidate=None if options.candidate == "all" else options.candidate))
+    _synchronize(workspace, store)
+    code = run_seeds(workspace, store, options.count, options.candidate, _say)
+    _synchronize(workspace, store)
+    show_runs(workspace, store, Query(candidate=None if options.candidate == "all" else options.candidate))
     return code
 
 
-def _lineage(workspace: Workspace, options: argparse.Namespace) -> None:
+def _lineage(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Where a model comes from, with the commands that bring it back; or what a commit or experiment made."""
     from pipeline.commands.runs.lineage import show_lineage
 
-    _synchronize(workspace, quietly=options.json)
-    show_lineage(workspace, options.what, as_json=options.json)
+    _synchronize(workspace, store, quietly=options.json)
+    show_lineage(workspace, store, options.what, as_json=options.json)
 
 
-def _compare(workspace: Workspace, options: argparse.Namespace) -> None:
+def _compare(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Compare two models: params, scores, curves, confusions, and the pictures that one gets right alone."""
     from pipeline.commands.models.compare import compare_models
 
-    _synchronize(workspace)
-    compare_models(workspace, options.A, options.B, options.output, _say)
+    _synchronize(workspace, store)
+    compare_models(workspace, store, options.A, options.B, options.output, _say)
 
 
-def _verify(workspace: Workspace, options: argparse.Namespace) -> int:
+def _verify(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Reproduce a revision in a temporary clone and compare every output with its dvc.lock, byte for byte.
 
     Exit code 0 only when all agree, 3 when something differs.
     """
     from pipeline.commands.reproducing.verify import verify
 
-    return verify(workspace, options.revision, options.stage, options.from_source, _say)
+    return verify(workspace, store, options.revision, options.stage, options.from_source, _say)
 
 
-def _register(workspace: Workspace, options: argparse.Namespace) -> None:
+def _register(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Register an evaluated model in MLflow, with its lineage, scores and card, as challenger."""
     from pipeline.commands.registry.register import register
 
-    _synchronize(workspace)
-    register(workspace, options.candidate, options.name, _say)
+    _synchronize(workspace, store)
+    register(workspace, store, options.candidate, options.name, _say)
 
 
-def _promote(workspace: Workspace, options: argparse.Namespace) -> int:
+def _promote(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Decide whether the challenger becomes champion, by the gates in params.yaml (section registry).
 
     Exit code 0 when it does, 3 when a gate refuses. Every decision is kept in the history.
@@ -313,68 +315,68 @@ def _promote(workspace: Workspace, options: argparse.Namespace) -> int:
 
     if options.force and not options.reason.strip():
         raise PipelineError("--force needs a reason.", remedy="add --reason 'why the gates do not count'")
-    _synchronize(workspace)
-    return promote(workspace, options.name, options.force, options.reason, _say)
+    _synchronize(workspace, store)
+    return promote(workspace, store, options.name, options.force, options.reason, _say)
 
 
-def _history(workspace: Workspace, options: argparse.Namespace) -> None:
+def _history(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Print every promotion, refusal and rollback: when, who, what, why."""
     from pipeline.commands.registry.promote import show_history
 
-    _synchronize(workspace, quietly=options.json)
-    show_history(workspace, options.name, as_json=options.json)
+    _synchronize(workspace, store, quietly=options.json)
+    show_history(workspace, store, options.name, as_json=options.json)
 
 
-def _rollback(workspace: Workspace, options: argparse.Namespace) -> None:
+def _rollback(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Make the previous champion champion again; kept in the history."""
     from pipeline.commands.registry.promote import rollback
 
-    _synchronize(workspace)
-    rollback(workspace, options.name, options.reason, _say)
+    _synchronize(workspace, store)
+    rollback(workspace, store, options.name, options.reason, _say)
 
 
-def _export(workspace: Workspace, options: argparse.Namespace) -> int:
+def _export(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Export a model as SavedModel, LiteRT and ONNX files, each compared with the original.
 
     Exit code 3, and nothing is kept, where a file does not give the original's answers.
     """
     from pipeline.commands.models.export import export
 
-    _synchronize(workspace)
-    return export(workspace, options.model, options.formats, _say)
+    _synchronize(workspace, store)
+    return export(workspace, store, options.model, options.formats, _say)
 
 
-def _predict(workspace: Workspace, options: argparse.Namespace) -> int:
+def _predict(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Predict images with an exported model; an image that cannot be read costs its own line only."""
     from pipeline.commands.models.predict import predict
 
     return predict(workspace, options.images, options.model, options.top, options.json, options.format)
 
 
-def _explain(workspace: Workspace, options: argparse.Namespace) -> int:
+def _explain(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Show what a trained model looks at: a picture of each image with its heatmap and the probabilities."""
     from pipeline.commands.models.explain import explain
 
     return explain(
-        workspace, options.images, options.model, options.class_name, options.output, options.top, _say
+        workspace, store, options.images, options.model, options.class_name, options.output, options.top, _say
     )
 
 
-def _serve(workspace: Workspace, options: argparse.Namespace) -> int:
+def _serve(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Serve an exported model until Ctrl-C: a web page, a REST API and TensorFlow Serving's protocol."""
     from pipeline.commands.models.serve import serve
 
-    return serve(workspace, options, _say)
+    return serve(workspace, store, options, _say)
 
 
-def _synchronize(workspace: Workspace, quietly: bool = False) -> str:
+def _synchronize(workspace: Workspace, store: Store, quietly: bool = False) -> str:
     """Sync MLflow and say what that did; returns why MLflow could not be reached, or nothing.
 
     `quietly` keeps standard output for JSON.
     """
     from pipeline.commands.runs.sync import synchronize
 
-    return synchronize(workspace, _say_aside if quietly else _say)
+    return synchronize(workspace, store, _say_aside if quietly else _say)
 
 
 def _say(line: str) -> None:

@@ -7,9 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, Self
 
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
@@ -18,6 +16,7 @@ from pipeline.tracking import tags as tag_names
 from pipeline.tracking.redaction import without_credentials
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
 
@@ -44,8 +43,16 @@ _REJECTIONS = {
 """MLflow's codes for "this will never work"; after any other, the same request may work later."""
 
 
-class StoreUnavailableError(Exception):
-    """MLflow cannot be reached, or not now; the text says why, in one line and without credentials."""
+class StoreUnavailableError(PipelineError):
+    """MLflow cannot be reached, or not now; `reason` says why, in one line and without credentials."""
+
+    def __init__(self, reason: str) -> None:
+        elsewhere = "MLFLOW_TRACKING_URI" in os.environ
+        super().__init__(
+            f"MLflow could not be reached: {reason}.",
+            remedy="start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db" if elsewhere else None,
+        )
+        self.reason = reason
 
 
 def store_address(workspace: Workspace) -> str:
@@ -114,21 +121,53 @@ def one_line(error: BaseException) -> str:
 
 
 class Store:
-    """An open MLflow store, seen from one project folder."""
+    """An MLflow store, seen from one project folder.
+
+    The main function of a process makes one, hands it on, and closes it: `with Store(workspace) as store`.
+    It opens when something is first asked of it, as importing MLflow takes seconds and many commands need
+    nothing of it. Every method raises StoreUnavailableError where it cannot be opened.
+
+    Attributes:
+      address: where it is; may hold credentials.
+      workspace: the project.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
-        """Open it, and make it where it is new. Raises StoreUnavailableError."""
         self.address = store_address(workspace)
-        self._workspace = workspace
+        self.workspace = workspace
         self._experiments: dict[str, str] = {}
-        workspace.journal.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections of a database; a store that was not opened has none."""
+        if self.is_open:
+            _close(vars(self).pop("client"))
+
+    @property
+    def is_open(self) -> bool:
+        return "client" in vars(self)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything to ask: a server that is named, or the project's own database."""
+        return "MLFLOW_TRACKING_URI" in os.environ or self.workspace.tracking_database.exists()
+
+    @cached_property
+    def client(self) -> "MlflowClient":
+        """MLflow's own interface, opened, and made where the store is new."""
         try:
             # Two processes that make the tables of a new database at once would trip over each other.
             with self.lock:
-                self.client: MlflowClient = _client(self.address)
-                self.client.search_experiments(max_results=1)
+                client = _client(self.address)
+                client.search_experiments(max_results=1)
         except Exception as error:
             raise StoreUnavailableError(self.why(error)) from error
+        return client
 
     @property
     def digest(self) -> str:
@@ -136,9 +175,12 @@ class Store:
         return digest_bytes(without_credentials(self.address).encode())
 
     @cached_property
-    def lock(self) -> FileLock:
+    def lock(self) -> "FileLock":
         """For what only one process of this project folder may do at a time; reentrant."""
-        return FileLock(self._workspace.journal / ".store.lock", thread_local=False)
+        from filelock import FileLock  # `serve` and `predict` run without it
+
+        self.workspace.journal.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.workspace.journal / ".store.lock", thread_local=False)
 
     def identity(self, experiment: str) -> str:
         """Tells this store from another, also from one that was deleted and made anew in its place."""
@@ -170,7 +212,7 @@ class Store:
     @property
     def _artifact_location(self) -> str | None:
         """Absolute, or MLflow would use one below the current folder; a server knows its own."""
-        return None if is_server(self.address) else self._workspace.tracking_artifacts.as_uri()
+        return None if is_server(self.address) else self.workspace.tracking_artifacts.as_uri()
 
     def find_run(self, experiment: str, tags: Mapping[str, str]) -> "Run | None":
         """The latest run that has all these tags."""
@@ -235,7 +277,7 @@ class Store:
         """Turn what the block raises into StoreUnavailableError, but for defects of ours."""
         try:
             yield
-        except (StoreUnavailableError, PipelineError, ArithmeticError, LookupError, NameError, TypeError):
+        except (PipelineError, ArithmeticError, LookupError, NameError, TypeError):
             raise
         except Exception as error:
             raise StoreUnavailableError(self.why(error)) from error
@@ -288,3 +330,11 @@ def _client(address: str) -> "MlflowClient":
     for library in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def _close(client: "MlflowClient") -> None:
+    """Give back the connections that SQLAlchemy keeps open, for which MLflow has no public name."""
+    registry = getattr(client, "_registry_client_lazy", None)  # not there before it is first needed
+    for part in (client._tracking_client, registry):
+        if part is not None and hasattr(part.store, "engine"):
+            part.store.engine.dispose()

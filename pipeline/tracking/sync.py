@@ -72,11 +72,12 @@ class Synchronization:
         return lines
 
 
-def synchronize(workspace: Workspace, experiment: str, say: Callable[[str], None]) -> Synchronization:
+def synchronize(store: Store, experiment: str, say: Callable[[str], None]) -> Synchronization:
     """Deliver all journals of stages that have ended, oldest first, then end orphaned runs.
 
     `say` is told what takes time. Repeated at once, it finds nothing left to do.
     """
+    workspace = store.workspace
     journals = pending_journals(workspace.journal)
     done = Synchronization(refused=has_refusals(workspace))
     if not journals and surely_nothing_runs(workspace):
@@ -84,7 +85,6 @@ def synchronize(workspace: Workspace, experiment: str, say: Callable[[str], None
     recording = [journal for journal in journals if journal.writer_is_alive()]
     done = replace(done, recording=len(recording))
     try:
-        store = Store(workspace)
         for journal in journals:
             if journal in recording:
                 continue
@@ -92,16 +92,17 @@ def synchronize(workspace: Workspace, experiment: str, say: Callable[[str], None
             say(f"delivering {_runs(count)} to MLflow: {journal.name}")
             if deliver(journal, store):
                 done = replace(done, delivered=done.delivered + count)
-        done = replace(done, killed=_kill_orphans(workspace, experiment, store))
+        done = replace(done, killed=_kill_orphans(store, experiment))
     except StoreUnavailableError as error:
-        done = replace(done, waiting=runs_waiting(workspace.journal), unreachable=str(error))
+        done = replace(done, waiting=runs_waiting(workspace.journal), unreachable=error.reason)
     else:
         _remove_remains(workspace)
     return replace(done, refused=has_refusals(workspace))
 
 
-def _kill_orphans(workspace: Workspace, experiment: str, store: Store) -> int:
+def _kill_orphans(store: Store, experiment: str) -> int:
     """End the RUNNING runs of this project folder that belong to no journal any more."""
+    workspace = store.workspace
     wanted = {tags.ORIGIN: origin(workspace.home)}
     with store.failures_as_unavailable():
         orphans = [

@@ -43,10 +43,8 @@ def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def store(shared_workspace: Workspace) -> Iterator[Store]:
-    opened = Store(shared_workspace)
-    yield opened
-    # Left open, SQLAlchemy's connections would warn when they are collected.
-    opened.client._tracking_client.store._dispose_engine()
+    with Store(shared_workspace) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +38,30 @@ def test_who_is_not_let_in_is_told_what_to_set(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{unwilling}")
     with pytest.raises(StoreUnavailableError) as refusal:
-        Store(workspace)
+        _ = Store(workspace).client
     wanted = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    assert str(refusal.value) == f"http://{unwilling} asks for {wanted}"
+    assert refusal.value.reason == f"http://{unwilling} asks for {wanted}"
+
+
+def test_a_store_that_nobody_asks_is_not_made(workspace: Workspace) -> None:
+    with Store(workspace) as store:
+        assert not store.exists
+    assert list(workspace.root.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+def test_a_closed_store_holds_no_connection_and_can_be_asked_again(workspace: Workspace) -> None:
+    def connections() -> int:
+        opened = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return opened.count(workspace.tracking_database)
+
+    with Store(workspace) as store:
+        store.client.search_registered_models()
+        assert connections()
+    assert not connections()
+    with store:
+        assert store.client.search_registered_models() == []
+    assert not connections()
 
 
 def test_a_store_is_the_same_for_all_its_users() -> None:

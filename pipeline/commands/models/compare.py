@@ -18,15 +18,19 @@ from pipeline.reporting.figures import figure_png
 from pipeline.reporting.page import render_page
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.side_by_side import Versus, build_versus
+from pipeline.tracking.store import Store
 
 _UNFIT_FOR_FILE_NAMES = re.compile(r"[^\w.@-]+")
 
 
-def compare_models(workspace: Workspace, first: str, second: str, output: Path | None, say: Say) -> None:
+def compare_models(
+    workspace: Workspace, store: Store, first: str, second: str, output: Path | None, say: Say
+) -> None:
     """Write the page about two models and say what it finds.
 
     Args:
       workspace: the project.
+      store: what MLflow knows of it.
       first: A; see `ModelFinder.find` for what it may be.
       second: B.
       output: the page; None for a name made of both in workspace.compared_models.
@@ -41,7 +45,7 @@ def compare_models(workspace: Workspace, first: str, second: str, output: Path |
         raise PipelineError("--output names a folder.", expected="a file to write", found=str(path))
     evaluate = params.evaluate
     with tempfile.TemporaryDirectory() as scratch:
-        finder = ModelFinder(workspace, params, Path(scratch))
+        finder = ModelFinder(workspace, store, params, Path(scratch))
         found = [finder.find(what) for what in (first, second)]
         for letter, each in zip("AB", found, strict=True):
             say(f"{letter}: {each.side.asked}: {each.side.card.candidate} of {each.side.origin}")

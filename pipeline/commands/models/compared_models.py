@@ -21,6 +21,7 @@ from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.lineage import ModelLineage, RevisionLineage, trace
 from pipeline.tracking.registry.model_files import download_model
 from pipeline.tracking.registry.registry import Registry
+from pipeline.tracking.store import Store
 
 _DATA_STAGES = ("fetch", "split", "preprocess")
 _SUBSETS = ("validation", "test")
@@ -46,9 +47,10 @@ class FoundModel:
 class ModelFinder:
     """Looks in the working tree, in commits and experiments (through DVC's cache), and in MLflow."""
 
-    def __init__(self, workspace: Workspace, params: Params, scratch: Path) -> None:
+    def __init__(self, workspace: Workspace, store: Store, params: Params, scratch: Path) -> None:
         """`scratch` is a folder for copies of files; it has to last as long as what is found."""
         self._workspace = workspace
+        self._store = store
         self._params = params
         self._scratch = scratch
         self._repository = Repository(workspace.root)
@@ -71,7 +73,7 @@ class ModelFinder:
         commit = self._repository.commit(place)
         if commit is not None:
             return self._in_commit(what, place, commit, candidate)
-        lineage = trace(self._workspace, self._params.tracking.experiment, what)
+        lineage = trace(self._store, self._params.tracking.experiment, what)
         if isinstance(lineage, RevisionLineage):
             if not lineage.commit:
                 raise _unevaluated(what, lineage.subject)
@@ -151,12 +153,12 @@ class ModelFinder:
 
     def _registered(self, what: str, lineage: ModelLineage, name: str, number: int) -> FoundModel:
         """A model of which MLflow has all that is left. Raises PipelineError."""
-        registry = Registry(self._workspace, name)
+        registry = Registry(self._store, name)
         version = registry.version(number)
         test = registry.evidence(version).predictions["test"]
         folder = self._scratch / f"{name}-{number}"
         folder.mkdir(parents=True, exist_ok=True)
-        files = download_model(self._workspace, f"models:/{name}/{number}", folder)
+        files = download_model(self._store, f"models:/{name}/{number}", folder)
         history = registry.run_file(version, "history.csv", folder)
         scores: dict[str, dict[str, float]] = {subset: {} for subset in _SUBSETS}
         for key, value in lineage.scores.items():

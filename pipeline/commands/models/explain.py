@@ -28,6 +28,7 @@ from pipeline.reporting.figures.explained import explained_figure
 from pipeline.reporting.wording import counted
 from pipeline.scoring.explanations import INPUT_LAYER
 from pipeline.tracking.registry.model_files import download_model
+from pipeline.tracking.store import Store
 
 _PIXELS = "images.npy"
 _SHOWN_SIDE = 320
@@ -45,6 +46,7 @@ class _Source:
 
 def explain(
     workspace: Workspace,
+    store: Store,
     images: Sequence[str],
     model: str,
     class_name: str | None,
@@ -56,6 +58,7 @@ def explain(
 
     Args:
       workspace: where the models are.
+      store: where registered ones are.
       images: files, folders (all image files below them), or - for one image on standard input.
       model: best, a candidate, a model file or its folder, or the address of a registered model.
       class_name: the class that the heatmaps speak for; None for each image's most probable one.
@@ -77,7 +80,7 @@ def explain(
         raise PipelineError("--output names a file.", expected="a folder, or none yet", found=str(pictures))
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        folder = _model_folder(workspace, model, scratch)
+        folder = _model_folder(workspace, store, model, scratch)
         card = card_of(folder)
         label = _label(card, class_name)
         sources = _prepare(images, card.preprocessing, scratch / _PIXELS)
@@ -89,13 +92,13 @@ def explain(
     return EXIT_FAILURE if readable < len(sources) else 0
 
 
-def _model_folder(workspace: Workspace, model: str, scratch: Path) -> Path:
+def _model_folder(workspace: Workspace, store: Store, model: str, scratch: Path) -> Path:
     """Where model.keras and card.json are; those of a registered model are brought into `scratch`."""
     if not model.startswith(REGISTERED):
         return local_folder(workspace, model)
     folder = scratch / "model"
     folder.mkdir()
-    return download_model(workspace, model, folder).folder
+    return download_model(store, model, folder).folder
 
 
 def _label(card: ModelCard, class_name: str | None) -> int | None:

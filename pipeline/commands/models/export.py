@@ -28,7 +28,8 @@ from pipeline.inference.exported_model import (
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.whole import Params, load_params
-from pipeline.tracking.registry.model_files import has_store, record_export
+from pipeline.tracking.registry.model_files import record_export
+from pipeline.tracking.store import Store
 
 _WIDTH = 120
 """Columns; fixed, so that the table is the same in a terminal, a pipe and a log."""
@@ -38,13 +39,14 @@ class _RefusedError(Exception):
     """A check has failed; what was written goes away with the temporary folders."""
 
 
-def export(workspace: Workspace, model: str | None, formats: Sequence[str], say: Say) -> int:
+def export(workspace: Workspace, store: Store, model: str | None, formats: Sequence[str], say: Say) -> int:
     """Export a model, compare every file with it, and keep the files if all of them agree.
 
     Formats that were exported of the very same model before stay beside the new ones.
 
     Args:
       workspace: the project; its test subset is what is compared on.
+      store: where a registered model is, and where the export is recorded.
       model: see `find_source`.
       formats: names of formats; all where there are none.
       say: is told what is being done.
@@ -58,7 +60,7 @@ def export(workspace: Workspace, model: str | None, formats: Sequence[str], say:
     chosen = _chosen(formats)
     params = load_params(workspace.params)
     with tempfile.TemporaryDirectory() as scratch:
-        source = find_source(workspace, params, model, Path(scratch), say)
+        source = find_source(workspace, store, params, model, Path(scratch), say)
         _require_fitting_images(workspace, source.card, say)
         folder = _folder(workspace.exports, source)
         try:
@@ -72,7 +74,7 @@ def export(workspace: Workspace, model: str | None, formats: Sequence[str], say:
         publish(workspace.exports, folder)
         say("published: 'predict' and 'serve' start from it")
     registered_name = params.registry.model if source.version is None else source.name
-    _record(workspace, params.tracking.experiment, registered_name, exported, folder, say)
+    _record(store, params.tracking.experiment, registered_name, exported, folder, say)
     return 0
 
 
@@ -278,7 +280,7 @@ def _figure(value: float) -> str:
 
 
 def _record(
-    workspace: Workspace,
+    store: Store,
     experiment: str,
     registered_name: str,
     exported: ExportedModel,
@@ -286,12 +288,12 @@ def _record(
     say: Say,
 ) -> None:
     """Add the export to MLflow. It is a mirror: where that is not possible, the export holds all the same."""
-    if not has_store(workspace):
+    if not store.exists:
         say("not recorded: there is no MLflow store here")
         return
     say("recording the export in MLflow")
     try:
-        place = record_export(workspace, experiment, registered_name, exported, folder)
+        place = record_export(store, experiment, registered_name, exported, folder)
     except PipelineError as error:
         say(f"not recorded: {error.what}")
     else:

@@ -14,9 +14,9 @@ from pipeline.tracking import tags
 from pipeline.tracking.registry.model_files import (
     champion_address,
     download_model,
-    has_store,
     lineage_of_model,
 )
+from pipeline.tracking.store import Store
 
 Say = Callable[[str], None]
 
@@ -45,7 +45,7 @@ class ExportSource:
 
 
 def find_source(
-    workspace: Workspace, params: Params, model: str | None, scratch: Path, say: Say
+    workspace: Workspace, store: Store, params: Params, model: str | None, scratch: Path, say: Say
 ) -> ExportSource:
     """The model that is meant; one from MLflow is brought into `scratch`.
 
@@ -55,19 +55,19 @@ def find_source(
     Raises PipelineError where there is no such model, or MLflow has to be asked and does not answer.
     """
     if model is None:
-        model = champion_address(workspace, params.registry.model) or BEST
+        model = champion_address(store, params.registry.model) or BEST
     if model.startswith(REGISTERED):
-        return _registered(workspace, params, model, scratch, say)
+        return _registered(store, params, model, scratch, say)
     folder = local_folder(workspace, model)
     card = card_of(folder)
-    lineage = _lineage(workspace, params, card, say)
+    lineage = _lineage(workspace, store, params, card, say)
     say(f"exporting {card.candidate}: {card.network}, {card.parameters['total']:,} parameters")
     return ExportSource(model, folder, card, card.candidate, None, lineage, model == BEST)
 
 
-def _registered(workspace: Workspace, params: Params, address: str, scratch: Path, say: Say) -> ExportSource:
+def _registered(store: Store, params: Params, address: str, scratch: Path, say: Say) -> ExportSource:
     say(f"fetching {address} from MLflow")
-    files = download_model(workspace, address, scratch)
+    files = download_model(store, address, scratch)
     card = card_of(files.folder)
     say(
         f"exporting version {files.version} of '{files.name}': {card.network}, "
@@ -77,7 +77,7 @@ def _registered(workspace: Workspace, params: Params, address: str, scratch: Pat
     return ExportSource(address, files.folder, card, files.name, files.version, files.lineage, is_default)
 
 
-def _lineage(workspace: Workspace, params: Params, card: ModelCard, say: Say) -> dict[str, str]:
+def _lineage(workspace: Workspace, store: Store, params: Params, card: ModelCard, say: Say) -> dict[str, str]:
     """What the card, git and DVC know of a model, and what MLflow knows where it can be asked."""
     repository = Repository(workspace.root)
     output = workspace.model(card.candidate).relative_to(workspace.root).as_posix()
@@ -91,9 +91,9 @@ def _lineage(workspace: Workspace, params: Params, card: ModelCard, say: Say) ->
         tags.DVC_HASH: dvc_hash,
         tags.GIT_COMMIT: (dvc_hash and repository.first_commit_with(dvc_hash)) or "",
     }
-    if has_store(workspace):
+    if store.exists:
         try:
-            known |= lineage_of_model(workspace, params.tracking.experiment, card.model_digest)
+            known |= lineage_of_model(store, params.tracking.experiment, card.model_digest)
         except PipelineError as error:
             say(f"{error.what}; the lineage is what git and DVC know")
     return {name: value for name, value in known.items() if value}

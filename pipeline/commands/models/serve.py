@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.serving.limits import MEGABYTE, Limits
+from pipeline.tracking.store import Store
 
 TOKEN_VARIABLE = "PIPELINE_SERVE_TOKEN"
 """Environment variable with the bearer token: everybody on the machine can read a command line."""
@@ -103,11 +104,12 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     add("max-buffered-mb", Limits.buffered_bytes // MEGABYTE, "megabytes of all requests (%(default)s)")
 
 
-def serve(workspace: Workspace, options: argparse.Namespace, say: Callable[[str], None]) -> int:
+def serve(workspace: Workspace, store: Store, options: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Serve until Ctrl-C or SIGTERM; returns 0.
 
     Args:
       workspace: the project, or any folder where options.model is given.
+      store: where a champion may be to follow.
       options: what `add_options` has declared.
       say: is told where the server listens.
 
@@ -132,7 +134,7 @@ def serve(workspace: Workspace, options: argparse.Namespace, say: Callable[[str]
         folder=options.model or published(workspace.exports),
         format_name=options.format,
         exports=workspace.exports if follow else None,
-        watcher=_WATCHER if follow and _has_registry(workspace) else None,
+        watcher=_WATCHER if follow and _can_be_watched(store) else None,
         samples=options.samples or workspace.root / "samples",
         limits=_limits(options),
         access=access,
@@ -169,10 +171,9 @@ def _limits(options: argparse.Namespace) -> Limits:
     )
 
 
-def _has_registry(workspace: Workspace) -> bool:
-    """Whether there is a store to watch and the library to watch it with, asked without importing it."""
-    has_store = "MLFLOW_TRACKING_URI" in os.environ or workspace.tracking_database.exists()
-    return has_store and importlib.util.find_spec("mlflow") is not None
+def _can_be_watched(store: Store) -> bool:
+    """Whether there is a store, and the library to watch it with, asked without importing it."""
+    return store.exists and importlib.util.find_spec("mlflow") is not None
 
 
 def _token(file: Path | None) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.commands.registry.contest import Contest, make_contest
 from pipeline.commands.registry.decision_tables import print_gates, print_history
-from pipeline.commands.registry.register import open_registry
+from pipeline.commands.registry.register import registered_model
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.promotion.gates import Verdict, decide
@@ -35,15 +35,17 @@ from pipeline.tracking.registry.decisions import (
     previous_champion,
 )
 from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, RegisteredModel, Registry, Version
+from pipeline.tracking.store import Store
 
 Say = Callable[[str], None]
 
 
-def promote(workspace: Workspace, name: str | None, force: bool, reason: str, say: Say) -> int:
+def promote(workspace: Workspace, store: Store, name: str | None, force: bool, reason: str, say: Say) -> int:
     """Decide on the challenger: it becomes champion if all gates pass, or if that is forced.
 
     Args:
       workspace: the project.
+      store: where the registered model is.
       name: of the registered model; registry.model of params.yaml where None.
       force: make it champion also where gates refuse.
       reason: kept in the log.
@@ -56,7 +58,7 @@ def promote(workspace: Workspace, name: str | None, force: bool, reason: str, sa
       PipelineError: there is no challenger, or it is champion already; the champion cannot be compared
         with it; or somebody else has made another version champion meanwhile.
     """
-    params, registry = open_registry(workspace, name)
+    params, registry = registered_model(workspace, store, name)
     with registry.alone(say):
         model = registry.read()
         challenger, champion = _challenger(registry, model), _champion(registry, model)
@@ -87,11 +89,12 @@ def promote(workspace: Workspace, name: str | None, force: bool, reason: str, sa
     return EXIT_REFUSED if decision.kind == "refused" else 0
 
 
-def rollback(workspace: Workspace, name: str | None, reason: str, say: Say) -> None:
+def rollback(workspace: Workspace, store: Store, name: str | None, reason: str, say: Say) -> None:
     """Make the version champion again that was champion before; repeated, it goes further back.
 
     Args:
       workspace: the project.
+      store: where the registered model is.
       name: of the registered model; registry.model of params.yaml where None.
       reason: kept in the log.
       say: is told what is being done.
@@ -100,7 +103,7 @@ def rollback(workspace: Workspace, name: str | None, reason: str, say: Say) -> N
       PipelineError: there was no earlier champion, it was deleted, or somebody else has made another
         version champion meanwhile.
     """
-    _, registry = open_registry(workspace, name)
+    _, registry = registered_model(workspace, store, name)
     with registry.alone(say):
         model = registry.read()
         champion = _champion(registry, model)
@@ -118,12 +121,12 @@ def rollback(workspace: Workspace, name: str | None, reason: str, say: Say) -> N
     say(_outcome(decision))
 
 
-def show_history(workspace: Workspace, name: str | None, as_json: bool) -> None:
+def show_history(workspace: Workspace, store: Store, name: str | None, as_json: bool) -> None:
     """Print every decision about a registered model, and where its aliases say something else.
 
     Raises PipelineError where no model of that name is registered.
     """
-    _, registry = open_registry(workspace, name)
+    _, registry = registered_model(workspace, store, name)
     model = registry.read()
     warnings = _warnings(model)
     if not as_json:

@@ -21,6 +21,7 @@ from pipeline.params.whole import Params, load_params
 from pipeline.tracking import tags
 from pipeline.tracking.registry.model_use import EncodedFiles, Use, use_model
 from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Registry, TrainedRun, Version
+from pipeline.tracking.store import Store
 
 Say = Callable[[str], None]
 
@@ -30,13 +31,14 @@ _TOLERANCE = 1e-5
 """Two programs that compute the same network in other batches differ by less."""
 
 
-def register(workspace: Workspace, candidate: str, name: str | None, say: Say) -> None:
+def register(workspace: Workspace, store: Store, candidate: str, name: str | None, say: Say) -> None:
     """Register the model of a candidate with its lineage, scores and card, and make it challenger.
 
     A model that is registered already gets no second version.
 
     Args:
       workspace: the project.
+      store: what has its runs.
       candidate: baseline, transfer, tuned, or best for the one that evaluate has chosen.
       name: of the registered model; registry.model of params.yaml where None.
       say: is told what is being done.
@@ -45,7 +47,7 @@ def register(workspace: Workspace, candidate: str, name: str | None, say: Say) -
       PipelineError: the model is not what evaluate has scored, is not in MLflow, or does not work as
         it is there.
     """
-    params, registry = open_registry(workspace, name)
+    params, registry = registered_model(workspace, store, name)
     if candidate == "best":
         candidate = str(read_json(workspace.best)["candidate"])
     say(f"checking that models/{candidate} and its scores are up to date")
@@ -101,13 +103,13 @@ def _version(
         return version
 
 
-def open_registry(workspace: Workspace, name: str | None) -> tuple[Params, Registry]:
+def registered_model(workspace: Workspace, store: Store, name: str | None) -> tuple[Params, Registry]:
     """The params, and the registered model of that name, or of params.yaml where there is none given.
 
-    Raises PipelineError where the name cannot be one or MLflow cannot be reached.
+    Raises PipelineError where the name cannot be one.
     """
     params = load_params(workspace.params, [] if name is None else [f"registry.model={name}"])
-    return params, Registry(workspace, params.registry.model)
+    return params, Registry(store, params.registry.model)
 
 
 def _require_up_to_date(workspace: Workspace) -> None:

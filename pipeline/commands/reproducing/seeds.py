@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
@@ -19,14 +18,16 @@ from pipeline.repository.stage_graph import read_stage_graph
 from pipeline.sources.fingerprint import local_fingerprint
 from pipeline.tracking.runs.seeds import SEED, group_by_seed, record_seeds
 from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
-from pipeline.tracking.store import Store, StoreUnavailableError
+from pipeline.tracking.store import Store
 
 _ALL = "all"
 _STAGES = {_ALL: "evaluate", "baseline": "train_baseline", "transfer": "train_transfer", "tuned": "tune"}
 _DIGEST_LENGTH = 7
 
 
-def run_seeds(workspace: Workspace, count: int, candidate: str, say: Callable[[str], None]) -> int:
+def run_seeds(
+    workspace: Workspace, store: Store, count: int, candidate: str, say: Callable[[str], None]
+) -> int:
     """Run the pipeline under `count` seeds from that of params.yaml on, and record their mean and deviation.
 
     What has been run before, also by an earlier call that was stopped, is not run again. The files of
@@ -34,6 +35,7 @@ def run_seeds(workspace: Workspace, count: int, candidate: str, say: Callable[[s
 
     Args:
       workspace: the project.
+      store: what has its runs.
       count: how many seeds.
       candidate: `all`, or the only one to be trained, which is then not evaluated on test data.
       say: is told what is run and why.
@@ -50,7 +52,7 @@ def run_seeds(workspace: Workspace, count: int, candidate: str, say: Callable[[s
     params = load_params(workspace.params)
     seeds = range(params.seed, params.seed + count)
     load_params(workspace.params, [f"seed={seeds[-1]}"])  # refuses one that is too large
-    series = _Series(workspace, params, candidate, seeds)
+    series = _Series(workspace, store, params, candidate, seeds)
     series.require_experiments_possible()
     say(f"{count} seeds of {series.stage}: looking up which of them have been run")
     trainings = series.trainings()
@@ -64,7 +66,7 @@ def run_seeds(workspace: Workspace, count: int, candidate: str, say: Callable[[s
         if code:
             say(f"seed={seed} has not ended well; the same command goes on from there")
             return code
-    synchronize(workspace, say)
+    synchronize(workspace, store, say)
     series.record()
     return 0
 
@@ -76,9 +78,12 @@ class _Series:
     that they are found again, and another setting, code or data never passes for this one.
     """
 
-    def __init__(self, workspace: Workspace, params: Params, candidate: str, seeds: range) -> None:
+    def __init__(
+        self, workspace: Workspace, store: Store, params: Params, candidate: str, seeds: range
+    ) -> None:
         self.stage = _STAGES[candidate]
         self._workspace = workspace
+        self._store = store
         self._params = params
         self._candidates = CANDIDATES if candidate == _ALL else (candidate,)
         self._scored = candidate == _ALL
@@ -104,8 +109,7 @@ class _Series:
 
     def trainings(self) -> list[TrainingRun]:
         """Those that MLflow has. Raises PipelineError."""
-        with _unreachable_explained():
-            return read_trainings(Store(self._workspace), self._params.tracking.experiment, self._graph)
+        return read_trainings(self._store, self._params.tracking.experiment, self._graph)
 
     def reason_to_skip(self, seed: int, trainings: Sequence[TrainingRun]) -> str:
         """Why this seed need not be run; empty where it must be."""
@@ -129,8 +133,7 @@ class _Series:
         groups = group_by_seed(self.trainings(), self._graph, self._repository)
         names = set(self._names.values())
         own = [group for group in groups if names & {run.experiment for run in group.runs}]
-        with _unreachable_explained():
-            record_seeds(Store(self._workspace), self._params.tracking.experiment, own)
+        record_seeds(self._store, self._params.tracking.experiment, own)
 
     def _are_all(self, runs: Sequence[TrainingRun]) -> bool:
         """Whether every candidate has ended well among these, and was evaluated where that is wanted."""
@@ -182,14 +185,3 @@ def _files(root: Path, paths: Iterable[str]) -> Iterator[Path]:
     for path in paths:
         found = (root / path).rglob("*") if (root / path).is_dir() else [root / path]
         yield from (each for each in sorted(found) if each.is_file() and "__pycache__" not in each.parts)
-
-
-@contextmanager
-def _unreachable_explained() -> Iterator[None]:
-    try:
-        yield
-    except StoreUnavailableError as error:
-        raise PipelineError(
-            f"MLflow could not be reached: {error}",
-            remedy="start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db; then repeat the command",
-        ) from error

@@ -27,6 +27,7 @@ from pipeline.repository.repository import Lock, Repository
 from pipeline.tracking.environment import card_differences, machine_differences, requirement_differences
 from pipeline.tracking.lineage import makers
 from pipeline.tracking.provenance import DECISIVE_FILES
+from pipeline.tracking.store import Store
 
 _WIDTH = 100
 """Columns; fixed, so that the table is the same in a terminal, a pipe and a log."""
@@ -41,11 +42,14 @@ Graph = Mapping[str, Declaration]
 Say = Callable[[str], None]
 
 
-def verify(workspace: Workspace, revision: str, stage: str | None, from_source: bool, say: Say) -> int:
+def verify(
+    workspace: Workspace, store: Store, revision: str, stage: str | None, from_source: bool, say: Say
+) -> int:
     """Reproduce a revision in a temporary clone and compare its outputs with its dvc.lock.
 
     Args:
       workspace: the project; nothing of it is changed.
+      store: asked for the machines that made its models, where something differs.
       revision: a commit, branch, tag or DVC experiment.
       stage: only this stage, on inputs from DVC's cache; None for all.
       from_source: import the images anew, too, instead of taking them from DVC's cache.
@@ -86,7 +90,7 @@ def verify(workspace: Workspace, revision: str, stage: str | None, from_source: 
         ]
         console.print(_table(checks))
         if not all(check.agrees for check in checks):
-            for line in _explanation(checks, clone, repository, commit):
+            for line in _explanation(checks, clone, store, commit):
                 console.print(line, markup=False, soft_wrap=True)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     console.print(f"{_conclusion(checks)} ({minutes} min {seconds} s).", markup=False, soft_wrap=True)
@@ -230,9 +234,10 @@ def _conclusion(checks: Sequence[StageCheck]) -> str:
 
 
 def _explanation(
-    checks: Sequence[StageCheck], clone: TemporaryClone, repository: Repository, commit: str
+    checks: Sequence[StageCheck], clone: TemporaryClone, store: Store, commit: str
 ) -> Iterator[str]:
     """What is known of the reasons, and whether the scores agree all the same."""
+    repository = Repository(clone.original.home)
     stale = [check for check in checks if check.stale]
     for check in stale:
         if check.params:
@@ -256,7 +261,7 @@ def _explanation(
     unexplained = [check.name for check in checks if check.unexplained and check not in moved]
     if unexplained:
         yield f"The same params, code and inputs have given other bytes in {', '.join(unexplained)}."
-        yield from _environment_lines(clone, repository, commit)
+        yield from _environment_lines(clone, store, commit)
         yield _CLAIM
 
 
@@ -303,11 +308,12 @@ def _accuracy_line(check: AccuracyCheck) -> str:
     return f"{name:<22} {interval}  {check.reproduced:.4f}  {verdict}"
 
 
-def _environment_lines(clone: TemporaryClone, repository: Repository, commit: str) -> Iterator[str]:
+def _environment_lines(clone: TemporaryClone, store: Store, commit: str) -> Iterator[str]:
     """What differs between here and where the revision's models were made, as far as it is recorded."""
+    repository = Repository(clone.original.home)
     params = parse_values((clone.project / "params.yaml").read_text(encoding="utf-8"))
     try:
-        known = makers(clone.original, load_params(clone.original.params).tracking.experiment, commit)
+        known = makers(store, load_params(clone.original.params).tracking.experiment, commit)
     except PipelineError as error:
         known = {}
         yield f"Where it was made is not known: {error.what}"

@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.whole import load_params
 from pipeline.tracking.lineage import ModelLineage, RevisionLineage, RunSummary, trace
+from pipeline.tracking.store import Store
 
 _WIDTH = 100
 """Columns; fixed, so that the text is the same in a terminal, a pipe and a log."""
@@ -24,14 +25,14 @@ Row = tuple[str, list[str]]
 """A label, and the lines beside it."""
 
 
-def show_lineage(workspace: Workspace, what: str, as_json: bool = False) -> None:
+def show_lineage(workspace: Workspace, store: Store, what: str, as_json: bool = False) -> None:
     """Print the lineage of a model, run, commit or experiment; see `trace` for what `what` may be.
 
     Raises:
       PipelineError: there is nothing of that name, or more than one thing.
     """
     experiment = load_params(workspace.params).tracking.experiment
-    lineage = trace(workspace, experiment, what)
+    lineage = trace(store, experiment, what)
     if as_json:
         print(json.dumps(asdict(lineage), indent=2, ensure_ascii=False))
     elif isinstance(lineage, ModelLineage):

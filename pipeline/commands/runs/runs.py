@@ -21,7 +21,7 @@ from pipeline.repository.repository import Repository
 from pipeline.repository.stage_graph import read_stage_graph
 from pipeline.tracking.runs.seeds import SUBSETS, SeedGroup, Spread, group_by_seed, pooled_deviation
 from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
-from pipeline.tracking.store import Store, StoreUnavailableError
+from pipeline.tracking.store import Store
 
 _WIDTH = 120
 """Columns; fixed, so that the table is the same in a terminal, a pipe and a log."""
@@ -31,7 +31,7 @@ _LONGEST_EXPERIMENT = 16
 """Characters of an experiment's name where params need the room."""
 
 
-def show_runs(workspace: Workspace, query: Query, as_json: bool = False) -> None:
+def show_runs(workspace: Workspace, store: Store, query: Query, as_json: bool = False) -> None:
     """Print the trainings that MLflow knows and, where there are several seeds of one setting, their spread.
 
     Raises:
@@ -40,10 +40,7 @@ def show_runs(workspace: Workspace, query: Query, as_json: bool = False) -> None
     if query.limit is not None and query.limit < 1:
         raise PipelineError("--limit takes a number of runs.", expected="1 or more", found=str(query.limit))
     graph = read_stage_graph(workspace.stages)
-    try:
-        known = read_trainings(Store(workspace), load_params(workspace.params).tracking.experiment, graph)
-    except StoreUnavailableError as error:
-        raise PipelineError(f"MLflow could not be reached: {error}") from error
+    known = read_trainings(store, load_params(workspace.params).tracking.experiment, graph)
     found = select(known, query)
     groups = group_by_seed(found, graph, Repository(workspace.root))
     shown = found[: query.limit]

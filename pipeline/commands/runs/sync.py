@@ -41,7 +41,7 @@ _MANY_EXPERIMENTS = 5
 Say = Callable[[str], None]
 
 
-def synchronize(workspace: Workspace, say: Say) -> str:
+def synchronize(workspace: Workspace, store: Store, say: Say) -> str:
     """Bring MLflow up to date and say what that did; returns why it could not be reached, or nothing.
 
     Delivers what waits, ends the runs of processes that are gone, tags runs with what DVC keeps of
@@ -53,29 +53,29 @@ def synchronize(workspace: Workspace, say: Say) -> str:
         done = Synchronization(refused=has_refusals(workspace))
     else:
         with _alone(workspace, say):
-            done = _synchronize(workspace, experiment, say)
+            done = _synchronize(workspace, store, experiment, say)
     for line in done.lines():
         say(line)
     return done.unreachable
 
 
-def _synchronize(workspace: Workspace, experiment: str, say: Say) -> Synchronization:
+def _synchronize(workspace: Workspace, store: Store, experiment: str, say: Say) -> Synchronization:
     # Looked at before the journals are: a result that is there by now has been recorded in one of them.
     project = _project_digest(workspace)
     repository = Repository(workspace.root)
     experiments, tree = repository.experiments(), outputs_in_working_tree(workspace, repository)
-    done = deliver_and_mend(workspace, experiment, say)
+    done = deliver_and_mend(store, experiment, say)
     if done.unreachable:
         return done
     memory = replace(_Memory.load(workspace), project=project)
     if experiments or any(map(tree.card, CANDIDATES)):
         try:
-            mending = _Mending(workspace, experiment, repository, Store(workspace), say)
+            mending = _Mending(workspace, experiment, repository, store, say)
             memory = mending.compare_experiments(experiments, memory)
             if not done.recording:  # else its files may be those of a stage that runs
                 mending.compare_working_tree(tree)
         except StoreUnavailableError as error:
-            return replace(done, unreachable=str(error))
+            return replace(done, unreachable=error.reason)
         done = replace(done, tagged=mending.tagged, restored=mending.restored, gone=tuple(mending.gone))
     # While stages run there is always something to do; what is dealt with is remembered all the same.
     memory = replace(memory, project="") if done.recording else memory

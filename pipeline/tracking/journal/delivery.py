@@ -77,7 +77,7 @@ def deliver_older(journals: list[Journal], store: Store) -> None:
             deliver(journal, store)
 
 
-def follow(workspace: Workspace, journal: Journal) -> None:
+def follow(journal: Journal, store: Store) -> None:
     """Deliver a journal while it is written, until its stage has ended and all is delivered.
 
     Where MLflow cannot be reached it tries again, ever more rarely, and a last time when the stage
@@ -85,7 +85,7 @@ def follow(workspace: Workspace, journal: Journal) -> None:
     """
     try:
         with journal.delivery_lock().acquire(timeout=0):
-            _follow(workspace, journal)
+            _follow(journal, store)
     except Timeout:
         return  # another process is at it
     except FileNotFoundError:
@@ -93,14 +93,12 @@ def follow(workspace: Workspace, journal: Journal) -> None:
             raise  # otherwise another process has delivered it whole
 
 
-def _follow(workspace: Workspace, journal: Journal) -> None:
-    older = [each for each in pending_journals(workspace.journal) if each.name < journal.name]
-    store: Store | None = None
+def _follow(journal: Journal, store: Store) -> None:
+    older = [each for each in pending_journals(store.workspace.journal) if each.name < journal.name]
     pause = _POLL_SECONDS
     while True:
         alive = journal.writer_is_alive()
         try:
-            store = store or Store(workspace)
             deliver_older(older, store)
             older = []
             if _Delivery(journal, store).catch_up():
@@ -108,9 +106,9 @@ def _follow(workspace: Workspace, journal: Journal) -> None:
             pause = _POLL_SECONDS
         except StoreUnavailableError as error:
             progress = Progress.load(journal)
-            progress.unreachable = str(error)
+            progress.unreachable = error.reason
             progress.save(journal)
-            print(f"MLflow could not be reached: {error}", flush=True)
+            print(error.what, flush=True)
             if not alive:
                 return
             pause = min(max(2 * pause, 2.0), _LONGEST_PAUSE_SECONDS)
@@ -395,7 +393,8 @@ def main(home: Path, name: str) -> None:
     """Deliver the journal called `name` of the project folder `home` until its stage has ended."""
     os.nice(_NICENESS)  # the stage has the right of way
     workspace = Workspace(root=home, home=home)
-    follow(workspace, Journal(workspace.journal / name))
+    with Store(workspace) as store:
+        follow(Journal(workspace.journal / name), store)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.foundation.workspace import CANDIDATES
 from pipeline.repository.repository import Repository
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.values import RegisteredVersion, RunSummary
@@ -23,12 +23,12 @@ _MOST_RUNS = 50_000
 class Index:
     """Runs and versions of one store, and models of one repository."""
 
-    def __init__(self, workspace: Workspace, experiment: str) -> None:
-        """`experiment` is MLflow's name for the project. Raises StoreUnavailableError."""
+    def __init__(self, store: Store, experiment: str) -> None:
+        """`experiment` is MLflow's name for the project."""
         self.experiment = experiment
-        self.repository = Repository(workspace.root)
-        self.store = Store(workspace)
-        self._workspace = workspace
+        self.repository = Repository(store.workspace.root)
+        self.store = store
+        self._workspace = store.workspace
 
     @contextmanager
     def store_errors(self) -> Iterator[None]:

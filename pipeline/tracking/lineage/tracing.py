@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.workspace import Workspace
 from pipeline.repository.repository import Experiment
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.backwards import (
@@ -20,7 +19,7 @@ from pipeline.tracking.lineage.backwards import (
 from pipeline.tracking.lineage.forwards import lineage_of_model, lineage_of_version
 from pipeline.tracking.lineage.index import Index, first_maker
 from pipeline.tracking.lineage.values import Lineage
-from pipeline.tracking.store import StoreUnavailableError, is_rejection
+from pipeline.tracking.store import Store, is_rejection
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -35,11 +34,11 @@ Match = tuple[str, Callable[[], Lineage]]
 """What something may be, in words, and how its lineage is found."""
 
 
-def trace(workspace: Workspace, experiment: str, what: str) -> Lineage:
+def trace(store: Store, experiment: str, what: str) -> Lineage:
     """The lineage of a model (forwards) or of a revision (backwards).
 
     Args:
-      workspace: the project.
+      store: what MLflow knows of the project.
       experiment: MLflow's name for the project.
       what: `models:/NAME@ALIAS` or `models:/NAME/VERSION`, also without `models:/`; a run's id or at least
         six characters of its beginning; a model.keras or the folder of one, wherever it lies; a commit,
@@ -48,17 +47,17 @@ def trace(workspace: Workspace, experiment: str, what: str) -> Lineage:
     Raises:
       PipelineError: it is nothing of that, or several things at once; or MLflow cannot be reached.
     """
-    with _open(workspace, experiment) as index:
+    with _open(store, experiment) as index:
         return _the_only_match(index, what)()
 
 
-def makers(workspace: Workspace, experiment: str, commit: str) -> dict[str, dict[str, str]]:
+def makers(store: Store, experiment: str, commit: str) -> dict[str, dict[str, str]]:
     """The tags of the run that made each model in a commit's dvc.lock, by path, where MLflow knows it.
 
     Raises:
       PipelineError: MLflow cannot be reached.
     """
-    with _open(workspace, experiment) as index:
+    with _open(store, experiment) as index:
         found = {
             path: index.makers_of(commit, path, dvc_hash)
             for path, dvc_hash in index.models_of(commit).items()
@@ -67,17 +66,11 @@ def makers(workspace: Workspace, experiment: str, commit: str) -> dict[str, dict
 
 
 @contextmanager
-def _open(workspace: Workspace, experiment: str) -> Iterator[Index]:
+def _open(store: Store, experiment: str) -> Iterator[Index]:
     """The index; failures of MLflow's are explained."""
-    try:
-        index = Index(workspace, experiment)
-        with index.store_errors():
-            yield index
-    except StoreUnavailableError as error:
-        raise PipelineError(
-            f"MLflow could not be asked: {error}.",
-            remedy="start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db",
-        ) from error
+    index = Index(store, experiment)
+    with index.store_errors():
+        yield index
 
 
 def _the_only_match(index: Index, what: str) -> Callable[[], Lineage]:

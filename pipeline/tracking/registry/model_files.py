@@ -1,6 +1,5 @@
 """The files of registered models, and what an export adds to them: figures, tags and the exported files."""
 
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -11,10 +10,10 @@ from pathlib import Path
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.workspace import Workspace
 from pipeline.inference.exported_model import SAVED_MODEL_FORMAT, ExportedFile, ExportedModel
 from pipeline.tracking import tags
 from pipeline.tracking.registry.registry import CHAMPION, Registry, TrainedRun, Version
+from pipeline.tracking.store import Store
 
 EXPORTED = "exported"
 """Tag of a model version: when its model was last exported, UTC."""
@@ -44,24 +43,19 @@ class RegisteredFiles:
     lineage: Mapping[str, str]
 
 
-def has_store(workspace: Workspace) -> bool:
-    """Whether there is anything to ask, found out without importing MLflow, which takes seconds."""
-    return "MLFLOW_TRACKING_URI" in os.environ or workspace.tracking_database.exists()
-
-
-def champion_address(workspace: Workspace, name: str) -> str | None:
+def champion_address(store: Store, name: str) -> str | None:
     """models:/<name>@champion, or None where no version is. Raises PipelineError where MLflow is silent."""
-    if not has_store(workspace):
+    if not store.exists:
         return None
-    registry = Registry(workspace, name)
+    registry = Registry(store, name)
     return f"models:/{name}@{CHAMPION}" if CHAMPION in _aliases(registry) else None
 
 
-def download_model(workspace: Workspace, address: str, folder: Path) -> RegisteredFiles:
+def download_model(store: Store, address: str, folder: Path) -> RegisteredFiles:
     """Bring model.keras and card.json of a model version into `folder`, which is empty.
 
     Args:
-      workspace: whose store is asked.
+      store: where it is.
       address: models:/<name>@<alias> or models:/<name>/<version>.
       folder: for the files.
 
@@ -74,7 +68,7 @@ def download_model(workspace: Workspace, address: str, folder: Path) -> Register
             f"'{address}' names no registered model.",
             expected="models:/<name>@champion, or another alias, or models:/<name>/<version>",
         )
-    registry = Registry(workspace, match["name"])
+    registry = Registry(store, match["name"])
     aliases = registry.read().aliases
     if match["number"] is None and match["alias"] not in aliases:
         raise PipelineError(
@@ -95,6 +89,7 @@ def download_model(workspace: Workspace, address: str, folder: Path) -> Register
 @contextmanager
 def _explained(registry: Registry, what: str) -> Iterator[None]:
     """Turn MLflow's errors into a PipelineError that says `what` and why."""
+    _ = registry.store.client  # before anything else is imported of MLflow: it is silenced on the way
     from mlflow.exceptions import MlflowException
 
     try:
@@ -112,9 +107,9 @@ def _aliases(registry: Registry) -> Mapping[str, int]:
 
 def _download(registry: Registry, version: Version, folder: Path) -> Path:
     """The folder below `folder` that now holds the files."""
+    client, described = registry.store.client, f"version {version.number} of '{registry.name}'"
     import mlflow.artifacts
 
-    client, described = registry.store.client, f"version {version.number} of '{registry.name}'"
     with _explained(registry, f"the files of {described} cannot be had"):
         mlflow.artifacts.download_artifacts(
             artifact_uri=client.get_model_version_download_uri(registry.name, str(version.number)),
@@ -144,18 +139,18 @@ def _lineage(registry: Registry, run_id: str) -> dict[str, str]:
     return {name: found[name] for name in tags.LINEAGE if name in found} | {"run_id": run_id}
 
 
-def lineage_of_model(workspace: Workspace, experiment: str, model_digest: str) -> dict[str, str]:
+def lineage_of_model(store: Store, experiment: str, model_digest: str) -> dict[str, str]:
     """Tags of the run that trained a model, and run_id; empty where MLflow does not have it.
 
     Raises PipelineError where MLflow does not answer.
     """
-    registry = Registry(workspace, "")
+    registry = Registry(store, "")
     trained = registry.find_trained(experiment, model_digest)
     return _lineage(registry, trained.run_id) if trained else {}
 
 
 def record_export(
-    workspace: Workspace, experiment: str, registered_name: str, model: ExportedModel, folder: Path
+    store: Store, experiment: str, registered_name: str, model: ExportedModel, folder: Path
 ) -> str:
     """Add an export to the run that trained the model, and to its version where it has one.
 
@@ -163,7 +158,7 @@ def record_export(
     files artifacts below `export/<version>/`; the version gets the tags `exported` and `formats`.
 
     Args:
-      workspace: whose store is asked.
+      store: where the model is.
       experiment: that the run is in.
       registered_name: the registered model whose version it may be.
       model: what was exported.
@@ -175,7 +170,7 @@ def record_export(
     Raises:
       PipelineError: MLflow does not answer, or does not have the model.
     """
-    registry = Registry(workspace, registered_name)
+    registry = Registry(store, registered_name)
     trained = registry.find_trained(experiment, model.model_digest)
     if trained is None:
         raise PipelineError("MLflow does not have this model.")

@@ -16,14 +16,14 @@ from filelock import FileLock, Timeout
 
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.workspace import Workspace
 from pipeline.scoring.predictions import Predictions, load_predictions, save_predictions
 from pipeline.tracking import tags
 from pipeline.tracking.provenance import origin
 from pipeline.tracking.registry.decisions import Decision, read_decisions
-from pipeline.tracking.store import Store, StoreUnavailableError, is_server
+from pipeline.tracking.store import Store, is_server
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
@@ -94,20 +94,15 @@ class Evidence:
 class Registry:
     """One registered model of a store; every method raises PipelineError where MLflow does not answer."""
 
-    def __init__(self, workspace: Workspace, name: str) -> None:
-        """Open the store. Raises PipelineError where it cannot be reached."""
+    def __init__(self, store: Store, name: str) -> None:
+        self.store = store
         self.name = name
-        self._home = workspace.home
-        try:
-            self.store = Store(workspace)
-        except StoreUnavailableError as error:
-            raise PipelineError(f"MLflow could not be reached: {error}") from error
 
     def find_trained(self, experiment: str, model_digest: str) -> TrainedRun | None:
         """The latest run that made a model, one of this project folder before those of others."""
         with self._answering():
             runs = self.store.find_runs(experiment, {tags.MODEL_DIGEST: model_digest})
-            own = origin(self._home)
+            own = origin(self.store.workspace.home)
             for run in sorted(runs, key=lambda run: run.data.tags.get(tags.ORIGIN) != own):
                 models = self.store.logged_models_of(run, model_digest)
                 for model in models:
@@ -117,11 +112,11 @@ class Registry:
 
     def read(self) -> RegisteredModel:
         """Aliases and log. Raises PipelineError too where no model of this name is registered."""
-        from mlflow.exceptions import MlflowException
+        with self._answering() as client:
+            from mlflow.exceptions import MlflowException
 
-        with self._answering():
             try:
-                found = self.store.client.get_registered_model(self.name)
+                found = client.get_registered_model(self.name)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
@@ -134,11 +129,11 @@ class Registry:
 
     def version(self, number: int) -> Version:
         """Raises PipelineError where it was deleted."""
-        from mlflow.exceptions import MlflowException
+        with self._answering() as client:
+            from mlflow.exceptions import MlflowException
 
-        with self._answering():
             try:
-                return _version(self.store.client.get_model_version(self.name, str(number)))
+                return _version(client.get_model_version(self.name, str(number)))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
@@ -147,21 +142,21 @@ class Registry:
     def version_of(self, model_digest: str) -> Version | None:
         """The first version of a model that is registered already."""
         condition = f"name = '{self.name}' and tags.`{tags.MODEL_DIGEST}` = '{model_digest}'"
-        with self._answering():
-            found = self.store.client.search_model_versions(condition)
+        with self._answering() as client:
+            found = client.search_model_versions(condition)
         return min(map(_version, found), key=lambda version: version.number, default=None)
 
     def create_version(self, trained: TrainedRun, values: Mapping[str, str]) -> Version:
         """Register a logged model with these tags, and make the registered model where it is new."""
-        from mlflow.exceptions import MlflowException
+        with self._answering() as client, self._address_in_environment():
+            from mlflow.exceptions import MlflowException
 
-        with self._answering(), self._address_in_environment():
             try:
-                self.store.client.create_registered_model(self.name)
+                client.create_registered_model(self.name)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            created = self.store.client.create_model_version(
+            created = client.create_model_version(
                 self.name,
                 source=f"{_MODEL_URI}{trained.model_id}",
                 run_id=trained.run_id,
@@ -172,29 +167,29 @@ class Registry:
         return _version(created)
 
     def run_tags(self, run_id: str) -> Mapping[str, str]:
-        with self._answering():
-            return dict(self.store.client.get_run(run_id).data.tags)
+        with self._answering() as client:
+            return dict(client.get_run(run_id).data.tags)
 
     def describe(self, version: Version, values: Mapping[str, str], card: str = "") -> None:
         """Set tags of a version, and its description where there is a new one."""
-        with self._answering():
+        with self._answering() as client:
             if card:
-                self.store.client.update_model_version(self.name, str(version.number), card)
+                client.update_model_version(self.name, str(version.number), card)
             for key, value in values.items():
-                self.store.client.set_model_version_tag(self.name, str(version.number), key, value)
+                client.set_model_version_tag(self.name, str(version.number), key, value)
 
     def set_alias(self, alias: str, number: int) -> None:
-        with self._answering():
-            self.store.client.set_registered_model_alias(self.name, alias, str(number))
+        with self._answering() as client:
+            client.set_registered_model_alias(self.name, alias, str(number))
 
     def remove_alias(self, alias: str) -> None:
-        with self._answering():
-            self.store.client.delete_registered_model_alias(self.name, alias)
+        with self._answering() as client:
+            client.delete_registered_model_alias(self.name, alias)
 
     def record(self, decision: Decision) -> None:
         """Add a decision to the log."""
-        with self._answering():
-            self.store.client.set_registered_model_tag(self.name, decision.key, decision.to_tag())
+        with self._answering() as client:
+            client.set_registered_model_tag(self.name, decision.key, decision.to_tag())
 
     def place(self, folder: Path) -> str:
         """Where a run keeps the files of a folder; another content has another place."""
@@ -202,8 +197,8 @@ class Registry:
 
     def keep(self, version: Version, folder: Path, place: str) -> None:
         """Store the files of a folder with the run that trained the model of a version."""
-        with self._answering():
-            self.store.client.log_artifacts(version.run_id, str(folder), place)
+        with self._answering() as client:
+            client.log_artifacts(version.run_id, str(folder), place)
 
     def evidence(self, version: Version) -> Evidence:
         """Raises PipelineError where the version was not registered by `python -m pipeline register`."""
@@ -214,15 +209,15 @@ class Registry:
                 expected="a version made by 'python -m pipeline register'",
                 remedy="register its model again; a registration that was interrupted is then completed",
             )
-        with self._answering(), tempfile.TemporaryDirectory() as folder:
-            return Evidence.load(Path(self.store.client.download_artifacts(version.run_id, place, folder)))
+        with self._answering() as client, tempfile.TemporaryDirectory() as folder:
+            return Evidence.load(Path(client.download_artifacts(version.run_id, place, folder)))
 
     def run_file(self, version: Version, name: str, folder: Path) -> Path | None:
         """A file of the run that trained the model of a version, brought into `folder`; None without one."""
-        with self._answering():
-            if all(each.path != name for each in self.store.client.list_artifacts(version.run_id)):
+        with self._answering() as client:
+            if all(each.path != name for each in client.list_artifacts(version.run_id)):
                 return None
-            return Path(self.store.client.download_artifacts(version.run_id, name, str(folder)))
+            return Path(client.download_artifacts(version.run_id, name, str(folder)))
 
     @contextmanager
     def alone(self, say: Callable[[str], None]) -> Iterator[None]:
@@ -248,11 +243,13 @@ class Registry:
             lock.release()
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _answering(self) -> "Iterator[MlflowClient]":
+        """The store's client; what it raises becomes a PipelineError."""
+        client = self.store.client  # before anything else is imported of MLflow: it is silenced on the way
         from mlflow.exceptions import MlflowException
 
         try:
-            yield
+            yield client
         except (MlflowException, OSError) as error:
             raise PipelineError(f"MLflow has not done what was asked: {self.store.why(error)}") from error
 

@@ -18,6 +18,7 @@ from typing import Any
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.registry.registry import CHAMPION, Registry
+from pipeline.tracking.store import Store
 
 _EVERY_SECONDS = 3.0
 
@@ -51,18 +52,18 @@ def main(name: str) -> None:
     # Whatever a library prints would be taken for news.
     news = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    registry: Registry | None = None
-
-    def champion() -> int | None:
-        nonlocal registry
-        registry = registry or Registry(Workspace.from_environment(), name)
-        return registry.read().aliases.get(CHAMPION)
 
     def wait() -> bool:
         readable, _, _ = select.select([sys.stdin], [], [], _EVERY_SECONDS)
         return not readable  # nothing is ever written to it, so it has been closed
 
-    watch(champion, lambda said: print(json.dumps(said), file=news, flush=True), wait)
+    with Store(Workspace.from_environment()) as store:
+        registry = Registry(store, name)
+        watch(
+            champion=lambda: registry.read().aliases.get(CHAMPION),
+            tell=lambda said: print(json.dumps(said), file=news, flush=True),
+            wait=wait,
+        )
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import IO
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.store import Store, StoreUnavailableError, is_server
+from pipeline.tracking.store import Store, is_server
 from pipeline.tracking.web.views import page_with_runs
 
 _HOST = "127.0.0.1"
@@ -23,11 +22,11 @@ _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 
 
-def serve_ui(workspace: Workspace, experiment: str, port: int, say: Callable[[str], None]) -> None:
+def serve_ui(store: Store, experiment: str, port: int, say: Callable[[str], None]) -> None:
     """Serve the UI until Ctrl-C; where MLFLOW_TRACKING_URI names a server, only say where to look.
 
     Args:
-      workspace: the project.
+      store: whose runs are shown.
       experiment: name of the experiment whose page is announced.
       port: the first port to try.
       say: is told the address.
@@ -35,20 +34,16 @@ def serve_ui(workspace: Workspace, experiment: str, port: int, say: Callable[[st
     Raises:
       PipelineError: the store or the server does not start, or there is no free port.
     """
-    try:
-        store = Store(workspace)
-        if is_server(store.address):
-            say(page_with_runs(store, without_credentials(store.address).rstrip("/"), experiment))
-            return
-        free = _free_port(port)
-        address = f"http://{_HOST}:{free}"
-        page = page_with_runs(store, address, experiment)
-    except StoreUnavailableError as error:
-        raise PipelineError(f"MLflow could not be reached: {error}") from error
+    if is_server(store.address):
+        say(page_with_runs(store, without_credentials(store.address).rstrip("/"), experiment))
+        return
+    free = _free_port(port)
+    address = f"http://{_HOST}:{free}"
+    page = page_with_runs(store, address, experiment)
     if free != port:
         say(f"Port {port} is taken; using {free}.")
     with tempfile.TemporaryFile() as log:
-        server = _start(workspace, store.address, free, log)
+        server = _start(store, free, log)
         try:
             _wait_until_ready(server, address, log)
             say(page)
@@ -59,8 +54,8 @@ def serve_ui(workspace: Workspace, experiment: str, port: int, say: Callable[[st
             _stop(server)
 
 
-def _start(workspace: Workspace, store: str, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    artifacts = workspace.tracking_artifacts.as_uri()
+def _start(store: Store, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    artifacts = store.workspace.tracking_artifacts.as_uri()
     command = [
         sys.executable,
         "-m",
@@ -74,7 +69,7 @@ def _start(workspace: Workspace, store: str, port: int, log: IO[bytes]) -> subpr
         "1",
     ]
     return subprocess.Popen(
-        [*command, "--backend-store-uri", store, "--artifacts-destination", artifacts],
+        [*command, "--backend-store-uri", store.address, "--artifacts-destination", artifacts],
         # Without job execution it is one process instead of eight.
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdin=subprocess.DEVNULL,

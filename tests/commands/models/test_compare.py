@@ -16,6 +16,7 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.repository.repository import Lock, StageLock
 from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.tracking.lineage import RevisionLineage
+from pipeline.tracking.store import Store
 from tests.reporting.fake_project import write_fake_project
 from tests.tracking.made_outputs import lock_of
 
@@ -78,7 +79,7 @@ def revisions(
         def first_commit_with(self, dvc_hash: str) -> str | None:
             return None
 
-    def trace(workspace: Workspace, experiment: str, what: str) -> object:
+    def trace(store: Store, experiment: str, what: str) -> object:
         if what not in made.lineages:
             raise PipelineError(f"'{what}' is nothing")
         return made.lineages[what]
@@ -104,7 +105,7 @@ def compare(revisions: Revisions) -> Callable[..., list[str]]:
 
     def run(first: str, second: str, output: Path | None = None) -> list[str]:
         lines: list[str] = []
-        compare_models(revisions.workspace, first, second, output, lines.append)
+        compare_models(revisions.workspace, Store(revisions.workspace), first, second, output, lines.append)
         return lines
 
     return run

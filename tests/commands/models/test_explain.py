@@ -17,6 +17,7 @@ from pipeline.explanation.job import ExplainJob, ExplainResult
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.tracking.store import Store
 
 CLASSES = ("dark", "bright", "never")
 CARD = SimpleNamespace(
@@ -60,7 +61,7 @@ def run(workspace: Workspace, project: Path, jobs: list[ExplainJob]) -> Explain:
         top: int = 1,
         output: Path | None = None,
     ) -> int:
-        return explain(workspace, images, model, class_name, output, top, print)
+        return explain(workspace, Store(workspace), images, model, class_name, output, top, print)
 
     return start
 

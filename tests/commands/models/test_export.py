@@ -24,6 +24,7 @@ from pipeline.inference.exported_model import ExportedModel, published
 from pipeline.inference.predictor import load_predictor
 from pipeline.serving.application import Settings
 from pipeline.tracking.registry.model_files import RegisteredFiles
+from pipeline.tracking.store import Store
 from pipeline.training.keras_file import save_stable
 from pipeline.training.trained_model import TrainedModel
 from tests.deployment.tiny_project import make_project
@@ -56,7 +57,8 @@ def run(ready: Workspace) -> Export:
 
     def exported(model: str | None, *formats: str) -> tuple[int, str]:
         lines: list[str] = []
-        code = export(ready, model, formats, lines.append)
+        with Store(ready) as store:
+            code = export(ready, store, model, formats, lines.append)
         return code, "\n".join(lines)
 
     return exported
@@ -273,7 +275,7 @@ def registered(ready: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[[b
     """Version 7 of the registered model is the baseline; MLflow itself is not asked."""
 
     def register(is_champion: bool) -> None:
-        def download(workspace: Workspace, address: str, folder: Path) -> RegisteredFiles:
+        def download(store: Store, address: str, folder: Path) -> RegisteredFiles:
             shutil.copytree(ready.model("baseline"), folder / "artifacts")
             lineage = {"git_commit": "c" * 40, "run_id": "r" * 32}
             return RegisteredFiles("image-classifier", 7, is_champion, folder / "artifacts", lineage)

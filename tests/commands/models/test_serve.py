@@ -13,6 +13,7 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.serving import server
 from pipeline.serving.application import Settings
 from pipeline.serving.limits import Limits
+from pipeline.tracking.store import Store
 from tests.serving.tiny_model import export, published
 
 TOKEN = "0123456789abcdef"
@@ -43,7 +44,8 @@ def serve(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(server, "run_server", run_server)
         parser = argparse.ArgumentParser()
         command.add_options(parser)
-        assert command.serve(workspace, parser.parse_args(arguments), started.said.append) == 0
+        options = parser.parse_args(arguments)
+        assert command.serve(workspace, Store(workspace), options, started.said.append) == 0
         return started
 
     return run

@@ -27,6 +27,7 @@ from pipeline.tracking import tags
 from pipeline.tracking.registry.decisions import VersionName, new_key
 from pipeline.tracking.registry.model_use import EncodedFiles, Use
 from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Registry
+from pipeline.tracking.store import Store
 from tests.tracking.made_versions import CLASSES, IMAGES, answers, make_version
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
@@ -40,30 +41,25 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def shared(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def store(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """One store for all tests of the module: making one takes seconds."""
     folder = tmp_path_factory.mktemp("project")
     params = (project / "params.yaml").read_text(encoding="utf-8")
     assert "weak_after: 10 " in params
     (folder / "params.yaml").write_text(params.replace("weak_after: 10 ", "weak_after: 3 "), encoding="utf-8")
-    registry = Registry(Workspace(root=folder, home=folder), "model")
-    yield registry
-    # Left open, SQLAlchemy's connections would warn when they are collected.
-    registry.store.client._tracking_client.store._dispose_engine()
-    registry.store.client._get_registry_client().store._dispose_engine()
+    with Store(Workspace(root=folder, home=folder)) as opened:
+        yield opened
 
 
 @pytest.fixture
-def workspace(shared: Registry) -> Workspace:
-    return shared.store._workspace
+def workspace(store: Store) -> Workspace:
+    return store.workspace
 
 
 @pytest.fixture
-def registry(shared: Registry, request: pytest.FixtureRequest, monkeypatch) -> Registry:
-    """A registered model of its own for each test; the commands use the same open store."""
-    shared.name = request.node.name.partition("[")[0]
-    monkeypatch.setattr("pipeline.tracking.registry.registry.Store", lambda workspace: shared.store)
-    return shared
+def registry(store: Store, request: pytest.FixtureRequest) -> Registry:
+    """A registered model of its own for each test."""
+    return Registry(store, request.node.name.replace("[", " ").rstrip("]"))
 
 
 @pytest.fixture
@@ -72,11 +68,11 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def decide(workspace: Workspace, registry: Registry, said: list[str]) -> Callable[..., int]:
+def decide(workspace: Workspace, store: Store, registry: Registry, said: list[str]) -> Callable[..., int]:
     """`promote` for this test's model."""
 
     def call(force: bool = False, reason: str = "") -> int:
-        return promote(workspace, registry.name, force, reason, said.append)
+        return promote(workspace, store, registry.name, force, reason, said.append)
 
     return call
 
@@ -177,12 +173,9 @@ def test_force_that_was_not_needed_is_a_promotion(registry, decide, challenge) -
 
 
 @pytest.mark.parametrize(("tag", "value"), [(tags.LATENCY_MS, "260"), (tags.SIZE_BYTES, "50000001")])
-def test_the_limits_of_params_yaml_count(workspace, shared, monkeypatch, said, tag, value) -> None:
-    monkeypatch.setattr("pipeline.tracking.registry.registry.Store", lambda workspace: shared.store)
-    shared.name = f"limits {tag}"
-    make_version(shared, GOOD, **{tag: value})
-    shared.set_alias(CHALLENGER, 1)
-    assert promote(workspace, shared.name, False, "", said.append) == EXIT_REFUSED
+def test_the_limits_of_params_yaml_count(decide, challenge, tag, value) -> None:
+    challenge(GOOD, "first", **{tag: value})
+    assert decide() == EXIT_REFUSED
 
 
 def test_without_a_challenger_there_is_nothing_to_decide(registry, decide, challenge) -> None:
@@ -301,16 +294,16 @@ def test_a_decision_that_is_killed_before_it_is_carried_out_is_seen_and_can_be_r
             decide()
     assert champion(registry) == 1
     capsys.readouterr()
-    show_history(workspace, registry.name, as_json=False)
+    show_history(workspace, registry.store, registry.name, as_json=False)
     printed = words(capsys.readouterr().out)
     assert "warning: the alias champion points to version 1, and by the log it should be version 2" in printed
 
     assert decide() == 0
     assert champion(registry) == 2
     capsys.readouterr()
-    show_history(workspace, registry.name, as_json=True)
+    show_history(workspace, registry.store, registry.name, as_json=True)
     assert json.loads(capsys.readouterr().out)["warnings"] == []
-    rollback(workspace, registry.name, "", lambda line: None)
+    rollback(workspace, registry.store, registry.name, "", lambda line: None)
     assert champion(registry) == 1
 
 
@@ -323,7 +316,7 @@ def test_history_tells_everything_oldest_first(workspace, registry, decide, chal
     challenge(WORSE, "second")
     decide()
     capsys.readouterr()
-    show_history(workspace, registry.name, as_json=False)
+    show_history(workspace, registry.store, registry.name, as_json=False)
     lines = capsys.readouterr().out.splitlines()
     first, second = (next(line for line in lines if f" {kind}  " in line) for kind in ("promoted", "refused"))
     assert lines.index(first) < lines.index(second)
@@ -331,7 +324,7 @@ def test_history_tells_everything_oldest_first(workspace, registry, decide, chal
     assert "better than the" in second
     assert all(len(line) <= 120 for line in lines)
 
-    show_history(workspace, registry.name, as_json=True)
+    show_history(workspace, registry.store, registry.name, as_json=True)
     values = json.loads(capsys.readouterr().out)
     assert (values["model"], values["aliases"]) == (registry.name, {CHAMPION: 1, CHALLENGER: 2})
     assert [each["kind"] for each in values["decisions"]] == ["promoted", "refused"]
@@ -345,7 +338,7 @@ def test_an_alias_moved_by_hand_is_told(workspace, registry, decide, challenge, 
     make_version(registry, GOOD, name="second")
     registry.set_alias(CHAMPION, 2)
     capsys.readouterr()
-    show_history(workspace, registry.name, as_json=True)
+    show_history(workspace, registry.store, registry.name, as_json=True)
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
     assert "points to version 2" in warning
     assert "should be version 1" in warning
@@ -353,15 +346,15 @@ def test_an_alias_moved_by_hand_is_told(workspace, registry, decide, challenge, 
 
 def test_before_any_decision_history_says_so(workspace, registry, challenge, capsys) -> None:
     with pytest.raises(PipelineError, match="No model called"):
-        show_history(workspace, registry.name, as_json=False)
+        show_history(workspace, registry.store, registry.name, as_json=False)
     challenge(GOOD, "first")
-    show_history(workspace, registry.name, as_json=False)
+    show_history(workspace, registry.store, registry.name, as_json=False)
     assert "No decision yet" in capsys.readouterr().out
 
 
 def test_rollback_returns_step_by_step(workspace, registry, decide, challenge, said) -> None:
     def back(reason: str = "") -> None:
-        rollback(workspace, registry.name, reason, said.append)
+        rollback(workspace, registry.store, registry.name, reason, said.append)
 
     for number, predictions in enumerate((WORSE, GOOD, BETTER), start=1):
         challenge(predictions, str(number))
@@ -386,7 +379,7 @@ def test_rollback_to_a_deleted_version_changes_nothing(workspace, registry, deci
     decide()
     registry.store.client.delete_model_version(registry.name, "1")
     with pytest.raises(PipelineError, match=r"Version 1 of .* was deleted"):
-        rollback(workspace, registry.name, "", lambda line: None)
+        rollback(workspace, registry.store, registry.name, "", lambda line: None)
     assert champion(registry) == 2
     assert kinds(registry) == ["promoted", "promoted"]
 
@@ -514,8 +507,11 @@ from pathlib import Path
 from pipeline.commands.registry.promote import promote
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.store import Store
+workspace = Workspace(Path.cwd(), Path.cwd())
 try:
-    sys.exit(promote(Workspace(Path.cwd(), Path.cwd()), sys.argv[1], True, sys.argv[2], print))
+    with Store(workspace) as store:
+        sys.exit(promote(workspace, store, sys.argv[1], True, sys.argv[2], print))
 except PipelineError as error:
     sys.exit(str(error))
 """
@@ -524,19 +520,18 @@ except PipelineError as error:
 @pytest.mark.slow
 @pytest.mark.parametrize("locked", [True, False], ids=["one machine", "as on several machines"])
 def test_several_processes_at_once_leave_one_champion_and_a_whole_log(
-    project, workspace, shared, tmp_path, locked
+    project, workspace, registry, tmp_path, locked
 ) -> None:
-    shared.name = f"processes {locked}"
     for name, predictions in (("first", WORSE), ("second", BETTER)):
-        make_version(shared, predictions, name=name)
-    shared.set_alias(CHALLENGER, 2)
+        make_version(registry, predictions, name=name)
+    registry.set_alias(CHALLENGER, 2)
     processes = []
     for number in range(4):
         # The lock lies in the temporary folder: with folders of their own they do not see each other.
         temporary = tmp_path / ("all" if locked else str(number))
         temporary.mkdir(exist_ok=True)
         environment = {**os.environ, "PYTHONPATH": str(project), "TMPDIR": str(temporary)}
-        command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROMOTE), shared.name, str(number)]
+        command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROMOTE), registry.name, str(number)]
         processes.append(
             subprocess.Popen(
                 command,
@@ -550,7 +545,7 @@ def test_several_processes_at_once_leave_one_champion_and_a_whole_log(
     ended = [(*process.communicate(timeout=200), process.returncode) for process in processes]
     assert all("Traceback" not in errors for _, errors, _ in ended), ended
     codes = [code for _, _, code in ended]
-    model = shared.read()
+    model = registry.read()
     carried_out = {each.key for each in model.decisions if each.kind != "conflict"} - {
         each.cancels for each in model.decisions
     }

@@ -21,6 +21,7 @@ from pipeline.scoring.predictions import load_predictions
 from pipeline.tracking import tags
 from pipeline.tracking.registry.model_use import EncodedFiles, Use
 from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Registry
+from pipeline.tracking.store import Store
 from tests.commands.made_workspace import make_workspace
 from tests.tracking.made_versions import make_trained
 
@@ -32,29 +33,25 @@ RUN_TAGS = {tags.GIT_COMMIT: "c" * 40, tags.DVC_EXPERIMENT: "quiet-lark", tags.N
 
 
 @pytest.fixture(scope="module")
-def shared(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def store(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """One store and one workspace for all tests of the module; the model has one run."""
     workspace = make_workspace(tmp_path_factory.mktemp("project"), project, CLASSES, errors={0: 1})
-    registry = Registry(workspace, "model")
-    make_trained(registry, read_json(workspace.model("baseline") / "card.json")["model_digest"], RUN_TAGS)
-    yield registry
-    # Left open, SQLAlchemy's connections would warn when they are collected.
-    registry.store.client._tracking_client.store._dispose_engine()
-    registry.store.client._get_registry_client().store._dispose_engine()
+    digest = read_json(workspace.model("baseline") / "card.json")["model_digest"]
+    with Store(workspace) as opened:
+        make_trained(Registry(opened, "model"), digest, RUN_TAGS)
+        yield opened
 
 
 @pytest.fixture
-def workspace(shared: Registry) -> Workspace:
-    return shared.store._workspace
+def workspace(store: Store) -> Workspace:
+    return store.workspace
 
 
 @pytest.fixture
-def registry(shared: Registry, request: pytest.FixtureRequest, monkeypatch) -> Registry:
-    """A registered model of its own for each test; the commands use the same open store."""
-    shared.name = request.node.name.partition("[")[0]
-    monkeypatch.setattr("pipeline.tracking.registry.registry.Store", lambda workspace: shared.store)
+def registry(store: Store, request: pytest.FixtureRequest, monkeypatch) -> Registry:
+    """A registered model of its own for each test."""
     monkeypatch.setattr(registration, "_require_up_to_date", lambda workspace: None)
-    return shared
+    return Registry(store, request.node.name.partition("[")[0])
 
 
 @pytest.fixture
@@ -93,7 +90,7 @@ def enrol(workspace: Workspace, registry: Registry, uses: list[str]) -> Callable
 
     def call(candidate: str = "best") -> list[str]:
         said: list[str] = []
-        register(workspace, candidate, registry.name, said.append)
+        register(workspace, registry.store, candidate, registry.name, said.append)
         return said
 
     return call
@@ -259,7 +256,7 @@ def test_a_model_that_mlflow_lacks_is_not_registered(registry, enrol, monkeypatc
 
 def test_a_name_that_mlflow_would_not_take_is_refused_at_once(workspace, uses) -> None:
     with pytest.raises(PipelineError, match=r"registry\.model"):
-        register(workspace, "best", "a/b", print)
+        register(workspace, Store(workspace), "best", "a/b", print)
     assert uses == []
 
 

@@ -16,8 +16,8 @@ from pipeline.commands.reproducing import seeds
 from pipeline.commands.reproducing.seeds import run_seeds
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
-from pipeline.tracking.runs.trainings import TrainingRun
-from pipeline.tracking.store import StoreUnavailableError
+from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
+from pipeline.tracking.store import Store
 from tests.tracking.made_runs import training_run
 
 STAGES = {"baseline": "train_baseline", "transfer": "train_transfer", "tuned": "tune"}
@@ -66,7 +66,6 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
 
     monkeypatch.setattr(seeds, "run_dvc", run_dvc)
     monkeypatch.setattr(seeds, "_dvc_sees_no_change", lambda workspace, stage: state.up_to_date)
-    monkeypatch.setattr(seeds, "Store", lambda workspace: None)
     monkeypatch.setattr(seeds, "read_trainings", lambda *arguments: state.trainings)
     monkeypatch.setattr(seeds, "synchronize", lambda *arguments: "")
     monkeypatch.setattr(
@@ -100,7 +99,7 @@ def trained(name: str, candidates=CANDIDATES, **fields: object) -> list[Training
 
 
 def test_every_seed_is_an_experiment_in_a_temporary_copy(project_folder, outside):
-    assert run_seeds(project_folder, 3, "all", outside.said.append) == 0
+    assert run_seeds(project_folder, Store(project_folder), 3, "all", outside.said.append) == 0
     assert outside.seeds == [5, 6, 7]
     assert all(
         re.fullmatch(r"exp run --temp --name seed-\d-[0-9a-f]{7} -S seed=\d evaluate", command)
@@ -116,28 +115,28 @@ def test_every_seed_is_an_experiment_in_a_temporary_copy(project_folder, outside
 
 
 def test_one_candidate_is_trained_and_not_evaluated(project_folder, outside):
-    assert run_seeds(project_folder, 2, "tuned", print) == 0
+    assert run_seeds(project_folder, Store(project_folder), 2, "tuned", print) == 0
     assert all(command.endswith(" tune") for command in outside.commands)
     assert all(name.startswith("tuned-seed-") for name in outside.names)
 
 
 def test_what_is_there_already_is_not_run_again(project_folder, outside):
-    run_seeds(project_folder, 4, "all", print)
+    run_seeds(project_folder, Store(project_folder), 4, "all", print)
     first, second, third, fourth = outside.names
     outside.commands.clear()
     outside.trainings += trained(second)
     outside.trainings += trained(third, metrics={"validation_accuracy": 0.9})  # never evaluated
     outside.trainings += trained(fourth, candidates=("baseline", "tuned"))
-    assert run_seeds(project_folder, 4, "all", outside.said.append) == 0
+    assert run_seeds(project_folder, Store(project_folder), 4, "all", outside.said.append) == 0
     assert outside.names == [first, third, fourth]
     assert f"seed 2 of 4, seed=6: not run again, MLflow has the runs of experiment {second}" in outside.said
 
 
 def test_an_experiment_of_dvc_that_mlflow_does_not_know_is_not_run_again(project_folder, outside):
-    run_seeds(project_folder, 2, "baseline", print)
+    run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
     git(project_folder, "update-ref", f"refs/exps/{'a' * 2}/{'b' * 38}/{outside.names[0]}", "HEAD")
     outside.commands.clear()
-    run_seeds(project_folder, 2, "baseline", print)
+    run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
     assert outside.seeds == [6]
 
 
@@ -155,20 +154,20 @@ def test_what_the_workspace_has_is_not_run_again(project_folder, outside, monkey
         return found
 
     monkeypatch.setattr(seeds.ModelCard, "load", load)
-    run_seeds(project_folder, 2, "all", print)
+    run_seeds(project_folder, Store(project_folder), 2, "all", print)
     assert outside.seeds == expected
 
 
 def test_the_first_failure_ends_it_and_another_call_goes_on(project_folder, outside):
     outside.codes = iter([0, 255])
-    assert run_seeds(project_folder, 5, "all", outside.said.append) == 255
+    assert run_seeds(project_folder, Store(project_folder), 5, "all", outside.said.append) == 255
     assert outside.seeds == [5, 6]
     assert outside.recorded == []
     assert "goes on from there" in outside.said[-1]
     outside.trainings += trained(outside.names[0])
     outside.codes = itertools.repeat(0)
     outside.commands.clear()
-    run_seeds(project_folder, 5, "all", print)
+    run_seeds(project_folder, Store(project_folder), 5, "all", print)
     assert outside.seeds == [6, 7, 8, 9]
 
 
@@ -176,7 +175,7 @@ def test_names_tell_settings_code_and_data_apart(project_folder, outside, projec
     def name(key, value, candidate="baseline"):
         change(project_folder, project / "params.yaml", key, value)
         outside.commands.clear()
-        run_seeds(project_folder, 2, candidate, print)
+        run_seeds(project_folder, Store(project_folder), 2, candidate, print)
         return outside.names[0].replace(str(outside.seeds[0]), "N", 1)
 
     usual = name("lr", 0.2)
@@ -198,7 +197,7 @@ def test_names_tell_settings_code_and_data_apart(project_folder, outside, projec
 
 def test_only_the_groups_of_these_experiments_are_recorded(project_folder, outside):
     """With the workspace's own run, which has the same setting, and not those of another setting."""
-    run_seeds(project_folder, 2, "baseline", print)
+    run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
     outside.trainings += [
         training_run(seed=5, experiment=outside.names[0]),
         training_run(seed=6, experiment=outside.names[1]),
@@ -206,7 +205,7 @@ def test_only_the_groups_of_these_experiments_are_recorded(project_folder, outsi
         training_run(seed=5, lr=0.5),
         training_run(seed=6, lr=0.5),
     ]
-    run_seeds(project_folder, 2, "baseline", print)
+    run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
     (group,) = outside.recorded
     assert (group.candidate, group.seeds, group.params["lr"]) == ("baseline", (4, 5, 6), "0.1")
 
@@ -216,14 +215,14 @@ def test_only_the_groups_of_these_experiments_are_recorded(project_folder, outsi
 )
 def test_counts_that_make_no_sense(project_folder, outside, count, message):
     with pytest.raises(PipelineError, match=message):
-        run_seeds(project_folder, count, "all", print)
+        run_seeds(project_folder, Store(project_folder), count, "all", print)
     assert outside.commands == []
 
 
 def test_without_a_commit_there_are_no_experiments(project_folder, outside):
     shutil.rmtree(project_folder.root / ".git")
     with pytest.raises(PipelineError, match="git init"):
-        run_seeds(project_folder, 2, "all", print)
+        run_seeds(project_folder, Store(project_folder), 2, "all", print)
 
 
 def test_images_that_have_changed_since_their_import(project_folder, outside, project):
@@ -235,15 +234,13 @@ def test_images_that_have_changed_since_their_import(project_folder, outside, pr
     source = {"dataset": "digits", "location": "images", "fingerprint": "of what was there"}
     (project_folder.raw / "source.json").write_text(json.dumps(source))
     with pytest.raises(PipelineError, match="python -m pipeline repro"):
-        run_seeds(project_folder, 2, "all", print)
+        run_seeds(project_folder, Store(project_folder), 2, "all", print)
     assert outside.commands == []
 
 
 def test_a_server_that_is_down(project_folder, outside, monkeypatch):
-    def fail(workspace):
-        raise StoreUnavailableError("nothing answers at http://127.0.0.1:1")
-
-    monkeypatch.setattr(seeds, "Store", fail)
+    monkeypatch.setattr(seeds, "read_trainings", read_trainings)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(PipelineError, match="nothing answers"):
-        run_seeds(project_folder, 2, "all", print)
+        run_seeds(project_folder, Store(project_folder), 2, "all", print)
     assert outside.commands == []

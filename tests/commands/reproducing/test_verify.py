@@ -19,6 +19,7 @@ from pipeline.commands.reproducing.temporary_clone import temporary_clone
 from pipeline.commands.reproducing.verify import verify
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.store import Store
 from tests.repository.test_repository import commit, git
 
 STAGES = """\
@@ -41,6 +42,7 @@ stages:
 """
 MAKE = """\
 import json, os, re, sys
+from functools import partial
 from pathlib import Path
 
 def write(path, text):
@@ -118,7 +120,10 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     def run(
         workspace: Workspace, revision: str = "HEAD", stage: str | None = None, from_source: bool = False
     ) -> tuple[int, str]:
-        code = verify(workspace, revision, stage, from_source, lambda line: print(line, flush=True))
+        with Store(workspace) as store:
+            code = verify(
+                workspace, store, revision, stage, from_source, lambda line: print(line, flush=True)
+            )
         return code, capfd.readouterr().out
 
     return run
@@ -152,12 +157,12 @@ def bare(tmp_path: Path) -> Workspace:
 
 def test_a_revision_that_is_none(bare):
     with pytest.raises(PipelineError, match="'muddy-bee' is no revision of this repository"):
-        verify(bare, "muddy-bee", None, False, print)
+        verify(bare, Store(bare), "muddy-bee", None, False, print)
 
 
 def test_a_revision_without_dvc_lock(bare):
     with pytest.raises(PipelineError, match=r"there is no dvc[.]lock to compare with"):
-        verify(bare, "HEAD", None, False, print)
+        verify(bare, Store(bare), "HEAD", None, False, print)
 
 
 def test_a_stage_that_is_none_or_was_never_run(bare):
@@ -165,10 +170,10 @@ def test_a_stage_that_is_none_or_was_never_run(bare):
     bare.lock.write_text(f"schema: '2.0'\nstages:\n  fetch:{entry}")
     commit(bare.root, "locked")
     with pytest.raises(PipelineError, match="no stage 'trian'") as caught:
-        verify(bare, "HEAD", "trian", False, print)
+        verify(bare, Store(bare), "HEAD", "trian", False, print)
     assert caught.value.expected == "one of fetch, train, evaluate"
     with pytest.raises(PipelineError, match="'train' has never been run") as caught:
-        verify(bare, "main", "train", False, print)
+        verify(bare, Store(bare), "main", "train", False, print)
     assert caught.value.expected == "one that dvc.lock has: fetch"
 
 
@@ -180,7 +185,7 @@ def test_a_full_disk_is_one_message(bare, monkeypatch):
     commit(bare.root, "locked")
     monkeypatch.setattr(tempfile, "mkdtemp", full)
     with pytest.raises(PipelineError, match="The disk is full"):
-        verify(bare, "HEAD", None, False, print)
+        verify(bare, Store(bare), "HEAD", None, False, print)
 
 
 # what is reproduced

@@ -17,6 +17,7 @@ from pipeline.tracking.lineage import (
     RunSummary,
 )
 from pipeline.tracking.lineage.recovery import ChangedParam, Recovery
+from pipeline.tracking.store import Store
 
 RUN = RunSummary(
     run_id="1fd64358cc43490288d7dd5c6b655ff1",
@@ -75,8 +76,8 @@ def printed(workspace, project, monkeypatch, capsys):
     workspace.params.write_bytes((project / "params.yaml").read_bytes())
 
     def show(lineage: Lineage, as_json: bool = False) -> str:
-        monkeypatch.setattr(command, "trace", lambda workspace, experiment, what: lineage)
-        command.show_lineage(workspace, "it", as_json)
+        monkeypatch.setattr(command, "trace", lambda store, experiment, what: lineage)
+        command.show_lineage(workspace, Store(workspace), "it", as_json)
         return capsys.readouterr().out
 
     return show

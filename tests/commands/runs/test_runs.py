@@ -10,7 +10,7 @@ from pipeline.commands.runs import runs as run_table
 from pipeline.commands.runs.runs import Query, show_runs
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking.store import StoreUnavailableError
+from pipeline.tracking.store import Store
 from tests.tracking.made_runs import training_run
 
 
@@ -19,12 +19,11 @@ def show(workspace: Workspace, project, monkeypatch, capsys):
     """Shows runs as if MLflow had them; returns what is printed."""
     workspace.params.write_bytes((project / "params.yaml").read_bytes())
     workspace.stages.write_bytes((project / "dvc.yaml").read_bytes())
-    monkeypatch.setattr(run_table, "Store", lambda workspace: None)
 
     def shown(*runs, as_json=False, **query):
         latest_first = sorted(runs, key=lambda run: run.started, reverse=True)
         monkeypatch.setattr(run_table, "read_trainings", lambda *arguments: latest_first)
-        show_runs(workspace, Query(**query), as_json)
+        show_runs(workspace, Store(workspace), Query(**query), as_json)
         return capsys.readouterr().out
 
     return shown
@@ -210,10 +209,7 @@ def test_a_limit_below_one_is_refused(show):
         show(limit=0)
 
 
-def test_a_server_that_is_down(show, monkeypatch):
-    def fail(workspace):
-        raise StoreUnavailableError("nothing answers at http://127.0.0.1:1")
-
-    monkeypatch.setattr(run_table, "Store", fail)
+def test_a_server_that_is_down(show, workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(PipelineError, match="nothing answers"):
-        show()
+        show_runs(workspace, Store(workspace), Query())

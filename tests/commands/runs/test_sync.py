@@ -60,7 +60,9 @@ class Project:
 
     def sync(self) -> list[str]:
         said: list[str] = []
-        self.failure = synchronize(self.workspace, said.append)
+        with Store(self.workspace) as store:
+            self.failure = synchronize(self.workspace, store, said.append)
+            self.store_was_opened = store.is_open
         return said
 
     def runs(self, store: Store, name: str) -> list[str]:
@@ -97,10 +99,8 @@ def _git_is_dvcs_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def store(module_project: Project) -> Iterator[Store]:
-    opened = Store(module_project.workspace)
-    yield opened
-    # Left open, SQLAlchemy's connections would warn when they are collected.
-    opened.client._tracking_client.store._dispose_engine()
+    with Store(module_project.workspace) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -109,21 +109,6 @@ def synced(module_project: Project, store: Store) -> Project:
     module_project.sync()
     assert module_project.sync() == UP_TO_DATE
     return module_project
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Notes whenever the store is opened."""
-    noted: list[str] = []
-
-    class Noted(Store):
-        def __init__(self, workspace: Workspace) -> None:
-            noted.append(str(workspace.root))
-            super().__init__(workspace)
-
-    monkeypatch.setattr(synchronization, "Store", Noted)
-    monkeypatch.setattr("pipeline.tracking.sync.Store", Noted)
-    return noted
 
 
 def test_a_new_store_gets_the_runs_of_the_working_tree(module_project, store):
@@ -140,30 +125,27 @@ def test_a_new_store_gets_the_runs_of_the_working_tree(module_project, store):
     assert module_project.sync() == UP_TO_DATE
 
 
-def test_a_deleted_store_is_noticed(synced, opened, tmp_path):
+def test_a_deleted_store_is_noticed(synced, modules_of_sync, tmp_path):
     folder = tmp_path / "clone"
     shutil.copytree(synced.folder, folder)
     copy = Project(folder, synced.params)
     copy.sync()
-    opened.clear()
     assert copy.sync() == UP_TO_DATE
-    assert opened == []
+    assert not copy.store_was_opened
     copy.workspace.tracking_database.unlink()
-    copy.sync()
-    assert opened
+    assert "4 runs restored" in modules_of_sync(folder)[0]
 
 
-def test_an_experiment_that_executed_nothing_gets_its_runs(synced, store, opened):
+def test_an_experiment_that_executed_nothing_gets_its_runs(synced, store):
     commit = synced.add_experiment("restored", generation=1, lr=0.3)
     assert "4 runs restored: DVC had the results, and nothing was executed." in synced.sync()
     assert synced.runs(store, "restored") == ["baseline", "evaluate", "restored", "transfer", "tuned"]
     (parent,) = store.find_runs(EXPERIMENT, {tags.DVC_EXPERIMENT: "restored", tags.KIND: "experiment"})
     assert parent.data.params["lr"] == "0.3"
     assert parent.data.tags[tags.DVC_COMMIT] == commit
-    assert opened
-    opened.clear()
+    assert synced.store_was_opened
     assert synced.sync() == UP_TO_DATE
-    assert opened == []
+    assert not synced.store_was_opened
 
 
 def test_an_experiment_is_looked_at_once(synced, monkeypatch):
@@ -224,7 +206,8 @@ def test_two_at_once_do_it_one_after_the_other(synced, monkeypatch):
 
     lock.acquire()
     synced.workspace.params.write_text(synced.workspace.params.read_text() + "# a comment\n")
-    synchronize(synced.workspace, say)
+    with Store(synced.workspace) as store:
+        synchronize(synced.workspace, store, say)
     assert said == ["another sync is at work; waiting for it to end", *UP_TO_DATE]
     synced.git("checkout", "--quiet", "params.yaml")
 

@@ -99,13 +99,13 @@ def test_what_a_killed_delivery_has_left_is_delivered_by_sync(shared_workspace, 
     assert (errors, process.returncode) == ("", 0)
     assert "1 run waits in .journal/; 'python -m pipeline sync' delivers what waits" in output
     said: list[str] = []
-    done = synchronize(shared_workspace, EXPERIMENT, said.append)
+    done = synchronize(store, EXPERIMENT, said.append)
     assert done == Synchronization(delivered=1)
     assert "delivering 1 run" in said[0]
     (run,) = runs(store, "abandoned")
     assert run.info.status == "FINISHED"
     assert losses(store, run.info.run_id) == [(1, 2.0), (2, 1.0)]
-    assert synchronize(shared_workspace, EXPERIMENT, said.append) == Synchronization()
+    assert synchronize(store, EXPERIMENT, said.append) == Synchronization()
 
 
 def test_runs_without_a_journal_are_killed_by_sync(tracker, shared_workspace, store, journal_of):
@@ -113,15 +113,15 @@ def test_runs_without_a_journal_are_killed_by_sync(tracker, shared_workspace, st
         recording.run("baseline", "orphan")
         journal = journal_of(shared_workspace)
         deliver(journal, store)
-        alive = synchronize(shared_workspace, EXPERIMENT, print)
+        alive = synchronize(store, EXPERIMENT, print)
         assert alive == Synchronization(recording=1)
         shutil.rmtree(journal.folder)
-        assert synchronize(shared_workspace, EXPERIMENT, print) == Synchronization(killed=1)
+        assert synchronize(store, EXPERIMENT, print) == Synchronization(killed=1)
     assert runs(store, "orphan")[0].info.status == "KILLED"
 
 
 def test_sync_makes_no_store_for_nothing(workspace):
-    assert synchronize(workspace, EXPERIMENT, print).lines() == ["MLflow is up to date."]
+    assert synchronize(Store(workspace), EXPERIMENT, print).lines() == ["MLflow is up to date."]
     assert list(workspace.root.iterdir()) == []
 
 
@@ -133,12 +133,9 @@ def test_two_processes_open_a_fresh_store_at_once(tmp_path, start_script):
         assert (errors, process.returncode) == ("", 0)
     workspace = Workspace(root=tmp_path, home=tmp_path)
     wait_until(lambda: pending_journals(workspace.journal) == [])
-    store = Store(workspace)
-    try:
+    with Store(workspace) as store:
         for key in ("key 1", "key 2"):
             assert [run.info.status for run in runs(store, key)] == ["FINISHED"]
-    finally:
-        store.client._tracking_client.store._dispose_engine()
 
 
 @pytest.fixture
@@ -204,12 +201,12 @@ def test_what_a_server_has_missed_is_delivered_by_sync(tmp_path, port, start_ser
     assert not any(b"secret" in path.read_bytes() for path in journal.folder.rglob("*") if path.is_file())
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    down = synchronize(workspace, EXPERIMENT, print)
+    store = Store(workspace)
+    down = synchronize(store, EXPERIMENT, print)
     assert (down.waiting, down.unreachable) == (1, reason)
 
     start_server()
-    assert synchronize(workspace, EXPERIMENT, print) == Synchronization(delivered=1)
-    store = Store(workspace)
+    assert synchronize(store, EXPERIMENT, print) == Synchronization(delivered=1)
     (run,) = runs(store, "offline")
     assert run.info.status == "FINISHED"
     assert losses(store, run.info.run_id) == [(1, 2.0), (2, 1.0)]

@@ -119,7 +119,7 @@ class Made:
         client.set_registered_model_alias("digits", "fallback", "1")
 
     def trace(self, what: str) -> ModelLineage | RevisionLineage:
-        return trace(self.workspace, EXPERIMENT, what)
+        return trace(self.store, EXPERIMENT, what)
 
     def of_model(self, what: str) -> ModelLineage:
         lineage = self.trace(what)
@@ -263,12 +263,13 @@ def test_a_colleague_without_the_experiment_finds_its_runs_by_name(made, tmp_pat
     git(tmp_path, "clone", "--quiet", str(made.workspace.root), "clone")
     elsewhere = Workspace(root=tmp_path / "clone", home=tmp_path / "clone")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.store.address)
-    lineage = trace(elsewhere, EXPERIMENT, "muddy-ant")
+    theirs = Store(elsewhere)
+    lineage = trace(theirs, EXPERIMENT, "muddy-ant")
     assert isinstance(lineage, RevisionLineage)
     assert (lineage.experiments, lineage.commit) == ((), "")
     assert run_ids(lineage) == {made.tried, made.parent}
     assert "not in this repository" in lineage.subject
-    forwards = trace(elsewhere, EXPERIMENT, made.tried)
+    forwards = trace(theirs, EXPERIMENT, made.tried)
     assert isinstance(forwards, ModelLineage)
     assert forwards.recovery.commands == (
         f"git checkout {made.results[:10]}",
@@ -288,7 +289,7 @@ def test_a_model_that_sync_has_not_tagged_is_known_by_its_own_digest(made, monke
     card = json.dumps({"model_digest": "untagged"}).encode()
     cards = {"models/transfer/card.json": card}
     monkeypatch.setattr(Repository, "output", lambda self, revision, path: cards.get(path))
-    known = makers(made.workspace, EXPERIMENT, made.results)
+    known = makers(made.store, EXPERIMENT, made.results)
     assert {path: facts[tags.PROCESSOR] for path, facts in known.items()} == {
         "models/baseline": "Z80",
         "models/transfer": "6502",
@@ -332,7 +333,7 @@ def test_a_name_with_two_meanings_is_refused(made):
 def test_a_server_that_is_down_is_one_message(made, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     with pytest.raises(
-        PipelineError, match=r"^MLflow could not be asked: nothing answers at http://127"
+        PipelineError, match=r"^MLflow could not be reached: nothing answers at http://127"
     ) as caught:
-        made.trace("main")
+        trace(Store(made.workspace), EXPERIMENT, "main")
     assert "secret" not in str(caught.value)

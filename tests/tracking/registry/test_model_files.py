@@ -1,7 +1,6 @@
 """Registered models brought here, and exports added to them, in a real MLflow store."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,11 @@ from pipeline.tracking.journal.logged_model import log_model
 from pipeline.tracking.registry.model_files import (
     champion_address,
     download_model,
-    has_store,
     lineage_of_model,
     record_export,
 )
 from pipeline.tracking.registry.registry import CHAMPION, Registry, TrainedRun, Version
+from pipeline.tracking.store import Store
 from tests.serving.tiny_model import describe, export
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
@@ -36,11 +35,8 @@ CARD = {
 
 
 @pytest.fixture(scope="module")
-def registry(shared_workspace: Workspace) -> Iterator[Registry]:
-    registry = Registry(shared_workspace, "model")
-    yield registry
-    registry.store.client._tracking_client.store._dispose_engine()
-    registry.store.client._get_registry_client().store._dispose_engine()
+def registry(store: Store) -> Registry:
+    return Registry(store, "model")
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +68,9 @@ def version(registry: Registry, trained: TrainedRun) -> Version:
 
 @pytest.mark.parametrize("address", ["models:/model@champion", "models:/model/1"])
 def test_a_version_comes_with_its_files_and_its_lineage(
-    shared_workspace: Workspace, trained: TrainedRun, version: Version, address: str, tmp_path: Path
+    store: Store, trained: TrainedRun, version: Version, address: str, tmp_path: Path
 ) -> None:
-    files = download_model(shared_workspace, address, tmp_path)
+    files = download_model(store, address, tmp_path)
     assert (files.name, files.version, files.is_champion) == ("model", 1, True)
     assert (files.folder / "model.keras").read_bytes() == NETWORK
     assert json.loads((files.folder / "card.json").read_text(encoding="utf-8")) == CARD
@@ -86,11 +82,11 @@ def test_a_version_comes_with_its_files_and_its_lineage(
 
 
 def test_another_network_than_the_registered_one_is_an_error(
-    shared_workspace: Workspace, registry: Registry, trained: TrainedRun, version: Version, tmp_path: Path
+    store: Store, registry: Registry, trained: TrainedRun, version: Version, tmp_path: Path
 ) -> None:
     foreign = registry.create_version(trained, {tags.MODEL_DIGEST: "0" * 64})
     with pytest.raises(PipelineError, match="is not the one that was registered"):
-        download_model(shared_workspace, f"models:/model/{foreign.number}", tmp_path)
+        download_model(store, f"models:/model/{foreign.number}", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -104,32 +100,29 @@ def test_another_network_than_the_registered_one_is_an_error(
     ],
 )
 def test_an_address_without_a_model_is_an_error(
-    shared_workspace: Workspace, version: Version, address: str, message: str, tmp_path: Path
+    store: Store, version: Version, address: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(PipelineError, match=message):
-        download_model(shared_workspace, address, tmp_path)
+        download_model(store, address, tmp_path)
 
 
 def test_the_champion_has_an_address_once_there_is_one(
-    shared_workspace: Workspace, registry: Registry, version: Version
+    store: Store, registry: Registry, version: Version
 ) -> None:
-    assert champion_address(shared_workspace, "model") == "models:/model@champion"
-    assert champion_address(shared_workspace, "other") is None
+    assert champion_address(store, "model") == "models:/model@champion"
+    assert champion_address(store, "other") is None
 
 
 def test_without_a_store_nothing_is_made_to_ask(workspace: Workspace) -> None:
-    assert champion_address(workspace, "model") is None
-    assert not has_store(workspace)
+    assert champion_address(Store(workspace), "model") is None
     assert list(workspace.root.iterdir()) == []
 
 
-def test_a_model_of_the_workspace_has_the_lineage_of_its_run(
-    shared_workspace: Workspace, trained: TrainedRun
-) -> None:
-    found = lineage_of_model(shared_workspace, EXPERIMENT, DIGEST)
+def test_a_model_of_the_workspace_has_the_lineage_of_its_run(store: Store, trained: TrainedRun) -> None:
+    found = lineage_of_model(store, EXPERIMENT, DIGEST)
     assert found[tags.GIT_COMMIT] == "c" * 40
     assert found["run_id"] == trained.run_id
-    assert lineage_of_model(shared_workspace, EXPERIMENT, "1" * 64) == {}
+    assert lineage_of_model(store, EXPERIMENT, "1" * 64) == {}
 
 
 def exported(folder: Path, digest: str) -> tuple[ExportedModel, Path]:
@@ -151,10 +144,10 @@ def exported(folder: Path, digest: str) -> tuple[ExportedModel, Path]:
 
 
 def test_an_export_is_added_to_the_run_the_logged_model_and_the_version(
-    shared_workspace: Workspace, registry: Registry, trained: TrainedRun, version: Version, tmp_path: Path
+    store: Store, registry: Registry, trained: TrainedRun, version: Version, tmp_path: Path
 ) -> None:
     model, folder = exported(tmp_path, DIGEST)
-    said = record_export(shared_workspace, EXPERIMENT, "model", model, folder)
+    said = record_export(store, EXPERIMENT, "model", model, folder)
     assert said == "with version 1 of 'model' in MLflow"
 
     client = registry.store.client
@@ -174,14 +167,14 @@ def test_an_export_is_added_to_the_run_the_logged_model_and_the_version(
 
 
 def test_a_model_that_was_not_registered_is_recorded_with_its_run(
-    shared_workspace: Workspace, trained: TrainedRun, tmp_path: Path
+    store: Store, trained: TrainedRun, tmp_path: Path
 ) -> None:
     model, folder = exported(tmp_path, DIGEST)
-    said = record_export(shared_workspace, EXPERIMENT, "never-registered", model, folder)
+    said = record_export(store, EXPERIMENT, "never-registered", model, folder)
     assert said == f"with run {trained.run_id[:8]} in MLflow"
 
 
-def test_a_model_that_mlflow_does_not_have_is_an_error(shared_workspace: Workspace, tmp_path: Path) -> None:
+def test_a_model_that_mlflow_does_not_have_is_an_error(store: Store, tmp_path: Path) -> None:
     model, folder = exported(tmp_path, "2" * 64)
     with pytest.raises(PipelineError, match="MLflow does not have this model"):
-        record_export(shared_workspace, EXPERIMENT, "model", model, folder)
+        record_export(store, EXPERIMENT, "model", model, folder)

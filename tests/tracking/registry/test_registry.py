@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,25 +13,17 @@ from pipeline.tracking import tags
 from pipeline.tracking.provenance import origin
 from pipeline.tracking.registry.decisions import Decision, GateRecord, VersionName, new_key, now
 from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Registry
+from pipeline.tracking.store import Store
 from tests.tracking.made_versions import EXPERIMENT, answers, make_trained, make_version
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 
-@pytest.fixture(scope="module")
-def opened(shared_workspace: Workspace) -> Iterator[Registry]:
-    registry = Registry(shared_workspace, "opened")
-    yield registry
-    registry.store.client._tracking_client.store._dispose_engine()
-    registry.store.client._get_registry_client().store._dispose_engine()
-
-
 @pytest.fixture
-def registry(opened: Registry, request: pytest.FixtureRequest) -> Registry:
+def registry(store: Store, request: pytest.FixtureRequest) -> Registry:
     """A registered model of its own for each test, in one store: making a store takes seconds."""
-    opened.name = request.node.name
-    return opened
+    return Registry(store, request.node.name)
 
 
 def entry(version: int) -> Decision:
@@ -150,7 +141,7 @@ def test_a_deleted_version_loses_its_aliases(registry: Registry) -> None:
 def test_a_server_that_is_down_is_no_traceback(workspace: Workspace, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     with pytest.raises(PipelineError, match=r"nothing answers at http://127\.0\.0\.1:9"):
-        Registry(workspace, "model")
+        Registry(Store(workspace), "model").read()
 
 
 def test_registering_leaves_the_environment_as_it_was(registry: Registry, monkeypatch) -> None:
@@ -159,8 +150,8 @@ def test_registering_leaves_the_environment_as_it_was(registry: Registry, monkey
     assert "MLFLOW_TRACKING_URI" not in os.environ
 
 
-def test_who_comes_second_waits_and_says_so(registry: Registry, shared_workspace: Workspace) -> None:
-    other = Registry(shared_workspace, registry.name)
+def test_who_comes_second_waits_and_says_so(registry: Registry) -> None:
+    other = Registry(Store(registry.store.workspace), registry.name)
     said, order = [], []
     waiting = threading.Event()
 
@@ -180,4 +171,3 @@ def test_who_comes_second_waits_and_says_so(registry: Registry, shared_workspace
     thread.join(20)
     assert order == ["first", "second"]
     assert said == ["another process is changing the registry: waiting for it"]
-    other.store.client._tracking_client.store._dispose_engine()

@@ -6,7 +6,7 @@ import re
 import pytest
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking.web import ui
+from pipeline.tracking.web.ui import serve_ui
 from pipeline.tracking.web.views import TRAININGS, page_with_runs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -91,15 +91,14 @@ def test_where_we_may_not_write_the_page_opens_without_a_view(store, experiment,
     assert page.endswith("?workflowType=machine_learning")
 
 
-def test_of_a_server_it_is_only_said_where_to_look(store, experiment, monkeypatch, shared_workspace, written):
+def test_of_a_server_it_is_only_said_where_to_look(store, experiment, written):
     class Server:
         address = "https://me:secret@mlflow.example.com/"
         client = store.client
         experiment_id = store.experiment_id
 
-    monkeypatch.setattr(ui, "Store", lambda workspace: Server())
     said: list[str] = []
-    ui.serve_ui(shared_workspace, experiment, 5000, said.append)
+    serve_ui(Server(), experiment, 5000, said.append)
     (page,) = said
     assert page.startswith("https://mlflow.example.com/#/experiments/")
     assert "secret" not in page
