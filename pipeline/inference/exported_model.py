@@ -126,6 +126,20 @@ class ExportedModel:
         return path
 
 
+def exports_below(exports: Path) -> list[Path]:
+    """Every folder `<name>/<version>/` with an export.json, the one exported last at the end."""
+    found = exports.glob(f"*/*/{EXPORT_FILE}")
+    return [path.parent for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+
+
+def latest_export(folder: Path) -> Path | None:
+    """A folder itself if it is that of an export, else its latest version; None where it has neither."""
+    if (folder / EXPORT_FILE).is_file():
+        return folder
+    versions = [path.parent for path in folder.glob(f"*/{EXPORT_FILE}") if path.parent.name.isdecimal()]
+    return max(versions, key=lambda version: int(version.name), default=None)
+
+
 def serving_folder(exports: Path, name: str, version: int) -> Path:
     """Where the SavedModel lies: `exports/tensorflow_serving/` is what TensorFlow Serving is given."""
     return exports / "tensorflow_serving" / name / str(version)

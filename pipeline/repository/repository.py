@@ -160,6 +160,11 @@ class Repository:
         )
         return list(_parsed_experiments(listed or ""))
 
+    def names(self) -> list[str]:
+        """What branches, tags and experiments are called."""
+        listed = self.git("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags") or ""
+        return [*listed.split(), *(each.name for each in self.experiments())]
+
     def text(self, revision: str | None, path: str) -> str | None:
         """A file that git keeps, as of a revision, or of the working tree for None."""
         if revision is None:

@@ -14,6 +14,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags as tag_names
 from pipeline.tracking.redaction import without_credentials
+from pipeline.tracking.shortening import one_line, shortened
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -32,6 +33,7 @@ _SETTINGS = {
 
 _LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY = 6000, 8000, 250
 _ENTITIES_AT_ONCE = 100
+_LONGEST_REASON = 200
 
 _REJECTIONS = {
     "BAD_REQUEST",
@@ -114,10 +116,9 @@ def is_rejection(error: Exception) -> bool:
     return getattr(error, "error_code", None) in _REJECTIONS
 
 
-def one_line(error: BaseException) -> str:
+def short_reason(error: BaseException) -> str:
     """What went wrong, short enough for a message."""
-    text = without_credentials(" ".join(str(error).split())) or type(error).__name__
-    return text if len(text) <= 200 else text[:199] + "…"
+    return one_line(without_credentials(str(error)), _LONGEST_REASON) or type(error).__name__
 
 
 class Store:
@@ -250,7 +251,7 @@ class Store:
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        values = [RunTag(valid_name(name), _shortened(value, _LONGEST_TAG)) for name, value in tags.items()]
+        values = [RunTag(valid_name(name), shortened(value, _LONGEST_TAG)) for name, value in tags.items()]
         for start in range(0, len(values), _ENTITIES_AT_ONCE):
             self.client.log_batch(run_id, tags=values[start : start + _ENTITIES_AT_ONCE])
 
@@ -297,22 +298,18 @@ class Store:
                 return f"nothing answers at {shown}"
             if getattr(error, "error_code", None) == "UNAUTHENTICATED":
                 return f"{shown} asks for MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        return one_line(error)
+        return short_reason(error)
 
 
 def stored_params(params: Mapping[str, str]) -> dict[str, str]:
     """Params as MLflow holds them, within its limits."""
-    return {valid_name(name): _shortened(value, _LONGEST_PARAM) for name, value in params.items()}
+    return {valid_name(name): shortened(value, _LONGEST_PARAM) for name, value in params.items()}
 
 
 def valid_name(name: str) -> str:
     """A name with only the characters that MLflow allows in names."""
     allowed = "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in name)
     return allowed[:_LONGEST_KEY]
-
-
-def _shortened(value: str, longest: int) -> str:
-    return value if len(value) <= longest else value[: longest - 1] + "…"
 
 
 def _quoted(value: str) -> str:

@@ -12,6 +12,8 @@ from pipeline.images.arrays import ChannelStatistics
 from pipeline.images.catalogue import Provenance
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.repository.repository import Lock, StageLock
+from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.scoring.evaluation import evaluate_predictions
 from pipeline.scoring.predictions import Predictions, save_predictions
 from tests.evaluate_params import evaluate_params
@@ -23,6 +25,24 @@ def probabilities(predicted: np.ndarray, num_classes: int) -> np.ndarray:
     """float32, (N, num_classes): 90 % for each predicted class, the rest shared."""
     rest = 0.1 / (num_classes - 1)
     return np.where(np.eye(num_classes)[predicted] == 1, 0.9, rest).astype(np.float32)
+
+
+def outputs_of(workspace: Workspace, experiment: str = "") -> StageOutputs:
+    """All that lies in a workspace, as outputs of an experiment or of the working tree."""
+    made = {"models/baseline": "made.dir"}
+    stages = {"train_baseline": StageLock({}, {}, made, {}), "evaluate": StageLock(made, {}, {}, {})}
+    lock = Lock("", stages)
+    return StageOutputs(
+        workspace=workspace,
+        experiment=experiment,
+        baseline="",
+        commit="",
+        time=0,
+        params={},
+        lock=lock,
+        base=lock,
+        find=lambda path: path if path.exists() else None,
+    )
 
 
 def make_workspace(

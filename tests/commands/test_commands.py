@@ -15,6 +15,8 @@ from pipeline import __main__ as commands
 from pipeline.commands.reproducing import repro as reproduction
 from pipeline.foundation.workspace import Workspace
 
+COMMANDS = {name: wing for wing, texts in commands._WINGS.items() for name in texts}
+
 
 def run(project: Path, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
@@ -37,8 +39,23 @@ def folder(project: Path, tmp_path: Path) -> Path:
 def test_help_lists_the_commands(project, folder):
     done = run(project, folder, "--help")
     assert done.returncode == 0
-    for command in ("repro", "summary", "sync", "ui"):
-        assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
+    for name in COMMANDS:
+        assert re.search(rf"^    {name} ", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_found_in_the_file_of_its_name(project, capsys, name):
+    with pytest.raises(SystemExit):
+        commands.main([name, "--help"])
+    printed = capsys.readouterr().out
+    assert f"usage: python -m pipeline {name} " in printed
+    assert (project / "pipeline" / "commands" / COMMANDS[name] / f"{name}.py").exists()
+
+
+def test_a_command_that_is_none(capsys):
+    with pytest.raises(SystemExit):
+        commands.main(["reprise"])
+    assert "invalid choice: 'reprise'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", ["__main__", "fetch", "split", "preprocess", "report"])
@@ -89,10 +106,8 @@ def test_repro_syncs_and_then_shows_the_models_if_all_went_well(monkeypatch, wor
         return ""
 
     monkeypatch.setattr(reproduction, "reproduce", reproduce)
-    monkeypatch.setattr("pipeline.commands.runs.sync.synchronize", synchronize)
-    monkeypatch.setattr(
-        "pipeline.commands.runs.summary.print_summary", lambda workspace: done.append("summary")
-    )
+    monkeypatch.setattr(reproduction, "synchronize", synchronize)
+    monkeypatch.setattr(reproduction, "print_summary", lambda workspace: done.append("summary"))
     monkeypatch.setattr(commands, "quiet_libraries", lambda: None)
     monkeypatch.setattr(commands, "stop_in_good_order", lambda: None)
     monkeypatch.chdir(workspace.root)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.foundation.workspace import CANDIDATES
 from pipeline.inference.exported_model import FORMATS
 from tests.end_to_end.clones import Clone
 
@@ -86,6 +87,18 @@ def test_the_best_model_in_all_formats_and_then_its_predictions(clone: Clone, im
     ]
     assert np.mean(right) > 0.5  # chance is a third
 
+    # The same model by its other names; of another one it is said how to get its export.
+    picture, run_id = str(images[0]), values["lineage"]["run_id"]
+    for name in ("best", candidate, f"HEAD:{candidate}", f"{candidate}/1", run_id[:12], str(folder)):
+        (line,) = said(pipeline(clone, "predict", "--json", "--model", name, picture)).splitlines()
+        assert json.loads(line) == answers[0], name
+    other = next(each for each in CANDIDATES if each != candidate)
+    done = pipeline(clone, "predict", "--model", f"HEAD:{other}", picture)
+    assert done.returncode == 1
+    assert f"  python -m pipeline export HEAD:{other}\n" in done.stderr
+    said(pipeline(clone, "export", f"HEAD:{other}", "--format", "onnx"))
+    said(pipeline(clone, "predict", "--model", other, picture))
+
 
 def allow_lost_images(clone: Clone) -> None:
     """Of 24 test images, two lost would be much for networks that have hardly learned."""
@@ -113,7 +126,7 @@ def test_an_export_that_does_not_agree_is_refused(clone: Clone) -> None:
 
 
 def test_a_registered_model_is_exported_from_mlflow_and_described_there(clone: Clone) -> None:
-    said(pipeline(clone, "register", "--candidate", "baseline"))
+    said(pipeline(clone, "register", "baseline"))
     for candidate in ("baseline", "transfer", "tuned"):
         (clone.folder / "models" / candidate / "model.keras").unlink()
     address = "models:/image-classifier@challenger"

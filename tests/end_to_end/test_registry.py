@@ -60,14 +60,14 @@ def candidates_by_accuracy(clone: Clone) -> list[str]:
 def test_from_evaluation_to_champion_and_back(lenient: Clone) -> None:
     worst, *_, best = candidates_by_accuracy(lenient)
 
-    said = run(lenient, "register", "--candidate", best)
-    assert f"models/{best} is version 1 of 'image-classifier'" in said
+    said = run(lenient, "register", best)
+    assert f"{best} of the working tree is version 1 of 'image-classifier'" in said
     assert "it predicts 24 test images as evaluate has" in said
     assert "the champion already" not in said
     run(lenient, "promote", "--force", "--reason", "the first one")
-    assert "already" in run(lenient, "register", "--candidate", best)
+    assert "already" in run(lenient, "register", best)
 
-    run(lenient, "register", "--candidate", worst)
+    run(lenient, "register", worst)
     refused = ended(lenient, "promote")
     assert refused.returncode == EXIT_REFUSED
     assert "refused by better than the champion, gain in accuracy; version 1 stays champion" in refused.stdout
@@ -93,7 +93,7 @@ def test_what_is_not_what_was_evaluated_is_not_registered(lenient: Clone) -> Non
     data = network.read_bytes()
     network.unlink()  # it may be a link into DVC's cache
     network.write_bytes(data + b" and something")
-    result = ended(lenient, "register", "--candidate", "baseline")
+    result = ended(lenient, "register", "baseline")
     assert result.returncode == 1
     assert "register: The models or their scores are not up to date" in result.stderr
     assert "models/baseline" in result.stderr
@@ -103,10 +103,10 @@ def test_what_is_not_what_was_evaluated_is_not_registered(lenient: Clone) -> Non
 
 def test_a_challenger_from_another_split_meets_the_champion_on_its_own_test_images(lenient: Clone) -> None:
     best = candidates_by_accuracy(lenient)[-1]
-    run(lenient, "register", "--candidate", best)
+    run(lenient, "register", best)
     run(lenient, "promote", "--force", "--reason", "the first one")
-    lenient.dvc("exp", "run", "--set-param", "split.seed=1", "evaluate")
-    run(lenient, "register", "--candidate", best)
+    lenient.dvc("exp", "run", "--name", "resplit", "--set-param", "split.seed=1", "evaluate")
+    run(lenient, "register", f"resplit:{best}")
     result = ended(lenient, "promote")
     assert result.returncode in (0, EXIT_REFUSED), result.stderr
     printed = " ".join(result.stdout.split())

@@ -34,10 +34,10 @@ def registered(clone: Clone) -> Clone:
     params["registry"] |= {"max_ece": 1.0, "max_latency_ms": 60000.0, "max_recall_loss": 1.0}
     yaml.dump(params, path)
     first, second, _ = CANDIDATES
-    pipeline(clone, "register", "--candidate", first)
+    pipeline(clone, "register", first)
     pipeline(clone, "promote", "--force", "--reason", "the first one")
     pipeline(clone, "export", "--format", FORMAT)
-    pipeline(clone, "register", "--candidate", second)
+    pipeline(clone, "register", second)
     return clone
 
 

@@ -184,13 +184,13 @@ def test_artifacts_travel_through_the_server(team: Team, client: "MlflowClient",
 def test_a_team_registers_and_decides(team: Team, pristine: Clone, tmp_path: Path) -> None:
     first, second = team.first, team.second
 
-    pipeline(first, "register", "--candidate", "transfer")
+    pipeline(first, "register", "transfer")
     pipeline(first, "promote", "--reason", "the first one")
     # The same model, made by somebody else, is no second version.
-    pipeline(second, "register", "--candidate", "transfer")
+    pipeline(second, "register", "transfer")
     assert json_of(second, "history", "--json")["aliases"] == {"champion": 1}
 
-    pipeline(second, "register", "--candidate", "baseline")
+    pipeline(second, "register", "baseline")
     refused = result_of(second, "promote")
     assert refused.code == EXIT_REFUSED, refused.output
     history = json_of(first, "history", "--json")

@@ -185,12 +185,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Iterator[Pr
     subprocess.run([*git, "init", "--quiet"], check=True)
     subprocess.run([*git, "add", "dvc.yaml", "params.yaml"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--message", "a start"], check=True)
-    store = Store(workspace)
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, Store(workspace) as store:
         patched.setattr(JournalTracker, "_start_delivery", lambda self, writer: None)
         yield Project(workspace, store)
-    # Left open, SQLAlchemy's connections would warn when they are collected.
-    store.client._tracking_client.store._dispose_engine()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
 """`python -m pipeline explain`: what a trained model looks at in anybody's images."""
 
+import argparse
 import dataclasses
 import itertools
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,17 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from pipeline.commands.models.answers import Answer, class_column, most_probable, print_answer
-from pipeline.commands.models.image_arguments import named_images, why_unreadable
-from pipeline.commands.models.model_folder import REGISTERED, card_of, local_folder
+from pipeline.commands.addresses.address import BEST, Address, add_address
+from pipeline.commands.addresses.finding import Finder
+from pipeline.commands.addresses.trained_files import trained_files
+from pipeline.commands.models.image_arguments import add_images, named_images, why_unreadable
+from pipeline.commands.models.predicted_image import (
+    PredictedImage,
+    class_column,
+    most_probable,
+    print_prediction,
+)
+from pipeline.commands.terminal import say
 from pipeline.explanation.job import ExplainJob, ExplainResult
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.foundation.workspace import Workspace
@@ -27,7 +35,6 @@ from pipeline.reporting.figures import save_figure
 from pipeline.reporting.figures.explained import explained_figure
 from pipeline.reporting.wording import counted
 from pipeline.scoring.explanations import INPUT_LAYER
-from pipeline.tracking.registry.model_files import download_model
 from pipeline.tracking.store import Store
 
 _PIXELS = "images.npy"
@@ -44,11 +51,42 @@ class _Source:
     error: str
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_images(parser)
+    add_address(
+        parser, "--model", metavar="MODEL", default=BEST, role="the model to ask (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--class",
+        metavar="CLASS",
+        dest="class_name",
+        help="what speaks for this class (default: for the most probable one)",
+    )
+    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes to show (%(default)s)")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="for the pictures (default: explanations)"
+    )
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
+    """Show what a trained model looks at: a picture of each image with its heatmap and the probabilities."""
+    return explain(
+        workspace,
+        store,
+        options.images,
+        options.model,
+        options.class_name,
+        options.output,
+        options.top,
+        say,
+    )
+
+
 def explain(
     workspace: Workspace,
     store: Store,
     images: Sequence[str],
-    model: str,
+    model: Address,
     class_name: str | None,
     output: Path | None,
     top: int,
@@ -60,7 +98,7 @@ def explain(
       workspace: where the models are.
       store: where registered ones are.
       images: files, folders (all image files below them), or - for one image on standard input.
-      model: best, a candidate, a model file or its folder, or the address of a registered model.
+      model: what to ask.
       class_name: the class that the heatmaps speak for; None for each image's most probable one.
       output: the folder of the pictures; None for workspace.explained_images.
       top: how many classes to print.
@@ -78,27 +116,17 @@ def explain(
     pictures = workspace.explained_images if output is None else output
     if pictures.exists() and not pictures.is_dir():
         raise PipelineError("--output names a file.", expected="a folder, or none yet", found=str(pictures))
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        folder = _model_folder(workspace, store, model, scratch)
-        card = card_of(folder)
+    with Finder(workspace, store) as finder:
+        files, scratch = trained_files(finder, finder.find(model)), finder.scratch
+        card = files.card
         label = _label(card, class_name)
         sources = _prepare(images, card.preprocessing, scratch / _PIXELS)
         readable = sum(not source.error for source in sources)
         if readable:
             say(f"explaining {counted(readable, 'image')}; loading TensorFlow takes some seconds")
-        explained = _explained(params, folder, scratch, readable, label, say) if readable else None
+        explained = _explained(params, files.folder, scratch, readable, label, say) if readable else None
     _show(sources, explained, card, label, pictures, top)
     return EXIT_FAILURE if readable < len(sources) else 0
-
-
-def _model_folder(workspace: Workspace, store: Store, model: str, scratch: Path) -> Path:
-    """Where model.keras and card.json are; those of a registered model are brought into `scratch`."""
-    if not model.startswith(REGISTERED):
-        return local_folder(workspace, model)
-    folder = scratch / "model"
-    folder.mkdir()
-    return download_model(store, model, folder).folder
 
 
 def _label(card: ModelCard, class_name: str | None) -> int | None:
@@ -169,7 +197,7 @@ def _show(
     rows, names = itertools.count(), Counter[str]()
     for source in sources:
         if source.error or explained is None:
-            print_answer(console, Answer(source.name, error=source.error), class_column(classes))
+            print_prediction(console, PredictedImage(source.name, error=source.error), class_column(classes))
             continue
         row = next(rows)
         answer = most_probable(explained.probabilities[row], classes, len(classes))
@@ -179,7 +207,7 @@ def _show(
         )
         picture = pictures / _file_name(source.name, names)
         save_figure(figure, picture)
-        print_answer(console, Answer(source.name, answer[:top]), class_column(classes))
+        print_prediction(console, PredictedImage(source.name, answer[:top]), class_column(classes))
         console.print(f"  {os.path.relpath(picture)}", style="dim")
 
 

@@ -1,18 +1,24 @@
 """`python -m pipeline export`: a trained model in the formats of other runtimes, if they agree with it."""
 
+import argparse
 import dataclasses
 import os
 import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.commands.models.export_source import ExportSource, Say, find_source
+from pipeline.commands.addresses.address import BEST, Address, Candidate, Registered, add_address
+from pipeline.commands.addresses.finding import Finder
+from pipeline.commands.addresses.found import Found, InRegistry, InRevision, InWorkingTree
+from pipeline.commands.addresses.trained_files import TrainedFiles, trained_files
+from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.terminal import WIDTH, say
 from pipeline.deployment.job import ExportJob, ExportResult
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import atomic_folder
@@ -28,18 +34,72 @@ from pipeline.inference.exported_model import (
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.whole import Params, load_params
-from pipeline.tracking.registry.model_files import record_export
+from pipeline.processes.child_process import Say
+from pipeline.tracking import tags
+from pipeline.tracking.registry.model_files import champion, record_export, tags_of_model, tags_of_version
+from pipeline.tracking.registry.registry import CHAMPION
 from pipeline.tracking.store import Store
 
-_WIDTH = 120
-"""Columns; fixed, so that the table is the same in a terminal, a pipe and a log."""
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_address(
+        parser,
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        role="the model to export (default: the champion, or best where there is none)",
+    )
+    parser.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        metavar="FORMAT",
+        dest="formats",
+        help="only this format, such as litert_fp32 or onnx; may be repeated",
+    )
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
+    """Export a model as SavedModel, LiteRT and ONNX files, each compared with the original.
+
+    Exit code 3, and nothing is kept, where a file does not give the original's answers.
+    """
+    synchronize(workspace, store, say)
+    return export(workspace, store, options.model, options.formats, say)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A model to export.
+
+    Attributes:
+      address: how it was asked for.
+      files: of the trained model.
+      name: of the exported model.
+      version: in the registry; None for a model that is not taken from there.
+      lineage: tags of the run that trained it, as far as they are known.
+      is_default: whether `predict` and `serve` shall start from its export.
+    """
+
+    address: Address
+    files: TrainedFiles
+    name: str
+    version: int | None
+    lineage: Mapping[str, str]
+    is_default: bool
+
+    @property
+    def card(self) -> ModelCard:
+        return self.files.card
 
 
 class _RefusedError(Exception):
     """A check has failed; what was written goes away with the temporary folders."""
 
 
-def export(workspace: Workspace, store: Store, model: str | None, formats: Sequence[str], say: Say) -> int:
+def export(
+    workspace: Workspace, store: Store, model: Address | None, formats: Sequence[str], say: Say
+) -> int:
     """Export a model, compare every file with it, and keep the files if all of them agree.
 
     Formats that were exported of the very same model before stay beside the new ones.
@@ -47,7 +107,7 @@ def export(workspace: Workspace, store: Store, model: str | None, formats: Seque
     Args:
       workspace: the project; its test subset is what is compared on.
       store: where a registered model is, and where the export is recorded.
-      model: see `find_source`.
+      model: what to export; None for the champion, or best where there is none.
       formats: names of formats; all where there are none.
       say: is told what is being done.
 
@@ -59,8 +119,8 @@ def export(workspace: Workspace, store: Store, model: str | None, formats: Seque
     """
     chosen = _chosen(formats)
     params = load_params(workspace.params)
-    with tempfile.TemporaryDirectory() as scratch:
-        source = find_source(workspace, store, params, model, Path(scratch), say)
+    with Finder(workspace, store) as finder:
+        source = _source(finder, params, model, say)
         _require_fitting_images(workspace, source.card, say)
         folder = _folder(workspace.exports, source)
         try:
@@ -76,6 +136,48 @@ def export(workspace: Workspace, store: Store, model: str | None, formats: Seque
     registered_name = params.registry.model if source.version is None else source.name
     _record(store, params.tracking.experiment, registered_name, exported, folder, say)
     return 0
+
+
+def _source(finder: Finder, params: Params, address: Address | None, say: Say) -> _Source:
+    registered = params.registry.model
+    if address is None:
+        is_there = champion(finder.store, registered) is not None
+        address = Registered(registered, CHAMPION) if is_there else Candidate(BEST)
+    found = finder.find(address)
+    if isinstance(found, InRegistry):
+        say(f"fetching {found} from MLflow")
+    files = trained_files(finder, found)
+    card = files.card
+    say(f"exporting {found}: {card.network}, {card.parameters['total']:,} parameters")
+    if isinstance(found, InRegistry):
+        lineage = tags_of_version(finder.store, found.name, found.version)
+        is_champion = found == InRegistry(registered, champion(finder.store, registered) or 0)
+        return _Source(address, files, found.name, found.version, lineage, is_champion)
+    lineage = _lineage(finder, found, card, say)
+    return _Source(address, files, card.candidate, None, lineage, address == Candidate(BEST))
+
+
+def _lineage(finder: Finder, found: Found, card: ModelCard, say: Say) -> dict[str, str]:
+    """What the card, git and DVC know of a model, and what MLflow knows where it can be asked."""
+    dvc_hash = ""
+    if isinstance(found, InWorkingTree | InRevision):
+        outputs = finder.working_tree if isinstance(found, InWorkingTree) else finder.outputs(found.commit)
+        dvc_hash = outputs.hash_of(finder.workspace.model(card.candidate))
+    known = {
+        tags.STAGE: card.stage,
+        tags.CANDIDATE: card.candidate,
+        tags.NETWORK: card.network,
+        tags.MODEL_DIGEST: card.model_digest,
+        tags.DATA_DIGEST: card.data_digest,
+        tags.DVC_HASH: dvc_hash,
+        tags.GIT_COMMIT: (dvc_hash and finder.repository.first_commit_with(dvc_hash)) or "",
+    }
+    if finder.store.exists:
+        try:
+            known |= tags_of_model(finder.store, finder.index.experiment, card.model_digest)
+        except PipelineError as error:
+            say(f"{error.what} The lineage is what git and DVC know.")
+    return {name: value for name, value in known.items() if value}
 
 
 def _chosen(formats: Sequence[str]) -> list[str]:
@@ -106,7 +208,7 @@ def _require_fitting_images(workspace: Workspace, card: ModelCard, say: Say) -> 
         )
 
 
-def _folder(exports: Path, source: ExportSource) -> Path:
+def _folder(exports: Path, source: _Source) -> Path:
     """Where the export goes: a registered model by its version, others by counting their models up."""
     parent = exports / source.name
     if source.version is not None:
@@ -130,7 +232,7 @@ def _previous(folder: Path, card: ModelCard) -> ExportedModel | None:
 def _export(
     workspace: Workspace,
     params: Params,
-    source: ExportSource,
+    source: _Source,
     formats: Sequence[str],
     folder: Path,
     say: Say,
@@ -145,7 +247,7 @@ def _export(
         files = folders.enter_context(atomic_folder(folder))
         built = folders.enter_context(atomic_folder(saved_model)) if SAVED_MODEL_FORMAT in formats else files
         job = ExportJob(
-            model=source.folder,
+            model=source.files.folder.resolve(),
             arrays=workspace.arrays,
             files=files,
             saved_model=built,
@@ -174,7 +276,7 @@ def _remove_if_empty(*folders: Path) -> None:
             folder.rmdir()
 
 
-def _described(source: ExportSource, result: ExportResult, folder: Path, saved_model: Path) -> ExportedModel:
+def _described(source: _Source, result: ExportResult, folder: Path, saved_model: Path) -> ExportedModel:
     files = {name: each.file for name, each in result.formats.items()}
     if SAVED_MODEL_FORMAT in files:
         place = Path(os.path.relpath(saved_model, folder)).as_posix()
@@ -219,7 +321,7 @@ def _with_previous(
     return dataclasses.replace(exported, files={name: merged[name] for name in FORMATS if name in merged})
 
 
-def _print_table(source: ExportSource, result: ExportResult) -> None:
+def _print_table(source: _Source, result: ExportResult) -> None:
     """One row per format, the original's first."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("format", no_wrap=True)
@@ -235,7 +337,7 @@ def _print_table(source: ExportSource, result: ExportResult) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("checks")
     scores = result.scores
-    size = (source.folder / "model.keras").stat().st_size
+    size = source.files.network.stat().st_size
     table.add_row("model.keras", _megabytes(size), "", f"{100 * scores['accuracy']:.2f}", style="dim")
     for name, each in result.formats.items():
         file = each.file
@@ -251,7 +353,7 @@ def _print_table(source: ExportSource, result: ExportResult) -> None:
             "failed" if each.failed else "passed",
             style="bold red" if each.failed else None,
         )
-    console = Console(width=_WIDTH, highlight=False)
+    console = Console(width=WIDTH, highlight=False)
     console.print(table)
     low, high = (100 * scores[f"accuracy_{end}"] for end in ("low", "high"))
     console.print(
@@ -264,7 +366,7 @@ def _megabytes(count: float) -> str:
     return f"{count / 1e6:.2f}"
 
 
-def _explain_refusal(source: ExportSource, result: ExportResult, say: Say) -> None:
+def _explain_refusal(source: _Source, result: ExportResult, say: Say) -> None:
     say("Nothing was exported, as not every format agrees with the model:")
     for name, each in result.formats.items():
         for check in each.failed:
@@ -272,7 +374,7 @@ def _explain_refusal(source: ExportSource, result: ExportResult, say: Say) -> No
     passed = [name for name, each in result.formats.items() if not each.failed]
     if passed:
         options = " ".join(f"--format {name}" for name in passed)
-        say(f"The others alone: python -m pipeline export {source.given} {options}")
+        say(f"The others alone: python -m pipeline export {source.address} {options}")
 
 
 def _figure(value: float) -> str:

@@ -1,5 +1,6 @@
 """The images that a command is given: files, folders, or standard input."""
 
+import argparse
 import functools
 import os
 import sys
@@ -10,6 +11,13 @@ from pipeline.images.decoding import EXTENSIONS, UnreadableImageError
 
 STANDARD_INPUT = "-"
 _SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg", ".tiff"}
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Declare the argument `images`."""
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a file, a folder, or - for standard input"
+    )
 
 
 def named_images(given: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:

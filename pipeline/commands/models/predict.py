@@ -4,30 +4,54 @@ It starts in well under a second and needs little memory for any number of image
 runtime of the exported file is imported, and every image is read, predicted, printed and forgotten.
 """
 
+import argparse
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from pipeline.commands.models.answers import Answer, class_column, most_probable, print_answer
-from pipeline.commands.models.image_arguments import named_images, why_unreadable
+from pipeline.commands.addresses.address import Address, add_address
+from pipeline.commands.addresses.exported import exported_folder
+from pipeline.commands.models.image_arguments import add_images, named_images, why_unreadable
+from pipeline.commands.models.predicted_image import (
+    PredictedImage,
+    class_column,
+    most_probable,
+    print_prediction,
+)
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.decoding import UnreadableImageError
-from pipeline.inference.exported_model import EXPORT_FILE, ExportedModel, published
+from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import load_predictor, preferred_format
+from pipeline.tracking.store import Store
 
-Show = Callable[[Answer], None]
+Show = Callable[[PredictedImage], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_images(parser)
+    add_address(
+        parser, "--model", metavar="MODEL", role="the exported model to ask (default: the one published last)"
+    )
+    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes to show (%(default)s)")
+    parser.add_argument("--format", metavar="FORMAT", help="format to run (default: an exact one)")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each image")
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
+    """Predict images with an exported model; an image that cannot be read costs its own line only."""
+    return predict(workspace, store, options.images, options.model, options.top, options.json, options.format)
 
 
 def predict(
     workspace: Workspace,
+    store: Store,
     images: Sequence[str],
-    model: str | None,
+    model: Address | None,
     top: int,
     as_json: bool,
     format_name: str | None,
@@ -36,9 +60,9 @@ def predict(
 
     Args:
       workspace: where exports are.
+      store: asked where a model can only be known by MLflow.
       images: files, folders (all image files below them), or - for one image on standard input.
-      model: folder of an export, or its <name> (the latest version) or <name>/<version> below
-        workspace.exports; None for the published one.
+      model: what to ask, which has been exported; None for the export published last.
       top: how many classes to print.
       as_json: a line of JSON per image instead of a table.
       format_name: of the exported file to predict with; None for the preferred one.
@@ -51,7 +75,7 @@ def predict(
     """
     if top < 1:
         raise PipelineError("--top is a number of classes.", expected="at least 1", found=str(top))
-    folder = _folder(workspace.exports, model)
+    folder = exported_folder(workspace, store, model)
     exported = ExportedModel.load(folder)
     chosen = format_name or preferred_format(tuple(exported.files))
     predictor = load_predictor(exported, folder, chosen)
@@ -63,38 +87,16 @@ def predict(
                 pixels = exported.preprocessing.apply(read())
             except (OSError, UnreadableImageError) as error:
                 failed = True
-                show(Answer(name, error=why_unreadable(error)))
+                show(PredictedImage(name, error=why_unreadable(error)))
                 continue
             probabilities = predictor.predict(pixels[np.newaxis])[0]
-            show(Answer(name, most_probable(probabilities, classes, top)))
+            show(PredictedImage(name, most_probable(probabilities, classes, top)))
     except BrokenPipeError:  # whoever read the answers, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_FAILURE if failed else 0
 
 
-def _folder(exports: Path, model: str | None) -> Path:
-    """The folder of export.json. Raises PipelineError where there is none."""
-    if model is None:
-        return published(exports)
-    for folder in (Path(model).expanduser(), exports / model):
-        if (folder / EXPORT_FILE).exists():
-            return folder
-        versions = [int(path.parent.name) for path in folder.glob(f"*/{EXPORT_FILE}") if _is_version(path)]
-        if versions:
-            return folder / str(max(versions))
-    names = sorted({path.parent.parent.name for path in exports.glob(f"*/*/{EXPORT_FILE}")})
-    raise PipelineError(
-        f"There is no exported model '{model}'.",
-        expected=f"a folder with {EXPORT_FILE}" + (f", or one of {', '.join(names)}" if names else ""),
-        remedy="python -m pipeline export, which makes one",
-    )
-
-
-def _is_version(export_file: Path) -> bool:
-    return export_file.parent.name.isdecimal()
-
-
-def _print_json(answer: Answer) -> None:
+def _print_json(answer: PredictedImage) -> None:
     if answer.error:
         line: dict[str, object] = {"image": answer.image, "error": answer.error}
     else:
@@ -115,4 +117,4 @@ def _table(exported: ExportedModel, format_name: str) -> Show:
         style="dim",
     )
     class_width = class_column(exported.preprocessing.classes)
-    return lambda answer: print_answer(console, answer, class_width)
+    return lambda answer: print_prediction(console, answer, class_width)

@@ -9,9 +9,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pipeline.commands.addresses.address import add_address
+from pipeline.commands.addresses.exported import exported_folder
+from pipeline.commands.terminal import say
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.serving.application import Settings
+from pipeline.serving.http.access_control import Access, is_loopback
 from pipeline.serving.limits import MEGABYTE, Limits
+from pipeline.serving.server import run_server
 from pipeline.tracking.store import Store
 
 TOKEN_VARIABLE = "PIPELINE_SERVE_TOKEN"
@@ -23,10 +29,9 @@ _ENDLESS = 10**9
 _WATCHER = (sys.executable, "-m", "pipeline.tracking.registry.watching")
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Declare the options of `serve`."""
-    command.add_argument(
-        "--model", type=Path, metavar="FOLDER", help="an exported model (default: the one published last)"
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    add_address(
+        command, "--model", metavar="MODEL", role="the exported model (default: the one published last)"
     )
     command.add_argument(
         "--format", metavar="FORMAT", help="format to run (default: LiteRT in float32, else the next best)"
@@ -104,23 +109,23 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     add("max-buffered-mb", Limits.buffered_bytes // MEGABYTE, "megabytes of all requests (%(default)s)")
 
 
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
+    """Serve an exported model until Ctrl-C: a web page, a REST API and TensorFlow Serving's protocol."""
+    return serve(workspace, store, options, say)
+
+
 def serve(workspace: Workspace, store: Store, options: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Serve until Ctrl-C or SIGTERM; returns 0.
 
     Args:
       workspace: the project, or any folder where options.model is given.
       store: where a champion may be to follow.
-      options: what `add_options` has declared.
+      options: what `add_arguments` has declared.
       say: is told where the server listens.
 
     Raises:
       PipelineError: an option is not valid, the model cannot be loaded, or the address is taken.
     """
-    from pipeline.inference.exported_model import published
-    from pipeline.serving.application import Settings
-    from pipeline.serving.http.access_control import Access, is_loopback
-    from pipeline.serving.server import run_server
-
     if options.model and options.follow:
         raise PipelineError("--model and --follow exclude each other.", remedy="leave one of them out")
     follow = not options.model and options.follow is not False
@@ -131,7 +136,7 @@ def serve(workspace: Workspace, store: Store, options: argparse.Namespace, say: 
         token=_token(options.token_file),
     )
     settings = Settings(
-        folder=options.model or published(workspace.exports),
+        folder=exported_folder(workspace, store, options.model),
         format_name=options.format,
         exports=workspace.exports if follow else None,
         watcher=_WATCHER if follow and _can_be_watched(store) else None,

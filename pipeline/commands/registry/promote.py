@@ -1,43 +1,85 @@
-"""`python -m pipeline promote`, `history` and `rollback`: which version is champion, and why.
+"""`python -m pipeline promote`: whether the challenger becomes champion, and why."""
 
-A decision is written to the log before the alias moves, and the alias is moved only if nobody else
-has decided or moved it meanwhile. On one machine a lock sees to that. Between machines everybody
-writes first and reads then, so that of two who decide at once at least one sees the other and gives
-way; what somebody does by hand in between is found when the alias is read back.
-"""
-
+import argparse
 import json
-import socket
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from pipeline.commands.registry.contest import Contest, make_contest
-from pipeline.commands.registry.decision_tables import print_gates, print_history
-from pipeline.commands.registry.register import registered_model
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.commands.registry.model_argument import add_name, registered_model
+from pipeline.commands.registry.reevaluation import predict_test_subset_of
+from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.terminal import WIDTH, say
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.workspace import Workspace
-from pipeline.promotion.gates import Verdict, decide
+from pipeline.params.registry import RegistryParams
+from pipeline.processes.child_process import Say
+from pipeline.promotion.gates import Challenger, Incomparable, Verdict, chance_of_luck, decide
+from pipeline.reporting.wording import accuracy_decimals, percent
 from pipeline.repository.repository import Repository
+from pipeline.scoring.predictions import Predictions
 from pipeline.tracking import tags
-from pipeline.tracking.provenance import user
-from pipeline.tracking.registry.decisions import (
-    Decision,
-    GateRecord,
-    Kind,
-    VersionName,
-    cancelled,
-    champions,
-    decisions_on,
-    moves,
-    new_key,
-    now,
-    previous_champion,
+from pipeline.tracking.registry.decisions import Decision, GateRecord, decisions_on
+from pipeline.tracking.registry.registry import (
+    CHALLENGER,
+    Evidence,
+    RegisteredModel,
+    Registry,
+    Version,
+    version_text,
 )
-from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, RegisteredModel, Registry, Version
 from pipeline.tracking.store import Store
 
-Say = Callable[[str], None]
+_SHOWN_DIGITS = 12
+_STYLES = {"passed": "", "failed": "bold", "not applicable": "dim"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="promote although gates refuse; needs --reason")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="kept in the history")
+    add_name(parser)
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
+    """Decide whether the challenger becomes champion, by the gates in params.yaml (section registry).
+
+    Exit code 0 when it does, 3 when a gate refuses. Every decision is kept in the history.
+    """
+    if options.force and not options.reason.strip():
+        raise PipelineError("--force needs a reason.", remedy="add --reason 'why the gates do not count'")
+    synchronize(workspace, store, say)
+    return promote(workspace, store, options.name, options.force, options.reason, say)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """All that a decision is made from.
+
+    Attributes:
+      challenger: the version that wants to become champion.
+      evidence: its predictions, and those of the references.
+      champion: the version that the alias points to; None where there is none yet.
+      champion_predictions: of the challenger's test subset.
+      note: what to know of how these were made; empty where nothing is special.
+    """
+
+    challenger: Version
+    evidence: Evidence
+    champion: Version | None
+    champion_predictions: Predictions | Incomparable | None = None
+    note: str = ""
+
+    @property
+    def test(self) -> Predictions:
+        """The challenger's predictions of its test subset."""
+        return self.evidence.predictions["test"]
+
+    @property
+    def test_digest(self) -> str:
+        return self.challenger.tags[tags.TEST_DIGEST]
 
 
 def promote(workspace: Workspace, store: Store, name: str | None, force: bool, reason: str, say: Say) -> int:
@@ -61,16 +103,17 @@ def promote(workspace: Workspace, store: Store, name: str | None, force: bool, r
     params, registry = registered_model(workspace, store, name)
     with registry.alone(say):
         model = registry.read()
-        challenger, champion = _challenger(registry, model), _champion(registry, model)
+        challenger, champion = _challenger(registry, model), registry.champion(model)
         if champion is not None and champion.number == challenger.number:
             registry.remove_alias(CHALLENGER)
             raise PipelineError(
                 f"Version {champion.number} is the champion already; there is nothing to decide.",
                 remedy="register another model: python -m pipeline register",
             )
-        contest = make_contest(workspace, registry, challenger, champion, params.threads, force, say)
+        contest = Contest(challenger, registry.evidence(challenger), champion)
+        contest = _with_champion_predictions(workspace, registry, contest, params.threads, force, say)
         verdict = decide(
-            contest.contestant,
+            _as_judged(contest),
             contest.champion_predictions,
             contest.evidence.references,
             params.registry,
@@ -78,70 +121,15 @@ def promote(workspace: Workspace, store: Store, name: str | None, force: bool, r
             params.seed,
         )
         decision = _decision(workspace, model, contest, verdict, force, reason)
-        print_gates(contest, verdict, decision.number, params.registry)
+        _print_gates(contest, verdict, decision.number, params.registry)
         if decision.kind == "refused":
             registry.record(decision)
         else:
-            _move_champion(registry, model, decision)
+            registry.move_champion(model, decision)
             _stop_challenging(registry, challenger)
         registry.describe(challenger, {tags.DECISION: decision.kind, tags.DECIDED: decision.when})
     say(_outcome(decision))
     return EXIT_REFUSED if decision.kind == "refused" else 0
-
-
-def rollback(workspace: Workspace, store: Store, name: str | None, reason: str, say: Say) -> None:
-    """Make the version champion again that was champion before; repeated, it goes further back.
-
-    Args:
-      workspace: the project.
-      store: where the registered model is.
-      name: of the registered model; registry.model of params.yaml where None.
-      reason: kept in the log.
-      say: is told what is being done.
-
-    Raises:
-      PipelineError: there was no earlier champion, it was deleted, or somebody else has made another
-        version champion meanwhile.
-    """
-    _, registry = registered_model(workspace, store, name)
-    with registry.alone(say):
-        model = registry.read()
-        champion = _champion(registry, model)
-        number = previous_champion(model.decisions, champion.number if champion else None)
-        if number is None:
-            raise PipelineError(
-                f"There is no earlier champion of '{registry.name}' to return to.",
-                remedy="'python -m pipeline history' shows all decisions; promote another version instead",
-            )
-        version = registry.version(number)
-        decision = _entry(workspace, "rolled back", version, champion, reason)
-        _move_champion(registry, model, decision)
-        if champion is not None:
-            registry.describe(champion, {tags.DECISION: decision.kind, tags.DECIDED: decision.when})
-    say(_outcome(decision))
-
-
-def show_history(workspace: Workspace, store: Store, name: str | None, as_json: bool) -> None:
-    """Print every decision about a registered model, and where its aliases say something else.
-
-    Raises PipelineError where no model of that name is registered.
-    """
-    _, registry = registered_model(workspace, store, name)
-    model = registry.read()
-    warnings = _warnings(model)
-    if not as_json:
-        print_history(model.decisions, warnings)
-        return
-    void = cancelled(model.decisions)
-    values: dict[str, Any] = {
-        "model": registry.name,
-        "aliases": dict(model.aliases),
-        "warnings": warnings,
-        "decisions": [
-            {**decision.to_json(), "carried_out": decision.key not in void} for decision in model.decisions
-        ],
-    }
-    print(json.dumps(values, indent=2, ensure_ascii=False))
 
 
 def _challenger(registry: Registry, model: RegisteredModel) -> Version:
@@ -155,9 +143,56 @@ def _challenger(registry: Registry, model: RegisteredModel) -> Version:
     return registry.version(number)
 
 
-def _champion(registry: Registry, model: RegisteredModel) -> Version | None:
-    number = model.aliases.get(CHAMPION)
-    return None if number is None else registry.version(number)
+def _with_champion_predictions(
+    workspace: Workspace, registry: Registry, contest: Contest, threads: int, force: bool, say: Say
+) -> Contest:
+    """Get what is stored of the champion, or else evaluate it on the challenger's test subset.
+
+    `threads` are TensorFlow's; with `force` a champion that cannot be evaluated is no obstacle.
+
+    Raises PipelineError where something is missing; the message says what and where to find it.
+    """
+    challenger, champion = contest.challenger, contest.champion
+    if champion is None:
+        return contest
+    try:
+        if _is_comparable(challenger, champion):
+            return replace(contest, champion_predictions=registry.evidence(champion).predictions["test"])
+        found = predict_test_subset_of(workspace, registry, challenger, champion, contest.test, threads, say)
+        return replace(contest, champion_predictions=found, note=_note(challenger, champion))
+    except PipelineError as error:
+        if not force:
+            raise
+        return replace(contest, champion_predictions=Incomparable(f"not compared: {error.what}"))
+
+
+def _is_comparable(challenger: Version, champion: Version) -> bool:
+    """Whether what is stored of both is about the same images and classes."""
+    same = (tags.TEST_DIGEST, tags.CLASSES)
+    return tags.REGISTRATION in champion.tags and all(
+        champion.tags.get(name) == challenger.tags.get(name) for name in same
+    )
+
+
+def _note(challenger: Version, champion: Version) -> str:
+    note = f"Version {champion.number} was evaluated anew, on the challenger's test subset."
+    if champion.tags.get(tags.DATA_DIGEST) == challenger.tags.get(tags.DATA_DIGEST):
+        return note
+    return (
+        f"{note} It was trained on other data than the challenger and may have seen some of these images: "
+        "that favors the champion, so a promotion can be trusted, and a refusal may be due to it."
+    )
+
+
+def _as_judged(contest: Contest) -> Challenger:
+    """The challenger as `decide` wants it."""
+    values = contest.challenger.tags
+    return Challenger(
+        predictions=contest.test,
+        classes=tuple(json.loads(values[tags.CLASSES])),
+        size_bytes=int(values[tags.SIZE_BYTES]),
+        latency_ms=float(values[tags.LATENCY_MS]),
+    )
 
 
 def _decision(
@@ -168,9 +203,12 @@ def _decision(
     force: bool,
     reason: str,
 ) -> Decision:
-    kind: Kind = "promoted" if verdict.accepted else "forced" if force else "refused"
-    return replace(
-        _entry(workspace, kind, contest.challenger, contest.champion, reason),
+    return Decision.made_now(
+        "promoted" if verdict.accepted else "forced" if force else "refused",
+        contest.challenger.name,
+        contest.champion.name if contest.champion else None,
+        reason,
+        Repository(workspace.root).head() or "",
         gates=tuple(
             GateRecord(gate.name, gate.outcome, gate.required, gate.figures) for gate in verdict.gates
         ),
@@ -180,89 +218,62 @@ def _decision(
     )
 
 
-def _entry(
-    workspace: Workspace, kind: Kind, version: Version, champion: Version | None, reason: str
-) -> Decision:
-    """A new entry of the log, by this user, now."""
-    return Decision(
-        key=new_key(),
-        kind=kind,
-        when=now(),
-        who=f"{user() or 'unknown'}@{socket.gethostname()}",
-        reason=reason.strip(),
-        version=VersionName(version.number, version.model_digest),
-        champion=VersionName(champion.number, champion.model_digest) if champion else None,
-        git_commit=Repository(workspace.root).head() or "",
-    )
-
-
-def _move_champion(registry: Registry, before: RegisteredModel, decision: Decision) -> None:
-    """Write a decision to the log and carry it out. Raises PipelineError where somebody was faster.
-
-    `before` is what the decision was made from.
-    """
-    registry.record(decision)
-    conflict = _conflict(before, registry.read(), decision)
-    if not conflict:
-        registry.set_alias(CHAMPION, decision.version.version)
-        now_champion = registry.read().aliases.get(CHAMPION)
-        if now_champion != decision.version.version:
-            conflict = f"somebody has made {_named(now_champion)} champion at the same moment"
-    if conflict:
-        registry.record(
-            replace(decision, key=new_key(), kind="conflict", reason=conflict, gates=(), cancels=decision.key)
-        )
-        raise PipelineError(
-            f"Version {decision.version.version} was not made champion: {conflict}.",
-            expected=f"{_named(before.aliases.get(CHAMPION))}, as when the decision began",
-            remedy="look at 'python -m pipeline history', and decide again if it is still wanted",
-        )
-
-
-def _conflict(before: RegisteredModel, after: RegisteredModel, decision: Decision) -> str:
-    """What somebody else has done since `before` that this decision does not know of; empty if nothing."""
-    if decision.key not in {each.key for each in after.decisions}:
-        return "the log does not hold the decision that was just written"
-    known = {each.key for each in before.decisions} | {decision.key}
-    others = [each for each in moves(after.decisions) if each.key not in known]
-    if others:
-        return f"{others[0].who} has decided on version {others[0].version.version} meanwhile"
-    champion = after.aliases.get(CHAMPION)
-    if champion != before.aliases.get(CHAMPION):
-        return f"somebody has made {_named(champion)} champion meanwhile"
-    return ""
-
-
 def _stop_challenging(registry: Registry, challenger: Version) -> None:
     """Take the alias from a version, unless another one has it by now."""
     if registry.read().aliases.get(CHALLENGER) == challenger.number:
         registry.remove_alias(CHALLENGER)
 
 
-def _named(number: int | None) -> str:
-    return "no version" if number is None else f"version {number}"
-
-
 def _outcome(decision: Decision) -> str:
     number, champion = decision.version.version, decision.champion
-    before = _named(champion.version if champion else None)
+    before = version_text(champion.version if champion else None)
     if decision.kind == "refused":
         return f"refused by {', '.join(decision.failed)}; {before} stays champion"
     if decision.kind == "forced":
         return f"version {number} is champion, although refused by {', '.join(decision.failed)}"
-    if decision.kind == "rolled back":
-        return f"version {number} is champion again, instead of {before}"
     return f"version {number} is champion{f', instead of {before}' if champion else ''}"
 
 
-def _warnings(model: RegisteredModel) -> list[str]:
-    """Where the alias is not what the log says."""
-    recorded = champions(model.decisions)
-    last = recorded[-1] if recorded else None
-    champion = model.aliases.get(CHAMPION)
-    if champion == last:
-        return []
-    return [
-        f"the alias {CHAMPION} points to {_named(champion)}, and by the log it should be {_named(last)}: "
-        "somebody has moved it by hand, or a decision was interrupted before it was carried out"
-    ]
+def _print_gates(contest: Contest, verdict: Verdict, number: int, params: RegistryParams) -> None:
+    """Print who stands against whom, every gate, and what the verdict is worth.
+
+    `number` is that of the decision among those on this test subset.
+    """
+    console = Console(width=WIDTH, highlight=False)
+    champion = "none yet"
+    if contest.champion is not None:
+        champion = _named(contest.champion, contest.champion_predictions)
+    console.print(f"challenger: {escape(_named(contest.challenger, contest.test))}")
+    console.print(f"champion:   {escape(champion)}")
+    console.print(f"on {len(contest.test):,} test images ({contest.test_digest[:_SHOWN_DIGITS]}…)")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("gate", "required", "found", "result"):
+        table.add_column(title)
+    for gate in verdict.gates:
+        cells = (gate.name, gate.required, gate.found, gate.outcome)
+        table.add_row(*map(escape, cells), style=_STYLES[gate.outcome])
+    console.print(table)
+    if contest.note:
+        console.print(escape(contest.note))
+    console.print(_worth(number, params))
+
+
+def _named(version: Version, predictions: Predictions | Incomparable | None) -> str:
+    name = f"version {version.number} ({version.tags.get(tags.CANDIDATE, 'not registered by the pipeline')})"
+    if not isinstance(predictions, Predictions):
+        return name
+    return f"{name}, {percent(float(predictions.right.mean()), accuracy_decimals(len(predictions)))} right"
+
+
+def _worth(number: int, params: RegistryParams) -> str:
+    """What a verdict is worth after so many decisions on the same images."""
+    chance = percent(chance_of_luck(number, params.alpha))
+    text = (
+        f"Decision {number} on this test subset. Had all {number} challengers been no better than what they "
+        f"had to beat, at least one would have passed by luck with a probability of up to {chance}."
+        if number > 1
+        else "First decision on this test subset. A challenger that is no better than what it has to beat "
+        f"passes by luck with a probability of at most {chance}."
+    )
+    weak = " [bold]The verdict is weak: new test images are needed.[/]" if number >= params.weak_after else ""
+    return text + weak

@@ -1,29 +1,37 @@
 """`python -m pipeline register`: an evaluated model becomes a version in MLflow's registry."""
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.commands.registry.evaluated import Evaluated
+from pipeline.commands.addresses.address import BEST, Address, add_address
+from pipeline.commands.addresses.evaluated import EvaluatedModel, evaluated_model
+from pipeline.commands.addresses.finding import Finder
+from pipeline.commands.addresses.found import InWorkingTree
+from pipeline.commands.registry.model_argument import add_name, registered_model
 from pipeline.commands.registry.version_card import CardFacts, shortened, version_card
 from pipeline.commands.reproducing.dvc_process import dvc_environment
+from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.terminal import say
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import read_json, write_text
+from pipeline.foundation.files import write_json, write_text
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.decoding import encode_png
-from pipeline.params.whole import Params, load_params
+from pipeline.inference.model_card import CARD_FILE
+from pipeline.params.whole import Params
+from pipeline.processes.child_process import Say
+from pipeline.promotion.gates import REFERENCES
 from pipeline.tracking import tags
 from pipeline.tracking.registry.model_use import EncodedFiles, Use, use_model
-from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Registry, TrainedRun, Version
+from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Evidence, Registry, TrainedRun, Version
 from pipeline.tracking.store import Store
-
-Say = Callable[[str], None]
 
 _TAGGED_SCORES = ("accuracy", "accuracy_low", "accuracy_high", "f1_macro", "log_loss", "ece")
 _CHECKED_IMAGES, _CHECKED_FILES, _REPETITIONS = 64, 8, 30
@@ -31,15 +39,33 @@ _TOLERANCE = 1e-5
 """Two programs that compute the same network in other batches differ by less."""
 
 
-def register(workspace: Workspace, store: Store, candidate: str, name: str | None, say: Say) -> None:
-    """Register the model of a candidate with its lineage, scores and card, and make it challenger.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_address(
+        parser,
+        "model",
+        nargs="?",
+        default=BEST,
+        metavar="MODEL",
+        role="the model to register, which has been evaluated (default: %(default)s)",
+    )
+    add_name(parser)
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
+    """Register an evaluated model in MLflow, with its lineage, scores and card, as challenger."""
+    synchronize(workspace, store, say)
+    register(workspace, store, options.model, options.name, say)
+
+
+def register(workspace: Workspace, store: Store, model: Address, name: str | None, say: Say) -> None:
+    """Register a model with its lineage, scores and card, and make it challenger.
 
     A model that is registered already gets no second version.
 
     Args:
       workspace: the project.
       store: what has its runs.
-      candidate: baseline, transfer, tuned, or best for the one that evaluate has chosen.
+      model: what to register; its evaluation is in the working tree, or in a commit whose files DVC has.
       name: of the registered model; registry.model of params.yaml where None.
       say: is told what is being done.
 
@@ -48,31 +74,33 @@ def register(workspace: Workspace, store: Store, candidate: str, name: str | Non
         it is there.
     """
     params, registry = registered_model(workspace, store, name)
-    if candidate == "best":
-        candidate = str(read_json(workspace.best)["candidate"])
-    say(f"checking that models/{candidate} and its scores are up to date")
-    _require_up_to_date(workspace)
-    evaluated = Evaluated.load(workspace, candidate)
-    trained = registry.find_trained(params.tracking.experiment, evaluated.card.model_digest)
-    if trained is None:
-        raise PipelineError(
-            f"MLflow does not have models/{candidate}.",
-            expected=f"a run with the model {evaluated.card.model_digest[:12]}…",
-            remedy=f"train it again: 'dvc repro -f {evaluated.card.stage}', then 'dvc repro'",
-        )
-    version = _version(registry, trained, evaluated, params, say)
-    say(f"models/{candidate} is version {version.number} of '{registry.name}'")
+    with Finder(workspace, store) as finder:
+        found = finder.find(model)
+        if isinstance(found, InWorkingTree):
+            say(f"checking that {found} and its scores are up to date")
+            _require_up_to_date(workspace)
+        evaluated = evaluated_model(finder, found)
+        trained = registry.find_trained(params.tracking.experiment, evaluated.card.model_digest)
+        if trained is None:
+            raise PipelineError(
+                f"MLflow does not have {found}.",
+                expected=f"a run with the model {evaluated.card.model_digest[:12]}…",
+                remedy="'python -m pipeline sync' delivers what waits; or train it again: "
+                f"'dvc repro -f {evaluated.card.stage}', then 'dvc repro'",
+            )
+        version = _version(registry, trained, evaluated, params, say)
+    say(f"{found} is version {version.number} of '{registry.name}'")
     _make_challenger(registry, version, say)
 
 
 def _version(
-    registry: Registry, trained: TrainedRun, evaluated: Evaluated, params: Params, say: Say
+    registry: Registry, trained: TrainedRun, evaluated: EvaluatedModel, params: Params, say: Say
 ) -> Version:
     """The version of a model with all that belongs to it; made, or completed, where it is not there yet."""
     digest = evaluated.card.model_digest
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        evaluated.save(folder)
+        _save(evaluated, folder)
         place = registry.place(folder)
         version = registry.version_of(digest)
         if version is not None and version.tags.get(tags.REGISTRATION) == place:
@@ -103,13 +131,19 @@ def _version(
         return version
 
 
-def registered_model(workspace: Workspace, store: Store, name: str | None) -> tuple[Params, Registry]:
-    """The params, and the registered model of that name, or of params.yaml where there is none given.
-
-    Raises PipelineError where the name cannot be one.
-    """
-    params = load_params(workspace.params, [] if name is None else [f"registry.model={name}"])
-    return params, Registry(store, params.registry.model)
+def _save(evaluated: EvaluatedModel, folder: Path) -> None:
+    """Write what a later decision needs, also on a machine that has neither data nor model."""
+    references = {name: evaluated.predictions_of(name) for name in REFERENCES}
+    Evidence(evaluated.predictions, references).save(folder)
+    evaluated.card.save(folder / CARD_FILE)
+    evaluation = {
+        "candidate": evaluated.candidate,
+        "model_digest": evaluated.card.model_digest,
+        "test_digest": evaluated.test_digest,
+        "scores": evaluated.scores,
+        "references": evaluated.references,
+    }
+    write_json(folder / "evaluation.json", evaluation)
 
 
 def _require_up_to_date(workspace: Workspace) -> None:
@@ -140,10 +174,10 @@ def _changes(changes: list[Any]) -> str:
 
 
 def _require_same_predictions(
-    registry: Registry, trained: TrainedRun, evaluated: Evaluated, threads: int, say: Say
+    registry: Registry, trained: TrainedRun, evaluated: EvaluatedModel, threads: int, say: Say
 ) -> Use:
     """Use the logged model as others will. Raises PipelineError unless it says what evaluate has saved."""
-    expected = evaluated.test
+    expected = evaluated.predictions["test"]
     rows = np.unique(np.linspace(0, len(expected) - 1, _CHECKED_IMAGES).astype(int))
     images = evaluated.test_images[rows]
     with tempfile.TemporaryDirectory() as folder:
@@ -185,7 +219,7 @@ def _as_files(images: np.ndarray, path: Path) -> EncodedFiles:
 
 
 def _version_tags(
-    run_tags: Mapping[str, str], evaluated: Evaluated, milliseconds: np.ndarray
+    run_tags: Mapping[str, str], evaluated: EvaluatedModel, milliseconds: np.ndarray
 ) -> dict[str, str]:
     """All that a version says about itself."""
     spec = evaluated.card.preprocessing
@@ -204,7 +238,7 @@ def _version_tags(
         tags.CLASSES: json.dumps(spec.classes, ensure_ascii=False),
         tags.INPUT_SIZE: str(spec.image_size),
         tags.COLOR: spec.color,
-        tags.SIZE_BYTES: str(evaluated.size_bytes),
+        tags.SIZE_BYTES: str(evaluated.network.stat().st_size),
         tags.LATENCY_MS: f"{np.median(milliseconds):.4g}",
         tags.LATENCY_P99_MS: f"{np.quantile(milliseconds, 0.99):.4g}",
         tags.TEST_DIGEST: evaluated.test_digest,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.commands.registry.evaluated import Evaluated, Scores
+from pipeline.commands.addresses.evaluated import EvaluatedModel, ScoresBySubset
 from pipeline.inference.model_card import ModelCard
 from pipeline.reporting.statements import flattened
 from pipeline.reporting.wording import (
@@ -25,6 +25,7 @@ from pipeline.reporting.wording import (
 )
 from pipeline.scoring.scores import ClassScores, class_scores, confusion_matrix
 from pipeline.tracking import tags
+from pipeline.tracking.shortening import one_line
 
 LONGEST = 5000
 """Characters that MLflow's database has room for."""
@@ -51,7 +52,7 @@ class CardFacts:
 
     name: str
     version: int
-    evaluated: Evaluated
+    evaluated: EvaluatedModel
     confidence: float
     lineage: Mapping[str, str]
     latency_ms: float
@@ -63,12 +64,12 @@ class CardFacts:
     @property
     def classes(self) -> list[str]:
         """Names, quoted and short enough for a list."""
-        return [quoted(_short(name, _LONGEST_NAME)) for name in self.card.preprocessing.classes]
+        return [quoted(one_line(name, _LONGEST_NAME)) for name in self.card.preprocessing.classes]
 
 
 def version_card(facts: CardFacts) -> str:
     """The whole card; MLflow's database may have room for its beginning alone (`shortened`)."""
-    confusion = confusion_matrix(facts.evaluated.test)
+    confusion = confusion_matrix(facts.evaluated.predictions["test"])
     by_class = class_scores(np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
     sections = {
         "Intended use": _intended_use(facts),
@@ -109,7 +110,7 @@ def _intended_use(facts: CardFacts) -> str:
 def _data(facts: CardFacts) -> str:
     source = facts.evaluated.source
     lines = [
-        f"{_short(source.origin, _LONGEST_TEXT)} (dataset {source.dataset}, "
+        f"{one_line(source.origin, _LONGEST_TEXT)} (dataset {source.dataset}, "
         f"{counted(source.images, 'image')}).",
         "| subset | images | rarest class | commonest class |\n| --- | --- | --- | --- |",
     ]
@@ -144,20 +145,22 @@ def _scores(facts: CardFacts) -> str:
     rows = {"this model": facts.evaluated.scores} | {
         reference_title(name).lower(): scores for name, scores in facts.evaluated.references.items()
     }
+    images = counted(len(facts.evaluated.predictions["test"]), "test image")
     lines = [
         f"Accuracy and macro F1 with {compact(100 * facts.confidence)} % intervals; macro F1, log loss and "
-        f"expected calibration error (ECE) on the {counted(len(facts.evaluated.test), 'test image')}.",
+        f"expected calibration error (ECE) on the {images}.",
         "| | validation | test | macro F1 | log loss | ECE |\n| --- | --- | --- | --- | --- | --- |",
     ]
     table = [f"| {name} | {_score_cells(scores)} |" for name, scores in rows.items()]
+    size_bytes = facts.evaluated.network.stat().st_size
     size = (
-        f"Size {facts.evaluated.size_bytes / 1e6:.3g} MB. One image takes {facts.latency_ms:.3g} ms (median "
+        f"Size {size_bytes / 1e6:.3g} MB. One image takes {facts.latency_ms:.3g} ms (median "
         "through mlflow.pyfunc, on the machine that registered the model)."
     )
     return "\n\n".join([lines[0], "\n".join([lines[1], *table]), size])
 
 
-def _score_cells(scores: Scores) -> str:
+def _score_cells(scores: ScoresBySubset) -> str:
     test = scores["test"]
     f1 = f"{test['f1_macro']:.3f} [{test['f1_macro_low']:.3f}, {test['f1_macro_high']:.3f}]"
     accuracies = (_accuracy(scores[subset]) for subset in ("validation", "test"))
@@ -196,8 +199,9 @@ def _lowest(classes: Sequence[str], shares: np.ndarray, hits: np.ndarray, of: np
 
 
 def _calibration(facts: CardFacts) -> str:
-    confidence = float(facts.evaluated.test.probabilities.max(axis=1).mean(dtype=np.float64))
-    accuracy = float(facts.evaluated.test.right.mean())
+    test = facts.evaluated.predictions["test"]
+    confidence = float(test.probabilities.max(axis=1).mean(dtype=np.float64))
+    accuracy = float(test.right.mean())
     return (
         f"Mean confidence {percent(confidence)}, right in {percent(accuracy)} of the test images: "
         f"{'too sure' if confidence > accuracy else 'too cautious'} by "
@@ -241,11 +245,6 @@ def _lineage(facts: CardFacts) -> str:
     known = "\n".join(f"- {name}: `{value}`" for name, value in values.items() if value)
     command = f"`python -m pipeline lineage models:/{facts.name}/{facts.version}`"
     return f"{known}\n\n{command} says how to get back to them."
-
-
-def _short(text: str, longest: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def _cell(text: str) -> str:

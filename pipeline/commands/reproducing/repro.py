@@ -1,13 +1,39 @@
 """Runs DVC for `python -m pipeline repro` and sees what DVC cannot: that the source of the images changed."""
 
+import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
+from pipeline.commands.runs.summary import print_summary
+from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.terminal import say
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.whole import load_params
 from pipeline.sources.fingerprint import local_fingerprint
+from pipeline.tracking.store import Store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-S",
+        "--set-param",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="another value for a key of params.yaml, as an experiment; may be repeated",
+    )
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
+    """Run the stages whose params, code or inputs have changed; then sync MLflow and show the models."""
+    code = reproduce(workspace, options.overrides, say)
+    synchronize(workspace, store, say)
+    if code == 0:
+        print_summary(workspace)
+    return code
 
 
 def reproduce(workspace: Workspace, overrides: Sequence[str], say: Callable[[str], None]) -> int:

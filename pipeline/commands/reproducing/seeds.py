@@ -1,5 +1,6 @@
 """`python -m pipeline seeds`: the same pipeline under several seeds, each as a DVC experiment of its own."""
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,7 +8,10 @@ from pathlib import Path
 
 from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
 from pipeline.commands.reproducing.repro import changed_location
+from pipeline.commands.runs.query import Query
+from pipeline.commands.runs.runs import show_runs
 from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.terminal import say
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
@@ -23,6 +27,28 @@ from pipeline.tracking.store import Store
 _ALL = "all"
 _STAGES = {_ALL: "evaluate", "baseline": "train_baseline", "transfer": "train_transfer", "tuned": "tune"}
 _DIGEST_LENGTH = 7
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--count", type=int, default=5, help="how many seeds (%(default)s)")
+    parser.add_argument(
+        "--candidate",
+        choices=tuple(_STAGES),
+        default=_ALL,
+        help="only this candidate, validation scores only (default: all, evaluated on test too)",
+    )
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
+    """Run the pipeline under several seeds, so that differences can be told from noise.
+
+    Each seed is a DVC experiment of its own; the workspace's files stay as they are.
+    """
+    synchronize(workspace, store, say)
+    code = run_seeds(workspace, store, options.count, options.candidate, say)
+    synchronize(workspace, store, say)
+    show_runs(workspace, store, Query(candidate=None if options.candidate == _ALL else options.candidate))
+    return code
 
 
 def run_seeds(

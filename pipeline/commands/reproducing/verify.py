@@ -1,13 +1,18 @@
 """`python -m pipeline verify`: reproduce a revision elsewhere and compare every byte with its dvc.lock."""
 
+import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.commands.addresses.address import Address, Word, add_address
+from pipeline.commands.addresses.finding import Finder
+from pipeline.commands.addresses.found import Found, InRevision, InWorkingTree
+from pipeline.commands.addresses.lineages import lineage_of
 from pipeline.commands.reproducing.locked_outputs import (
     AGREES,
     FROM_CACHE,
@@ -18,14 +23,19 @@ from pipeline.commands.reproducing.locked_outputs import (
     compare_stage,
 )
 from pipeline.commands.reproducing.temporary_clone import TemporaryClone, temporary_clone
+from pipeline.commands.terminal import say
 from pipeline.foundation.declarations import Declaration, parse_values
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.inference.model_card import CARD_FILE
 from pipeline.params.whole import load_params
+from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Lock, Repository
+from pipeline.repository.stage_outputs import TRAININGS
 from pipeline.tracking.environment import card_differences, machine_differences, requirement_differences
-from pipeline.tracking.lineage import makers
+from pipeline.tracking.lineage.index import Index
+from pipeline.tracking.lineage.values import ModelLineage
 from pipeline.tracking.provenance import DECISIVE_FILES
 from pipeline.tracking.store import Store
 
@@ -39,18 +49,40 @@ _CLAIM = (
 
 Graph = Mapping[str, Declaration]
 """The dependencies of every stage, by its name."""
-Say = Callable[[str], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_address(
+        parser,
+        "revision",
+        nargs="?",
+        default="HEAD",
+        metavar="REV",
+        role="a commit, branch, tag or DVC experiment (default: HEAD)",
+    )
+    parser.add_argument("--stage", metavar="STAGE", help="only this stage, on inputs from the cache")
+    parser.add_argument(
+        "--from-source", action="store_true", help="import the images anew instead of from DVC's cache"
+    )
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
+    """Reproduce a revision in a temporary clone and compare every output with its dvc.lock, byte for byte.
+
+    Exit code 0 only when all agree, 3 when something differs.
+    """
+    return verify(workspace, store, options.revision, options.stage, options.from_source, say)
 
 
 def verify(
-    workspace: Workspace, store: Store, revision: str, stage: str | None, from_source: bool, say: Say
+    workspace: Workspace, store: Store, address: Address, stage: str | None, from_source: bool, say: Say
 ) -> int:
     """Reproduce a revision in a temporary clone and compare its outputs with its dvc.lock.
 
     Args:
       workspace: the project; nothing of it is changed.
       store: asked for the machines that made its models, where something differs.
-      revision: a commit, branch, tag or DVC experiment.
+      address: of a revision.
       stage: only this stage, on inputs from DVC's cache; None for all.
       from_source: import the images anew, too, instead of taking them from DVC's cache.
       say: is told what is done.
@@ -64,13 +96,13 @@ def verify(
     """
     began = time.monotonic()
     repository = Repository(workspace.home)
-    commit = _require_commit(repository, revision)
+    commit = _require_commit(workspace, store, address)
     recorded = _require_lock(repository, commit)
     graph = repository.declarations(commit)
     if stage is not None:
         _require_stage(stage, graph, recorded, repository.title(commit))
     say(f"verifying {repository.title(commit)}")
-    if revision == "HEAD" and repository.changes(*DECISIVE_FILES, "dvc.lock"):
+    if address == Word("HEAD") and repository.changes(*DECISIVE_FILES, "dvc.lock"):
         say("the workspace has uncommitted changes, which are not verified")
     console = Console(width=_WIDTH, highlight=False)
     with temporary_clone(workspace, commit) as clone:
@@ -97,15 +129,34 @@ def verify(
     return 0 if all(check.agrees for check in checks) else EXIT_REFUSED
 
 
-def _require_commit(repository: Repository, revision: str) -> str:
-    commit = repository.commit(revision)
-    if commit is None:
+def _require_commit(workspace: Workspace, store: Store, address: Address) -> str:
+    """The commit that is meant. Raises PipelineError where it is a model, and says how to verify that."""
+    with Finder(workspace, store) as finder:
+        found = finder.find(address)
+        if isinstance(found, InRevision) and found.candidate is None:
+            return found.commit
         raise PipelineError(
-            f"'{revision}' is no revision of this repository.",
+            f"{found} is a model, and a revision is what can be verified.",
             expected="a commit, branch, tag or DVC experiment",
-            remedy="'git fetch' and 'dvc exp pull' bring those of colleagues",
+            remedy=f"python -m pipeline verify {_revision_and_stage(finder, address, found)}",
         )
-    return commit
+
+
+def _revision_and_stage(finder: Finder, address: Address, found: Found) -> str:
+    """What to type after `verify` for a model."""
+    stages = {candidate: stage for stage, candidate in TRAININGS.items()}
+    match found:
+        case InWorkingTree(candidate):
+            return f"HEAD --stage {stages[candidate]}"
+        case InRevision():
+            return f"{found.name} --stage {stages[finder.candidate(found)]}"
+        case _:
+            lineage = lineage_of(finder, found)
+            if not isinstance(lineage, ModelLineage):
+                return "REV"
+            commit = lineage.experiment.commit if lineage.experiment else ""
+            commit = commit or finder.repository.first_commit_with(lineage.dvc_hash) or lineage.git_commit
+            return f"{commit[:10]} --stage {lineage.stage}"
 
 
 def _require_lock(repository: Repository, commit: str) -> Lock:
@@ -313,7 +364,8 @@ def _environment_lines(clone: TemporaryClone, store: Store, commit: str) -> Iter
     repository = Repository(clone.original.home)
     params = parse_values((clone.project / "params.yaml").read_text(encoding="utf-8"))
     try:
-        known = makers(store, load_params(clone.original.params).tracking.experiment, commit)
+        with store.failures_as_unavailable():
+            known = Index(store, load_params(clone.original.params).tracking.experiment).makers(commit)
     except PipelineError as error:
         known = {}
         yield f"Where it was made is not known: {error.what}"
@@ -324,7 +376,7 @@ def _environment_lines(clone: TemporaryClone, store: Store, commit: str) -> Iter
     if not known:
         yield "MLflow does not know the runs that made its models, nor therefore their processor."
         for candidate in CANDIDATES:
-            path = (clone.original.model(candidate) / "card.json").relative_to(clone.original.root).as_posix()
+            path = (clone.original.model(candidate) / CARD_FILE).relative_to(clone.original.root).as_posix()
             card = repository.output(commit, path)
             for each in card_differences((card or b"").decode(errors="replace")):
                 differences.setdefault(each, []).append(path)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.commands.runs.query import number_or_text
+from pipeline.reporting.wording import shortened
 from pipeline.tracking.runs.seeds import SEED
 
 _LEADING = ("network", "backbone", "lr", "batch_size")
@@ -36,7 +37,7 @@ class KeyParams:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ComparedParams:
     """What a training was told, and what it was done with: a search replaces some params by what it found."""
 
     candidate: str
@@ -44,7 +45,7 @@ class Setting:
     params: Mapping[str, str]
 
 
-def key_params(settings: Mapping[str, Setting]) -> dict[str, KeyParams]:
+def key_params(settings: Mapping[str, ComparedParams]) -> dict[str, KeyParams]:
     """By the same keys: the params that tell settings of one candidate apart, or else the usual ones.
 
     What people have varied stands before what a search has found.
@@ -97,11 +98,3 @@ def _short_name(name: str, params: Mapping[str, str]) -> str:
 def _short_value(text: str) -> str:
     value = number_or_text(text)
     return f"{value:.4g}" if isinstance(value, float) else text.replace(" ", "")
-
-
-def shortened(text: str, longest: int) -> str:
-    """Cut in the middle: names that were made in a row differ at the end."""
-    if len(text) <= longest:
-        return text
-    end = (longest - 1) // 2
-    return f"{text[: longest - 1 - end]}…{text[len(text) - end :]}"

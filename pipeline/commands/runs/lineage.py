@@ -1,5 +1,6 @@
 """`python -m pipeline lineage`: the chain behind a model, or what a commit or experiment has made."""
 
+import argparse
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.commands.addresses.address import add_address
+from pipeline.commands.addresses.finding import Finder
+from pipeline.commands.addresses.lineages import lineage_of_address
+from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.terminal import say, say_aside
 from pipeline.foundation.workspace import Workspace
-from pipeline.params.whole import load_params
-from pipeline.tracking.lineage import ModelLineage, RevisionLineage, RunSummary, trace
+from pipeline.tracking.lineage.values import Lineage, ModelLineage, RevisionLineage, RunSummary
 from pipeline.tracking.store import Store
 
 _WIDTH = 100
@@ -25,14 +30,20 @@ Row = tuple[str, list[str]]
 """A label, and the lines beside it."""
 
 
-def show_lineage(workspace: Workspace, store: Store, what: str, as_json: bool = False) -> None:
-    """Print the lineage of a model, run, commit or experiment; see `trace` for what `what` may be.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_address(parser, "model", metavar="MODEL", role="a model, a run, or a revision with all its models")
+    parser.add_argument("--json", action="store_true", help="JSON instead of text")
 
-    Raises:
-      PipelineError: there is nothing of that name, or more than one thing.
-    """
-    experiment = load_params(workspace.params).tracking.experiment
-    lineage = trace(store, experiment, what)
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
+    """Where a model comes from, with the commands that bring it back; or what a commit or experiment made."""
+    synchronize(workspace, store, say_aside if options.json else say)
+    with Finder(workspace, store) as finder:
+        show_lineage(lineage_of_address(finder, options.model), as_json=options.json)
+
+
+def show_lineage(lineage: Lineage, as_json: bool = False) -> None:
+    """Print the lineage of a model, run, commit or experiment."""
     if as_json:
         print(json.dumps(asdict(lineage), indent=2, ensure_ascii=False))
     elif isinstance(lineage, ModelLineage):

@@ -1,6 +1,5 @@
 """Which trainings `python -m pipeline runs` shows, and in which order."""
 
-import difflib
 import math
 import operator
 import re
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.commands.terminal import did_you_mean
 from pipeline.foundation.errors import PipelineError
 from pipeline.tracking.runs.trainings import TrainingRun
 
@@ -150,7 +150,7 @@ def _require_names(names: Iterable[str], known: Sequence[TrainingRun]) -> None:
         raise PipelineError(
             f"No run has '{name}'.",
             expected=f"{', '.join(_COLUMNS)}, a metric, or a param",
-            remedy=f"{_did_you_mean(name, there)}'python -m pipeline runs --json' shows all names",
+            remedy=f"{did_you_mean(name, there)}'python -m pipeline runs --json' shows all names",
         )
 
 
@@ -159,13 +159,8 @@ def _require_experiment(name: str | None, known: Sequence[TrainingRun]) -> None:
     if name is not None and known and name not in there:
         raise PipelineError(
             f"No training belongs to an experiment '{name}'.",
-            remedy=f"{_did_you_mean(name, there)}'python -m pipeline runs' shows all names",
+            remedy=f"{did_you_mean(name, there)}'python -m pipeline runs' shows all names",
         )
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"did you mean '{close[0]}'? " if close else ""
 
 
 def _value(run: TrainingRun, name: str) -> str | float | None:

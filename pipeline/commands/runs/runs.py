@@ -1,5 +1,6 @@
 """`python -m pipeline runs`: all trainings in one table, and what chance does to them."""
 
+import argparse
 import json
 import math
 from collections import defaultdict
@@ -12,23 +13,57 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commands.runs.key_params import Setting, key_params, shortened
+from pipeline.commands.runs.key_params import ComparedParams, key_params
 from pipeline.commands.runs.query import WORKSPACE, Query, number_or_text, select
+from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.terminal import WIDTH, say, say_aside
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.workspace import Workspace
+from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
+from pipeline.reporting.wording import shortened
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_graph import read_stage_graph
 from pipeline.tracking.runs.seeds import SUBSETS, SeedGroup, Spread, group_by_seed, pooled_deviation
 from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
 from pipeline.tracking.store import Store
 
-_WIDTH = 120
-"""Columns; fixed, so that the table is the same in a terminal, a pipe and a log."""
 _GAP = 2
 """Spaces between two columns, and the edges of the table together."""
 _LONGEST_EXPERIMENT = 16
 """Characters of an experiment's name where params need the room."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--candidate", choices=CANDIDATES, help="only runs of this candidate")
+    parser.add_argument("--experiment", metavar="NAME", help="only runs of this DVC experiment")
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only runs for which it holds, such as 'test_accuracy>0.9' or 'lr=0.1'; may be repeated",
+    )
+    parser.add_argument("--sort", metavar="COLUMN", default="-started", help="a minus before it: descending")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many runs")
+    parser.add_argument("--all", action="store_true", help="also runs that failed, were killed or still run")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
+    """Compare all trainings of all experiments: params, scores with intervals, speed.
+
+    Runs that differ in nothing but their seed are also shown together, with mean and standard deviation.
+    """
+    synchronize(workspace, store, say_aside if options.json else say)
+    query = Query(
+        candidate=options.candidate,
+        experiment=options.experiment,
+        conditions=tuple(options.where),
+        sort=options.sort,
+        limit=options.limit,
+        unfinished=options.all,
+    )
+    show_runs(workspace, store, query, as_json=options.json)
 
 
 def show_runs(workspace: Workspace, store: Store, query: Query, as_json: bool = False) -> None:
@@ -65,7 +100,7 @@ def _nothing(known: Sequence[TrainingRun], query: Query) -> str:
 
 
 def _print_tables(runs: Sequence[TrainingRun], groups: Sequence[SeedGroup], known: int) -> None:
-    console = Console(width=_WIDTH, highlight=False)
+    console = Console(width=WIDTH, highlight=False)
     console.print(_run_table(runs))
     left_out = f" of {known:,}" if len(runs) < known else ""
     console.print(
@@ -90,7 +125,7 @@ def _legend(runs: Sequence[TrainingRun]) -> str:
 
 def _run_table(runs: Sequence[TrainingRun]) -> Table:
     params = key_params(
-        {run.run_id: Setting(run.candidate, run.declared or run.params, run.params) for run in runs}
+        {run.run_id: ComparedParams(run.candidate, run.declared or run.params, run.params) for run in runs}
     )
     names = [run.experiment or WORKSPACE for run in runs]
     others = [
@@ -106,7 +141,7 @@ def _run_table(runs: Sequence[TrainingRun]) -> Table:
     ]
     titles = ["candidate", "commit", "validation", "test", "duration", "images\nper s"]
     # Names and params share what the other columns leave: names get what params can spare.
-    room = _WIDTH - _width([titles, *others]) - _GAP * 3
+    room = WIDTH - _width([titles, *others]) - _GAP * 3
     wanted = max(each.wanted for each in params.values())
     longest = min(max(map(len, [*names, "experiment"])), max(_LONGEST_EXPERIMENT, room - wanted))
     rows = [
@@ -117,7 +152,9 @@ def _run_table(runs: Sequence[TrainingRun]) -> Table:
 
 
 def _seed_table(groups: Sequence[SeedGroup]) -> Table:
-    params = key_params({group.key: Setting(group.candidate, group.params, group.params) for group in groups})
+    params = key_params(
+        {group.key: ComparedParams(group.candidate, group.params, group.params) for group in groups}
+    )
     others = [
         [
             group.candidate,
@@ -127,7 +164,7 @@ def _seed_table(groups: Sequence[SeedGroup]) -> Table:
         for group in groups
     ]
     titles = ["over seeds", "seeds", "validation", "range", "test", "range"]
-    room = _WIDTH - _width([titles, *others]) - _GAP * 2
+    room = WIDTH - _width([titles, *others]) - _GAP * 2
     rows = [[*cells, params[group.key].within(room)] for group, cells in zip(groups, others, strict=True)]
     return _table([*titles, "params"], rows, flush_left=(0, len(titles)))
 

@@ -1,17 +1,26 @@
 """The table of models that the terminal shows after a reproduction."""
 
+import argparse
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.commands.terminal import WIDTH
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
-from pipeline.inference.model_card import ModelCard
+from pipeline.inference.model_card import CARD_FILE, ModelCard
+from pipeline.tracking.store import Store
 
-_WIDTH = 120
-"""Columns; fixed, so that the table is the same in a terminal, a pipe and a log."""
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It has none."""
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
+    """Show the scores of all models, which one is best, and where the report is."""
+    print_summary(workspace)
 
 
 def print_summary(workspace: Workspace) -> None:
@@ -21,14 +30,14 @@ def print_summary(workspace: Workspace) -> None:
     """
     scores, best = read_json(workspace.scores), read_json(workspace.best)
     references = read_json(workspace.references) if workspace.references.exists() else {}
-    console = Console(width=_WIDTH, highlight=False)
+    console = Console(width=WIDTH, highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     for title in ("validation accuracy, %", "test accuracy, %", "macro F1", "log loss", "ECE", "parameters"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, subsets in scores.items():
         chosen = name == best["candidate"]
-        parameters = ModelCard.load(workspace.model(name) / "card.json").parameters["total"]
+        parameters = ModelCard.load(workspace.model(name) / CARD_FILE).parameters["total"]
         cells = [*_cells(subsets), f"{parameters:,}"]
         table.add_row(f"{name} *" if chosen else name, *cells, style="bold" if chosen else None)
     for name, subsets in references.items():

@@ -1,5 +1,6 @@
 """`python -m pipeline sync`, which every command that reads the store runs first."""
 
+import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,9 @@ from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 
+from pipeline.commands.terminal import say
 from pipeline.foundation.digests import digest_json
+from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_json
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
@@ -39,6 +42,24 @@ _MANY_EXPERIMENTS = 5
 """From here on it takes seconds to look at them, and a person wants to know why."""
 
 Say = Callable[[str], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It has none."""
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
+    """Bring MLflow up to date.
+
+    Deliver what waits in the journal, end the runs of processes that are gone, tag runs with the
+    commits of their DVC experiments, and record what DVC took from its run cache.
+    """
+    unreachable = synchronize(workspace, store, say)
+    if unreachable:
+        raise PipelineError(
+            f"MLflow does not have everything yet: {unreachable}.",
+            remedy="start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db; then sync again",
+        )
 
 
 def synchronize(workspace: Workspace, store: Store, say: Say) -> str:

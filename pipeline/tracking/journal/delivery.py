@@ -25,7 +25,7 @@ from pipeline.tracking.journal.journal import Event, Journal, Progress, pending_
 from pipeline.tracking.journal.parents import ParentRun, Parents
 from pipeline.tracking.provenance import origin
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.store import Store, StoreUnavailableError, is_rejection, one_line, valid_name
+from pipeline.tracking.store import Store, StoreUnavailableError, is_rejection, short_reason, valid_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -165,7 +165,7 @@ class _Delivery:
         trace = without_credentials(traceback.format_exc())
         record = {
             "journal": self._journal.name,
-            "reason": one_line(error),
+            "reason": short_reason(error),
             "events": events,
             "traceback": trace,
         }

@@ -4,26 +4,3 @@ MLflow knows runs and model versions; git and DVC know code, experiments and the
 searched by the tags that every run carries (`tags`), so that they find each other also on a machine that
 has neither DVC's cache nor the folder that the model was trained in.
 """
-
-from pipeline.tracking.lineage.tracing import makers, trace
-from pipeline.tracking.lineage.values import (
-    Lineage,
-    ModelLineage,
-    RegisteredVersion,
-    RelatedRun,
-    RelatedVersion,
-    RevisionLineage,
-    RunSummary,
-)
-
-__all__ = [
-    "Lineage",
-    "ModelLineage",
-    "RegisteredVersion",
-    "RelatedRun",
-    "RelatedVersion",
-    "RevisionLineage",
-    "RunSummary",
-    "makers",
-    "trace",
-]

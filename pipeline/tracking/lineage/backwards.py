@@ -1,6 +1,8 @@
 """From a commit, an experiment or another run to the models that it has led to."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.repository.repository import Experiment
@@ -15,6 +17,10 @@ from pipeline.tracking.lineage.values import (
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+_COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
+_SEARCHABLE = re.compile(r"[\w./:@+ -]+")
+"""What can stand in a filter of MLflow's."""
 
 
 def lineage_of_commit(index: Index, commit: str) -> RevisionLineage:
@@ -42,6 +48,17 @@ def lineage_of_commit(index: Index, commit: str) -> RevisionLineage:
     ]
     subject = "; ".join(names) or f"commit {index.repository.title(commit)}"
     return _lineage(index, subject, commit, experiments, models, found)
+
+
+def lost_revisions(index: Index, text: str) -> Iterator[Callable[[], RevisionLineage]]:
+    """What finds the lineage of every commit or experiment called so that only MLflow remembers."""
+    if _COMMIT_HASH.fullmatch(text):
+        if index.with_tags({tags.DVC_COMMIT: text}) or index.with_tags({tags.GIT_COMMIT: text}):
+            yield partial(lineage_of_commit, index, text)
+    elif _SEARCHABLE.fullmatch(text):
+        runs = index.with_tags({tags.DVC_EXPERIMENT: text})
+        for baseline in sorted({run.data.tags.get(tags.DVC_BASELINE, "") for run in runs}):
+            yield partial(lineage_of_lost_experiment, index, Experiment(text, baseline, ""))
 
 
 def lineage_of_lost_experiment(index: Index, gone: Experiment) -> RevisionLineage:

@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.foundation.errors import PipelineError
 from pipeline.repository.repository import Experiment
 from pipeline.tracking import tags
-from pipeline.tracking.lineage.index import Index, json_object, summary
+from pipeline.tracking.lineage.index import Index, first_maker, json_object, summary
 from pipeline.tracking.lineage.recovery import (
     PARAMS_FILE,
     ChangedParam,
@@ -22,6 +23,32 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 _SCORED = re.compile(r"(validation|test)_\w+")
+
+
+def lineage_of_digest(index: Index, digest: str, what: str) -> ModelLineage:
+    """What led to the model with a digest. Raises PipelineError where no run made `what`."""
+    runs = index.with_tags({tags.MODEL_DIGEST: digest})
+    if not runs:
+        raise PipelineError(
+            f"No run in MLflow has made {what}.",
+            expected=f"a run of the experiment '{index.experiment}' with the model digest {digest}",
+            remedy="'python -m pipeline sync' delivers what waits; a model that was trained elsewhere is "
+            "known to the MLflow store of that place (MLFLOW_TRACKING_URI)",
+        )
+    return lineage_of_model(index, digest, first_maker(runs))
+
+
+def lineage_of_candidate(index: Index, commit: str, candidate: str) -> ModelLineage:
+    """What led to a candidate in a commit's dvc.lock. Raises PipelineError where no run has made it."""
+    path = index.model_path(candidate)
+    runs = index.makers_of(commit, path, index.models_of(commit).get(path, ""))
+    if not runs:
+        raise PipelineError(
+            f"No run in MLflow has made {path} of commit {index.repository.title(commit)}.",
+            remedy="'python -m pipeline sync' delivers what waits",
+        )
+    run = first_maker(runs)
+    return lineage_of_model(index, run.data.tags.get(tags.MODEL_DIGEST, ""), run)
 
 
 def lineage_of_model(index: Index, digest: str, run: "Run") -> ModelLineage:

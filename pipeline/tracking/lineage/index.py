@@ -1,16 +1,16 @@
 """What git, DVC and MLflow know, asked together: the one place from which lineage is read."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES
 from pipeline.repository.repository import Repository
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.values import RegisteredVersion, RunSummary
-from pipeline.tracking.store import Store, StoreUnavailableError, is_rejection
+from pipeline.tracking.store import Store, is_rejection
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_RUNS = 50_000
 """What MLflow returns at most for one question."""
+_RUN_ID_LENGTH = 32
 
 
 class Index:
@@ -30,23 +31,23 @@ class Index:
         self.store = store
         self._workspace = store.workspace
 
-    @contextmanager
-    def store_errors(self) -> Iterator[None]:
-        """Tell failures of MLflow's from defects of ours."""
-        try:
-            yield
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests"):
-                raise
-            raise StoreUnavailableError(self.store.why(error)) from error
-
     def with_tags(self, wanted: Mapping[str, str]) -> "list[Run]":
         """Runs that have all these tags, the latest first."""
         return self.store.find_runs(self.experiment, wanted, limit=_MOST_RUNS)
 
-    def search(self, condition: str) -> "list[Run]":
-        """Runs for which a condition in MLflow's language holds."""
-        experiment = self.store.experiment_id(self.experiment)
+    def require_run(self, run_id: str) -> "Run":
+        """Raises PipelineError where it was deleted meanwhile."""
+        run = self.run(run_id)
+        if run is None:
+            raise PipelineError(f"There is no run {run_id} in MLflow.")
+        return run
+
+    def runs_called(self, text: str) -> "list[Run]":
+        """Runs whose id is or begins with some hexadecimal digits."""
+        if len(text) == _RUN_ID_LENGTH:
+            run = self.run(text)
+            return [run] if run else []
+        experiment, condition = self.store.experiment_id(self.experiment), f"attributes.run_id LIKE '{text}%'"
         return list(self.store.client.search_runs([experiment], condition, max_results=_MOST_RUNS))
 
     def run(self, run_id: str) -> "Run | None":
@@ -55,6 +56,18 @@ class Index:
             return None
         try:
             return self.store.client.get_run(run_id)
+        except Exception as error:
+            if not is_rejection(error):
+                raise
+            return None
+
+    def version(self, name: str, which: str | int) -> "ModelVersion | None":
+        """A version of a registered model by its number or alias; None where there is no such."""
+        client = self.store.client
+        try:
+            if isinstance(which, int):
+                return client.get_model_version(name, str(which))
+            return client.get_model_version_by_alias(name, which)
         except Exception as error:
             if not is_rejection(error):
                 raise
@@ -91,12 +104,17 @@ class Index:
         dvc_hash = self.repository.lock(commit).outputs.get(path)
         return self.with_tags({tags.DVC_HASH: dvc_hash}) if dvc_hash else []
 
+    def makers(self, commit: str) -> dict[str, dict[str, str]]:
+        """The tags of the run that made each model in a commit's dvc.lock, by path, where MLflow knows it."""
+        found = {path: self.makers_of(commit, path, value) for path, value in self.models_of(commit).items()}
+        return {path: dict(first_maker(runs).data.tags) for path, runs in found.items() if runs}
+
     def makers_of(self, commit: str, path: str, dvc_hash: str) -> "list[Run]":
         """The runs of a model in a commit's dvc.lock, by DVC's hash.
 
         Where `sync` has tagged none with it, by the model's own digest, if its bytes are here.
         """
-        runs = self.with_tags({tags.DVC_HASH: dvc_hash})
+        runs = self.with_tags({tags.DVC_HASH: dvc_hash}) if dvc_hash else []
         if runs:
             return runs
         digest = self.card_digest(commit, path)

@@ -7,6 +7,7 @@ those who write at the same time cannot overwrite each other.
 
 import json
 import secrets
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pipeline.foundation.errors import PipelineError
+from pipeline.tracking.provenance import user
+from pipeline.tracking.shortening import one_line
 
 Kind = Literal["promoted", "refused", "forced", "rolled back", "conflict"]
 
@@ -75,6 +78,29 @@ class Decision:
     git_commit: str = ""
     cancels: str = ""
 
+    @classmethod
+    def made_now(
+        cls,
+        kind: Kind,
+        version: VersionName,
+        champion: VersionName | None,
+        reason: str,
+        git_commit: str,
+        **figures: Any,
+    ) -> "Decision":
+        """A new entry, by this user; `figures` are the other attributes."""
+        return cls(
+            key=new_key(),
+            kind=kind,
+            when=now(),
+            who=f"{user() or 'unknown'}@{socket.gethostname()}",
+            reason=reason.strip(),
+            version=version,
+            champion=champion,
+            git_commit=git_commit,
+            **figures,
+        )
+
     @property
     def failed(self) -> list[str]:
         """Names of the gates that refused."""
@@ -87,11 +113,11 @@ class Decision:
         """The value of its tag: compact JSON that fits, however long the texts in it are."""
         values = self.to_json()
         del values["key"]
-        values["reason"] = _shortened(self.reason, _LONGEST_REASON)
-        values["who"] = _shortened(self.who, _LONGEST_NAME)
+        values["reason"] = one_line(self.reason, _LONGEST_REASON)
+        values["who"] = one_line(self.who, _LONGEST_NAME)
         for gate in values["gates"]:
             gate["figures"] = {
-                name: _shortened(value, _LONGEST_NAME) if isinstance(value, str) else value
+                name: one_line(value, _LONGEST_NAME) if isinstance(value, str) else value
                 for name, value in gate["figures"].items()
             }
         text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
@@ -110,7 +136,7 @@ class Decision:
         except (ValueError, KeyError, TypeError) as error:
             raise PipelineError(
                 f"The registered model's tag {key} is no decision: somebody has changed it.",
-                found=_shortened(text, _LONGEST_NAME),
+                found=one_line(text, _LONGEST_NAME),
                 remedy="mend or delete that tag in MLflow, if you know what it was",
             ) from error
 
@@ -180,9 +206,3 @@ def _up_to(versions: list[int], champion: int) -> list[int]:
         if versions[end - 1] == champion:
             return versions[:end]
     return [*versions, champion]
-
-
-def _shortened(text: str, longest: int) -> str:
-    """One line of at most `longest` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"

@@ -1,18 +1,17 @@
 """The files of registered models, and what an export adds to them: figures, tags and the exported files."""
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.inference.exported_model import SAVED_MODEL_FORMAT, ExportedFile, ExportedModel
+from pipeline.inference.model_card import CARD_FILE, NETWORK_FILE
 from pipeline.tracking import tags
-from pipeline.tracking.registry.registry import CHAMPION, Registry, TrainedRun, Version
+from pipeline.tracking.registry.registry import CHAMPION, Registry, TrainedRun
 from pipeline.tracking.store import Store
 
 EXPORTED = "exported"
@@ -20,70 +19,42 @@ EXPORTED = "exported"
 FORMATS = "formats"
 """Tag of a model version: the formats of its model that have passed all checks, separated by spaces."""
 
-_ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<number>\d+))")
-_MODEL, _CARD = "model.keras", "card.json"
+
+def champion(store: Store, name: str) -> int | None:
+    """The version that is champion, or None where none is. Raises PipelineError where MLflow is silent."""
+    return _aliases(Registry(store, name)).get(CHAMPION) if store.exists else None
 
 
-@dataclass(frozen=True)
-class RegisteredFiles:
-    """A model version on this machine.
+def download_version(store: Store, name: str, number: int, folder: Path) -> Path:
+    """Bring model.keras and card.json of a model version into a folder.
 
-    Attributes:
-      name: of the registered model.
-      version: of it.
-      is_champion: whether that alias points to it.
-      folder: of model.keras and card.json.
-      lineage: tags of the run that trained it, and run_id.
-    """
-
-    name: str
-    version: int
-    is_champion: bool
-    folder: Path
-    lineage: Mapping[str, str]
-
-
-def champion_address(store: Store, name: str) -> str | None:
-    """models:/<name>@champion, or None where no version is. Raises PipelineError where MLflow is silent."""
-    if not store.exists:
-        return None
-    registry = Registry(store, name)
-    return f"models:/{name}@{CHAMPION}" if CHAMPION in _aliases(registry) else None
-
-
-def download_model(store: Store, address: str, folder: Path) -> RegisteredFiles:
-    """Bring model.keras and card.json of a model version into `folder`, which is empty.
-
-    Args:
-      store: where it is.
-      address: models:/<name>@<alias> or models:/<name>/<version>.
-      folder: for the files.
+    Returns the folder below it that holds them.
 
     Raises:
       PipelineError: MLflow does not answer, there is no such version, or it is no model of ours.
     """
-    match = _ADDRESS.fullmatch(address)
-    if match is None:
+    registry = Registry(store, name)
+    version = registry.version(number)
+    described = f"version {number} of '{name}'"
+    with _explained(registry, f"the files of {described} cannot be downloaded"):
+        uri = registry.store.client.get_model_version_download_uri(name, str(number))
+    return _download(registry, uri, described, version.model_digest, folder)
+
+
+def download_trained(store: Store, experiment: str, model_digest: str, folder: Path) -> Path:
+    """The same of a model that is in no registry, from the run that trained it."""
+    registry = Registry(store, "")
+    trained = registry.find_trained(experiment, model_digest)
+    if trained is None:
         raise PipelineError(
-            f"'{address}' names no registered model.",
-            expected="models:/<name>@champion, or another alias, or models:/<name>/<version>",
+            "MLflow does not have the files of this model.",
+            expected=f"a run with the model {model_digest[:12]}…",
+            remedy="'python -m pipeline sync' delivers what waits",
         )
-    registry = Registry(store, match["name"])
-    aliases = registry.read().aliases
-    if match["number"] is None and match["alias"] not in aliases:
-        raise PipelineError(
-            f"No version of '{registry.name}' is '{match['alias']}'.",
-            expected="one of " + ", ".join(sorted(aliases)) if aliases else None,
-            remedy="python -m pipeline promote makes a champion",
-        )
-    version = registry.version(int(match["number"] or aliases[match["alias"]]))
-    return RegisteredFiles(
-        name=registry.name,
-        version=version.number,
-        is_champion=aliases.get(CHAMPION) == version.number,
-        folder=_download(registry, version, folder),
-        lineage=_lineage(registry, version.run_id),
-    )
+    described = f"the model of run {trained.run_id[:8]}"
+    with _explained(registry, f"the files of {described} cannot be downloaded"):
+        uri = registry.store.client.get_logged_model(trained.model_id).artifact_location
+    return _download(registry, uri, described, model_digest, folder)
 
 
 @contextmanager
@@ -105,41 +76,40 @@ def _aliases(registry: Registry) -> Mapping[str, int]:
     return registry.read().aliases if found else {}
 
 
-def _download(registry: Registry, version: Version, folder: Path) -> Path:
-    """The folder below `folder` that now holds the files."""
-    client, described = registry.store.client, f"version {version.number} of '{registry.name}'"
+def _download(registry: Registry, uri: str, described: str, model_digest: str, folder: Path) -> Path:
+    """The folder below `folder` that now holds the files; an empty `model_digest` is not known."""
+    _ = registry.store.client  # before anything else is imported of MLflow: it is silenced on the way
     import mlflow.artifacts
 
-    with _explained(registry, f"the files of {described} cannot be had"):
+    with _explained(registry, f"the files of {described} cannot be downloaded"):
         mlflow.artifacts.download_artifacts(
-            artifact_uri=client.get_model_version_download_uri(registry.name, str(version.number)),
-            dst_path=str(folder),
-            tracking_uri=registry.store.address,
+            artifact_uri=uri, dst_path=str(folder), tracking_uri=registry.store.address
         )
-    networks = list(folder.rglob(_MODEL))
-    cards = list(folder.rglob(_CARD))
+    networks = list(folder.rglob(NETWORK_FILE))
+    cards = list(folder.rglob(CARD_FILE))
     if len(networks) != 1 or len(cards) != 1 or networks[0].parent != cards[0].parent:
         raise PipelineError(
             f"There is no model of this pipeline in {described}.",
-            expected=f"{_MODEL} and {_CARD}",
+            expected=f"{NETWORK_FILE} and {CARD_FILE}",
             remedy="register models with: python -m pipeline register",
         )
     found = digest_file(networks[0])
-    if version.model_digest not in ("", found):
+    if model_digest not in ("", found):
         raise PipelineError(
-            f"The network of {described} is not the one that was registered.",
-            expected=f"SHA-256 {version.model_digest}",
+            f"The network of {described} is not the one that was recorded.",
+            expected=f"SHA-256 {model_digest}",
             found=found,
         )
     return networks[0].parent
 
 
-def _lineage(registry: Registry, run_id: str) -> dict[str, str]:
-    found = registry.run_tags(run_id)
-    return {name: found[name] for name in tags.LINEAGE if name in found} | {"run_id": run_id}
+def tags_of_version(store: Store, name: str, number: int) -> dict[str, str]:
+    """Tags of the run that trained a registered model, and run_id. Raises PipelineError."""
+    registry = Registry(store, name)
+    return _lineage(registry, registry.version(number).run_id)
 
 
-def lineage_of_model(store: Store, experiment: str, model_digest: str) -> dict[str, str]:
+def tags_of_model(store: Store, experiment: str, model_digest: str) -> dict[str, str]:
     """Tags of the run that trained a model, and run_id; empty where MLflow does not have it.
 
     Raises PipelineError where MLflow does not answer.
@@ -147,6 +117,11 @@ def lineage_of_model(store: Store, experiment: str, model_digest: str) -> dict[s
     registry = Registry(store, "")
     trained = registry.find_trained(experiment, model_digest)
     return _lineage(registry, trained.run_id) if trained else {}
+
+
+def _lineage(registry: Registry, run_id: str) -> dict[str, str]:
+    found = registry.run_tags(run_id)
+    return {name: found[name] for name in tags.LINEAGE if name in found} | {"run_id": run_id}
 
 
 def record_export(

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.scoring.predictions import Predictions, load_predictions, save_predictions
 from pipeline.tracking import tags
 from pipeline.tracking.provenance import origin
-from pipeline.tracking.registry.decisions import Decision, read_decisions
+from pipeline.tracking.registry.decisions import Decision, VersionName, moves, new_key, read_decisions
 from pipeline.tracking.store import Store, is_server
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ class Version:
     @property
     def model_digest(self) -> str:
         return self.tags.get(tags.MODEL_DIGEST, "")
+
+    @property
+    def name(self) -> VersionName:
+        """As the log of decisions calls it."""
+        return VersionName(self.number, self.model_digest)
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,19 @@ class Registry:
             aliases = {alias: int(version) for alias, version in found.aliases.items()}
         return RegisteredModel(aliases, read_decisions(found.tags))
 
+    def aliased(self, alias: str) -> int:
+        """The version that an alias points to. Raises PipelineError where there is none."""
+        aliases = self.read().aliases
+        if alias not in aliases:
+            raise PipelineError(
+                f"No version of '{self.name}' is '{alias}'.",
+                expected="one of " + ", ".join(sorted(aliases)) if aliases else None,
+                remedy="python -m pipeline promote makes a champion",
+            )
+        return aliases[alias]
+
     def version(self, number: int) -> Version:
-        """Raises PipelineError where it was deleted."""
+        """Raises PipelineError where there is none: it was deleted, or never made."""
         with self._answering() as client:
             from mlflow.exceptions import MlflowException
 
@@ -137,7 +153,7 @@ class Registry:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-                raise PipelineError(f"Version {number} of '{self.name}' was deleted.") from None
+                raise PipelineError(f"There is no version {number} of '{self.name}'.") from None
 
     def version_of(self, model_digest: str) -> Version | None:
         """The first version of a model that is registered already."""
@@ -191,6 +207,33 @@ class Registry:
         with self._answering() as client:
             client.set_registered_model_tag(self.name, decision.key, decision.to_tag())
 
+    def move_champion(self, before: RegisteredModel, decision: Decision) -> None:
+        """Write a decision to the log and carry it out.
+
+        It is written before the alias moves, and the alias moves only if nobody else has decided or moved it
+        meanwhile. On one machine `alone` sees to that. Between machines everybody writes first and reads
+        then, so that of two who decide at once at least one sees the other and gives way; what somebody does
+        by hand in between is found when the alias is read back.
+
+        `before` is what the decision was made from. Raises PipelineError where somebody was faster.
+        """
+        self.record(decision)
+        number = decision.version.version
+        conflict = _conflict(before, self.read(), decision)
+        if not conflict:
+            self.set_alias(CHAMPION, number)
+            now_champion = self.read().aliases.get(CHAMPION)
+            if now_champion != number:
+                conflict = f"somebody has made {version_text(now_champion)} champion at the same moment"
+        if conflict:
+            void = replace(decision, key=new_key(), kind="conflict", reason=conflict, gates=())
+            self.record(replace(void, cancels=decision.key))
+            raise PipelineError(
+                f"Version {number} was not made champion: {conflict}.",
+                expected=f"{version_text(before.aliases.get(CHAMPION))}, as when the decision began",
+                remedy="look at 'python -m pipeline history', and decide again if it is still wanted",
+            )
+
     def place(self, folder: Path) -> str:
         """Where a run keeps the files of a folder; another content has another place."""
         return f"{_FOLDER}/{digest_json({path.name: digest_file(path) for path in folder.iterdir()})[:16]}"
@@ -218,6 +261,11 @@ class Registry:
             if all(each.path != name for each in client.list_artifacts(version.run_id)):
                 return None
             return Path(client.download_artifacts(version.run_id, name, str(folder)))
+
+    def champion(self, model: RegisteredModel) -> Version | None:
+        """The version that was champion when `model` was read."""
+        number = model.aliases.get(CHAMPION)
+        return None if number is None else self.version(number)
 
     @contextmanager
     def alone(self, say: Callable[[str], None]) -> Iterator[None]:
@@ -266,6 +314,24 @@ class Registry:
             yield
         finally:
             del os.environ[variable]
+
+
+def version_text(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"
+
+
+def _conflict(before: RegisteredModel, after: RegisteredModel, decision: Decision) -> str:
+    """What somebody else has done since `before` that this decision does not know of; empty if nothing."""
+    if decision.key not in {each.key for each in after.decisions}:
+        return "the log does not hold the decision that was just written"
+    known = {each.key for each in before.decisions} | {decision.key}
+    others = [each for each in moves(after.decisions) if each.key not in known]
+    if others:
+        return f"{others[0].who} has decided on version {others[0].version.version} meanwhile"
+    champion = after.aliases.get(CHAMPION)
+    if champion != before.aliases.get(CHAMPION):
+        return f"somebody has made {version_text(champion)} champion meanwhile"
+    return ""
 
 
 def _version(found: "ModelVersion") -> Version:

@@ -3,19 +3,22 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from mlflow import MlflowClient
 
-from pipeline.commands.models import compared_models as versus_sources
+from pipeline.commands.addresses.address import parse_address
 from pipeline.commands.models.compare import compare_models
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
-from pipeline.repository.repository import Lock, StageLock
+from pipeline.params.whole import load_params
+from pipeline.repository import repository, stage_outputs
+from pipeline.repository.repository import Experiment, Lock, Repository, StageLock
 from pipeline.repository.stage_outputs import StageOutputs
-from pipeline.tracking.lineage import RevisionLineage
+from pipeline.tracking import tags
 from pipeline.tracking.store import Store
 from tests.reporting.fake_project import write_fake_project
 from tests.tracking.made_outputs import lock_of
@@ -31,7 +34,6 @@ class Revisions:
     folders: dict[str, Path] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     raw: dict[str, str] = field(default_factory=dict)
-    lineages: dict[str, object] = field(default_factory=dict)
 
     def outputs(self, commit: str, experiment: str) -> StageOutputs:
         folder = self.folders.get(commit)
@@ -60,42 +62,33 @@ def revisions(
     made.folders[""] = workspace.root
     write_fake_project(workspace.root)
 
-    class FakeRepository:
-        def __init__(self, folder: Path) -> None:
-            pass
+    class FakeRepository(Repository):
+        def git_commit(self, revision: str) -> str | None:
+            return revision if revision in made.folders else made.names.get(revision)
 
-        def commit(self, name: str) -> str | None:
-            return made.names.get(name)
-
-        def git_commit(self, name: str) -> str | None:
-            return name if name in made.folders else None
-
-        def experiments(self) -> list:
+        def experiments(self) -> list[Experiment]:
             return []
 
-        def title(self, commit: str) -> str:
-            return f"{commit[:7]} A title"
+        def names(self) -> list[str]:
+            return list(made.names)
+
+        def title(self, revision: str) -> str:
+            return f"{revision[:7]} A title"
 
         def first_commit_with(self, dvc_hash: str) -> str | None:
             return None
 
-    def trace(store: Store, experiment: str, what: str) -> object:
-        if what not in made.lineages:
-            raise PipelineError(f"'{what}' is nothing")
-        return made.lineages[what]
-
-    monkeypatch.setattr(versus_sources, "Repository", FakeRepository)
+    monkeypatch.setattr(repository, "Repository", FakeRepository)
     monkeypatch.setattr(
-        versus_sources, "outputs_in_working_tree", lambda workspace, repository: made.outputs("", "")
+        stage_outputs, "outputs_in_working_tree", lambda workspace, repository: made.outputs("", "")
     )
     monkeypatch.setattr(
-        versus_sources,
+        stage_outputs,
         "outputs_of_commit",
         lambda workspace, repository, experiment, scratch, cards: made.outputs(
             experiment.commit, experiment.name
         ),
     )
-    monkeypatch.setattr(versus_sources, "trace", trace)
     return made
 
 
@@ -105,7 +98,9 @@ def compare(revisions: Revisions) -> Callable[..., list[str]]:
 
     def run(first: str, second: str, output: Path | None = None) -> list[str]:
         lines: list[str] = []
-        compare_models(revisions.workspace, Store(revisions.workspace), first, second, output, lines.append)
+        models = (parse_address(first), parse_address(second))
+        with Store(revisions.workspace) as store:
+            compare_models(revisions.workspace, store, *models, output, lines.append)
         return lines
 
     return run
@@ -147,47 +142,43 @@ def test_revisions_with_other_images_are_not_compared_image_by_image(
     assert "were not tested on the same images" in compare("main", "other")[2]
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 def test_a_run_is_found_where_its_very_model_lies(
     compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
 ) -> None:
     add(revisions, "main", COMMIT, tmp_path / "main")
     digest = read_json(tmp_path / "main" / "models" / "tuned" / "card.json")["model_digest"]
-    lineage = SimpleNamespace(
-        run=SimpleNamespace(run_id="1234567890"),
-        candidate="tuned",
-        model_digest=digest,
-        experiment=SimpleNamespace(commit=COMMIT),
-        git_commit=OTHER_COMMIT,
-        git_title="",
-        dvc_hash="",
-        registered=(),
-    )
+    with Store(revisions.workspace) as store:
+        experiment = load_params(revisions.workspace.params).tracking.experiment
+        run_of = partial(_make_run, store.client, store.experiment_id(experiment))
+        run, gone, without = run_of(digest), run_of("e" * 64), run_of("")
     # The working tree holds another model of the same candidate.
     card = revisions.workspace.model("tuned") / "card.json"
     card.write_text(card.read_text().replace(digest, "f" * 64))
-    revisions.lineages["12345678"] = lineage
-    lines = compare("12345678", "best")
-    assert lines[0] == "A: 12345678: tuned of run 12345678; commit ccccccc A title"
-    lineage.model_digest = "e" * 64
-    with pytest.raises(PipelineError, match="No evaluation of '12345678' is stored here"):
-        compare("12345678", "best")
+    lines = compare(run[:8], "best")
+    assert lines[0] == f"A: {run[:8]}: tuned of run {run} (tuned); commit ccccccc A title"
+    with pytest.raises(PipelineError, match=f"No evaluation of run {gone}"):
+        compare(gone, "best")
+    with pytest.raises(PipelineError, match=f"No model of run {without}"):
+        compare(without, "best")
 
 
-def test_a_run_without_a_model_means_its_commit(
-    compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
-) -> None:
-    add(revisions, "main", COMMIT, tmp_path / "main")
-    revisions.lineages["abcdef"] = RevisionLineage("run abcdef", COMMIT, (), {}, (), 0, ())
-    assert "transfer of commit ccccccc" in compare("abcdef", "best")[0]
-    revisions.lineages["abcdef"] = RevisionLineage("run abcdef", "", (), {}, (), 0, ())
-    with pytest.raises(PipelineError, match="No evaluation of 'abcdef'"):
-        compare("abcdef", "best")
+def _make_run(client: MlflowClient, experiment: str, digest: str) -> str:
+    values = {
+        tags.GIT_COMMIT: COMMIT,
+        tags.CANDIDATE: "tuned",
+        **({tags.MODEL_DIGEST: digest} if digest else {}),
+    }
+    return str(client.create_run(experiment, tags=values, run_name="tuned").info.run_id)
 
 
 def test_a_revision_whose_files_are_gone(compare: Callable[..., list[str]], revisions: Revisions) -> None:
     revisions.names["main"] = COMMIT
-    with pytest.raises(PipelineError, match="No evaluation of 'main' is stored here") as caught:
+    with pytest.raises(PipelineError, match="cannot be read") as caught:
         compare("main", "best")
+    assert caught.value.remedy == "name a candidate, such as main:baseline"
+    with pytest.raises(PipelineError, match="No evaluation of tuned of commit ccccccc") as caught:
+        compare("main:tuned", "best")
     assert "dvc pull" in caught.value.remedy
     assert not revisions.workspace.compared_models.exists()
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.commands.models import export_source
+from pipeline.commands.addresses import trained_files
+from pipeline.commands.addresses.address import parse_address
+from pipeline.commands.models import export as command
 from pipeline.commands.models.export import export
 from pipeline.deployment import exporting, litert
 from pipeline.deployment.job import ExportJob
@@ -23,7 +25,7 @@ from pipeline.images.arrays import ImageArrays
 from pipeline.inference.exported_model import ExportedModel, published
 from pipeline.inference.predictor import load_predictor
 from pipeline.serving.application import Settings
-from pipeline.tracking.registry.model_files import RegisteredFiles
+from pipeline.tracking.registry.registry import Registry
 from pipeline.tracking.store import Store
 from pipeline.training.keras_file import save_stable
 from pipeline.training.trained_model import TrainedModel
@@ -31,7 +33,6 @@ from tests.deployment.tiny_project import make_project
 from tests.serving.live_server import LiveServer
 from tests.training.tiny import files as bytes_of_files
 
-CHAMPION = "models:/image-classifier@champion"
 Export = Callable[..., tuple[int, str]]
 
 
@@ -57,8 +58,9 @@ def run(ready: Workspace) -> Export:
 
     def exported(model: str | None, *formats: str) -> tuple[int, str]:
         lines: list[str] = []
+        address = None if model is None else parse_address(model)
         with Store(ready) as store:
-            code = export(ready, store, model, formats, lines.append)
+            code = export(ready, store, address, formats, lines.append)
         return code, "\n".join(lines)
 
     return exported
@@ -235,9 +237,16 @@ def test_a_model_file_and_its_folder_are_models_too(run: Export, ready: Workspac
 
 
 def test_a_name_that_is_no_model_is_an_error(run: Export) -> None:
-    with pytest.raises(PipelineError, match="There is no model 'bset'") as caught:
+    with pytest.raises(PipelineError, match="Nothing is called 'bset'") as caught:
         run("bset", "onnx")
-    assert "best, baseline, transfer, tuned" in str(caught.value)
+    assert "did you mean 'best'?" in str(caught.value)
+
+
+def test_an_export_is_not_exported_again(run: Export, ready: Workspace) -> None:
+    assert run("best", "onnx")[0] == 0
+    with pytest.raises(PipelineError, match="is an export") as caught:
+        run("published", "onnx")
+    assert "name baseline" in str(caught.value.remedy)
 
 
 def test_a_format_that_does_not_exist_is_an_error(run: Export) -> None:
@@ -275,13 +284,15 @@ def registered(ready: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[[b
     """Version 7 of the registered model is the baseline; MLflow itself is not asked."""
 
     def register(is_champion: bool) -> None:
-        def download(store: Store, address: str, folder: Path) -> RegisteredFiles:
-            shutil.copytree(ready.model("baseline"), folder / "artifacts")
-            lineage = {"git_commit": "c" * 40, "run_id": "r" * 32}
-            return RegisteredFiles("image-classifier", 7, is_champion, folder / "artifacts", lineage)
+        def download(store: Store, name: str, number: int, folder: Path) -> Path:
+            assert (name, number) == ("image-classifier", 7)
+            return Path(shutil.copytree(ready.model("baseline"), folder / "artifacts"))
 
-        monkeypatch.setattr(export_source, "champion_address", lambda *arguments: CHAMPION)
-        monkeypatch.setattr(export_source, "download_model", download)
+        lineage = {"git_commit": "c" * 40, "run_id": "r" * 32}
+        monkeypatch.setattr(command, "champion", lambda *arguments: 7 if is_champion else None)
+        monkeypatch.setattr(command, "tags_of_version", lambda *arguments: lineage)
+        monkeypatch.setattr(trained_files, "download_version", download)
+        monkeypatch.setattr(Registry, "aliased", lambda self, alias: 7)
 
     return register
 
@@ -297,7 +308,7 @@ def test_the_champion_is_exported_where_nobody_names_a_model(
     exported = ExportedModel.load(folder)
     assert (exported.name, exported.version, exported.candidate) == ("image-classifier", 7, "baseline")
     assert exported.lineage == {"git_commit": "c" * 40, "run_id": "r" * 32}
-    assert CHAMPION in said
+    assert "exporting version 7 of image-classifier" in said
 
 
 def test_another_version_is_exported_and_not_published(
@@ -324,7 +335,7 @@ def test_a_silent_server_costs_the_record_alone(run: Export, ready: Workspace, s
     code, said = run("best", "onnx")
     assert code == 0
     assert published(ready.exports).exists()
-    assert "the lineage is what git and DVC know" in said
+    assert "The lineage is what git and DVC know" in said
     assert "not recorded: MLflow could not be reached" in said
 
 

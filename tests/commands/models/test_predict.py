@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from pipeline.commands.addresses.address import parse_address
 from pipeline.commands.models.predict import predict
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.store import Store
 from tests.serving.tiny_model import export, published
 
 Predict = Callable[..., tuple[int, list[dict[str, Any]]]]
@@ -40,7 +42,8 @@ def predict_json(ready: Workspace, capsys: pytest.CaptureFixture[str]) -> Predic
     """Runs the command; returns its exit code and the lines of JSON that it has printed."""
 
     def run(*images: str, model: str | None = None, top: int = 1, format_name: str | None = None) -> Any:
-        code = predict(ready, images, model, top, True, format_name)
+        address = None if model is None else parse_address(model)
+        code = predict(ready, Store(ready), images, address, top, True, format_name)
         return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     return run
@@ -112,7 +115,7 @@ def test_images_are_printed_as_they_come(
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", reading)
-    predict(ready, [first, second], None, 1, True, None)
+    predict(ready, Store(ready), [first, second], None, 1, True, None)
     assert "1.png" in printed_before_second[0]
 
 
@@ -122,7 +125,7 @@ def test_the_table_has_names_bars_and_percent(
     image = draw(tmp_path / "a.png", 204)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    assert predict(ready, [image, str(broken)], None, 2, False, None) == 1
+    assert predict(ready, Store(ready), [image, str(broken)], None, 2, False, None) == 1
     head, first, second, failed = capsys.readouterr().out.splitlines()
     assert head == "light 1: brightness, onnx, 90.00 % [85.00, 94.00] of 100 test images"
     assert first.split()[-4:] == ["bright", "█" * 19 + "▎", "80.0", "%"]
@@ -144,14 +147,14 @@ def test_the_model_is_named_by_folder_name_or_version(
 
 
 def test_a_model_that_is_not_there_is_an_error(predict_json: Predict) -> None:
-    with pytest.raises(PipelineError, match="There is no exported model 'heavy'") as caught:
+    with pytest.raises(PipelineError, match="Nothing is called 'heavy'") as caught:
         predict_json("a.png", model="heavy")
-    assert "one of light" in str(caught.value)
+    assert "exports here: light/1" in str(caught.value)
 
 
 def test_without_an_export_the_error_says_what_makes_one(workspace: Workspace) -> None:
     with pytest.raises(PipelineError, match="python -m pipeline export"):
-        predict(workspace, ["a.png"], None, 1, False, None)
+        predict(workspace, Store(workspace), ["a.png"], None, 1, False, None)
 
 
 def test_a_format_that_was_not_exported_is_an_error(predict_json: Predict) -> None:
@@ -174,7 +177,9 @@ def start(ready: Workspace, project: Path) -> Callable[..., subprocess.Popen[str
             from pathlib import Path
             from pipeline.commands.models.predict import predict
             from pipeline.foundation.workspace import Workspace
-            code = predict(Workspace.from_environment(), [{image!r}], None, 1, {as_json}, None)
+            from pipeline.tracking.store import Store
+            workspace = Workspace.from_environment()
+            code = predict(workspace, Store(workspace), [{image!r}], None, 1, {as_json}, None)
             large = {{"tensorflow", "keras", "mlflow", "pandas", "sklearn"}}
             print(sorted(large & set(sys.modules)), file=sys.stderr)
             sys.exit(code)

@@ -10,7 +10,6 @@ import pytest
 from pipeline.commands.models import serve as command
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
-from pipeline.serving import server
 from pipeline.serving.application import Settings
 from pipeline.serving.limits import Limits
 from pipeline.tracking.store import Store
@@ -41,9 +40,9 @@ def serve(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
         def run_server(settings: Settings, host: str, port: int, say: object) -> None:
             started.settings, started.host, started.port = settings, host, port
 
-        monkeypatch.setattr(server, "run_server", run_server)
+        monkeypatch.setattr(command, "run_server", run_server)
         parser = argparse.ArgumentParser()
-        command.add_options(parser)
+        command.add_arguments(parser)
         options = parser.parse_args(arguments)
         assert command.serve(workspace, Store(workspace), options, started.said.append) == 0
         return started
@@ -129,7 +128,7 @@ def test_limits_that_make_no_sense(serve, arguments, capsys) -> None:
 
 def test_every_limit_and_its_default_is_in_the_help() -> None:
     parser = argparse.ArgumentParser()
-    command.add_options(parser)
+    command.add_arguments(parser)
     text = parser.format_help()
     for value in ("32", "256", "25000000", "60.0", "10.0", "128", "1000"):
         assert f"({value})" in text

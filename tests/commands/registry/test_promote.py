@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.commands.registry import contest
-from pipeline.commands.registry.promote import promote, rollback, show_history
+from pipeline.commands.registry import reevaluation
+from pipeline.commands.registry.history import show_history
+from pipeline.commands.registry.promote import promote
+from pipeline.commands.registry.rollback import rollback
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import arrays_digest
@@ -378,7 +380,7 @@ def test_rollback_to_a_deleted_version_changes_nothing(workspace, registry, deci
     challenge(BETTER, "second")
     decide()
     registry.store.client.delete_model_version(registry.name, "1")
-    with pytest.raises(PipelineError, match=r"Version 1 of .* was deleted"):
+    with pytest.raises(PipelineError, match=r"There is no version 1 of"):
         rollback(workspace, registry.store, registry.name, "", lambda line: None)
     assert champion(registry) == 2
     assert kinds(registry) == ["promoted", "promoted"]
@@ -432,7 +434,7 @@ def champion_says(monkeypatch) -> Callable[..., list[str]]:
             empty = np.zeros((0, len(classes)), dtype=np.float32)
             return Use(classes, empty, predictions.probabilities[:, columns], np.zeros(0))
 
-        monkeypatch.setattr(contest, "use_model", use_model)
+        monkeypatch.setattr(reevaluation, "use_model", use_model)
         return asked
 
     return say

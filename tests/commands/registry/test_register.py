@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.commands.addresses.address import parse_address
 from pipeline.commands.registry import register as registration
 from pipeline.commands.registry.register import register
 from pipeline.foundation.errors import PipelineError
@@ -17,12 +18,14 @@ from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import arrays_digest
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.repository import stage_outputs
+from pipeline.repository.repository import Repository
 from pipeline.scoring.predictions import load_predictions
 from pipeline.tracking import tags
 from pipeline.tracking.registry.model_use import EncodedFiles, Use
 from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Registry
 from pipeline.tracking.store import Store
-from tests.commands.made_workspace import make_workspace
+from tests.commands.made_workspace import make_workspace, outputs_of
 from tests.tracking.made_versions import make_trained
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
@@ -51,6 +54,7 @@ def workspace(store: Store) -> Workspace:
 def registry(store: Store, request: pytest.FixtureRequest, monkeypatch) -> Registry:
     """A registered model of its own for each test."""
     monkeypatch.setattr(registration, "_require_up_to_date", lambda workspace: None)
+    monkeypatch.setattr(stage_outputs, "outputs_in_working_tree", lambda workspace, _: outputs_of(workspace))
     return Registry(store, request.node.name.partition("[")[0])
 
 
@@ -88,9 +92,9 @@ def uses(workspace: Workspace, monkeypatch) -> list[str]:
 def enrol(workspace: Workspace, registry: Registry, uses: list[str]) -> Callable[..., list[str]]:
     """`register` for this test's model; returns what it says."""
 
-    def call(candidate: str = "best") -> list[str]:
+    def call(model: str = "best") -> list[str]:
         said: list[str] = []
-        register(workspace, registry.store, candidate, registry.name, said.append)
+        register(workspace, registry.store, parse_address(model), registry.name, said.append)
         return said
 
     return call
@@ -151,6 +155,27 @@ def test_the_same_model_gets_no_second_version(registry, enrol, uses) -> None:
     assert registry.read().aliases == {CHALLENGER: 1}
     assert len(registry.store.client.search_model_versions(f"name = '{registry.name}'")) == 1
     assert len(uses) == 1, "the model was not loaded again"
+
+
+def test_a_model_of_an_experiment_is_registered_from_what_dvc_keeps(
+    workspace, registry, enrol, monkeypatch
+) -> None:
+    monkeypatch.setattr(Repository, "git_commit", lambda self, revision: "e" * 40)
+    outputs = outputs_of(workspace, experiment="quiet-lark")
+    monkeypatch.setattr(stage_outputs, "outputs_of_commit", lambda *arguments: outputs)
+    monkeypatch.setattr(registration, "_require_up_to_date", forbidden)
+    said = enrol("quiet-lark")
+    assert f"commit eeeeeee is version 1 of '{registry.name}'" in said
+    assert registry.version(1).tags[tags.TEST_DIGEST] == arrays_digest([workspace.arrays / "test"])
+    without = replace(outputs, find=lambda path: None if path.name == "test" else outputs.find(path))
+    monkeypatch.setattr(stage_outputs, "outputs_of_commit", lambda *arguments: without)
+    with pytest.raises(PipelineError, match="No evaluation of baseline of commit eeeeeee") as caught:
+        enrol("quiet-lark")
+    assert "data/arrays/test" in str(caught.value.found)
+
+
+def forbidden(workspace: Workspace) -> None:
+    raise AssertionError("the working tree has nothing to do with it")
 
 
 def test_the_champion_does_not_become_challenger(registry, enrol) -> None:
@@ -251,12 +276,14 @@ def test_a_logged_model_of_other_classes_is_not_registered(registry, enrol, monk
 
 def test_a_model_that_mlflow_lacks_is_not_registered(registry, enrol, monkeypatch) -> None:
     monkeypatch.setattr(Registry, "find_trained", lambda *arguments: None)
-    refused(enrol, registry, r"MLflow does not have models/baseline.\n.*\n.*dvc repro -f train_baseline")
+    refused(
+        enrol, registry, r"MLflow does not have baseline of the working tree.\n.*\n.*dvc repro -f train_base"
+    )
 
 
 def test_a_name_that_mlflow_would_not_take_is_refused_at_once(workspace, uses) -> None:
     with pytest.raises(PipelineError, match=r"registry\.model"):
-        register(workspace, Store(workspace), "best", "a/b", print)
+        register(workspace, Store(workspace), parse_address("best"), "a/b", print)
     assert uses == []
 
 

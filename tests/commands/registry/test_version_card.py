@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.registry.evaluated import Evaluated
+from pipeline.commands.addresses.evaluated import EvaluatedModel
 from pipeline.commands.registry.version_card import LONGEST, CardFacts, shortened, version_card
 from pipeline.tracking import tags
-from tests.commands.made_workspace import make_workspace
+from tests.commands.made_workspace import make_workspace, outputs_of
 
 
 def facts_of(folder: Path, project: Path, **workspace: object) -> CardFacts:
     made = make_workspace(folder, project, **workspace)
+    model = EvaluatedModel(outputs_of(made), "baseline", "the working tree")
     lineage = {tags.GIT_COMMIT: "c" * 40, tags.GIT_DIRTY: "false", tags.DVC_EXPERIMENT: "quiet-lark"}
-    return CardFacts("animals", 3, Evaluated.load(made, "baseline"), 0.95, lineage, 4.25)
+    return CardFacts("animals", 3, model, 0.95, lineage, 4.25)
 
 
 @pytest.fixture

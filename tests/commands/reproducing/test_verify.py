@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.addresses.address import parse_address
 from pipeline.commands.reproducing import verify as verification
 from pipeline.commands.reproducing.temporary_clone import temporary_clone
 from pipeline.commands.reproducing.verify import verify
@@ -156,13 +157,23 @@ def bare(tmp_path: Path) -> Workspace:
 
 
 def test_a_revision_that_is_none(bare):
-    with pytest.raises(PipelineError, match="'muddy-bee' is no revision of this repository"):
-        verify(bare, Store(bare), "muddy-bee", None, False, print)
+    with pytest.raises(PipelineError, match="Nothing is called 'muddy-bee'"):
+        verify(bare, Store(bare), parse_address("muddy-bee"), None, False, print)
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [("tuned", "verify HEAD --stage tune"), ("main:transfer", "verify main --stage train_transfer")],
+)
+def test_a_model_is_not_verified_but_the_stage_that_made_it(bare, model, remedy):
+    with pytest.raises(PipelineError, match="is a model, and a revision is what can be verified") as caught:
+        verify(bare, Store(bare), parse_address(model), None, False, print)
+    assert caught.value.remedy == f"python -m pipeline {remedy}"
 
 
 def test_a_revision_without_dvc_lock(bare):
     with pytest.raises(PipelineError, match=r"there is no dvc[.]lock to compare with"):
-        verify(bare, Store(bare), "HEAD", None, False, print)
+        verify(bare, Store(bare), parse_address("HEAD"), None, False, print)
 
 
 def test_a_stage_that_is_none_or_was_never_run(bare):
@@ -170,10 +181,10 @@ def test_a_stage_that_is_none_or_was_never_run(bare):
     bare.lock.write_text(f"schema: '2.0'\nstages:\n  fetch:{entry}")
     commit(bare.root, "locked")
     with pytest.raises(PipelineError, match="no stage 'trian'") as caught:
-        verify(bare, Store(bare), "HEAD", "trian", False, print)
+        verify(bare, Store(bare), parse_address("HEAD"), "trian", False, print)
     assert caught.value.expected == "one of fetch, train, evaluate"
     with pytest.raises(PipelineError, match="'train' has never been run") as caught:
-        verify(bare, Store(bare), "main", "train", False, print)
+        verify(bare, Store(bare), parse_address("main"), "train", False, print)
     assert caught.value.expected == "one that dvc.lock has: fetch"
 
 
@@ -185,7 +196,7 @@ def test_a_full_disk_is_one_message(bare, monkeypatch):
     commit(bare.root, "locked")
     monkeypatch.setattr(tempfile, "mkdtemp", full)
     with pytest.raises(PipelineError, match="The disk is full"):
-        verify(bare, Store(bare), "HEAD", None, False, print)
+        verify(bare, Store(bare), parse_address("HEAD"), None, False, print)
 
 
 # what is reproduced

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.commands.runs import lineage as command
+from pipeline.commands.runs.lineage import show_lineage
 from pipeline.repository.repository import Experiment
-from pipeline.tracking.lineage import (
+from pipeline.tracking.lineage.recovery import ChangedParam, Recovery
+from pipeline.tracking.lineage.values import (
     Lineage,
     ModelLineage,
     RegisteredVersion,
@@ -16,8 +17,6 @@ from pipeline.tracking.lineage import (
     RevisionLineage,
     RunSummary,
 )
-from pipeline.tracking.lineage.recovery import ChangedParam, Recovery
-from pipeline.tracking.store import Store
 
 RUN = RunSummary(
     run_id="1fd64358cc43490288d7dd5c6b655ff1",
@@ -71,13 +70,11 @@ REVISION = RevisionLineage(
 
 
 @pytest.fixture
-def printed(workspace, project, monkeypatch, capsys):
+def printed(capsys):
     """Prints a lineage and returns the text."""
-    workspace.params.write_bytes((project / "params.yaml").read_bytes())
 
     def show(lineage: Lineage, as_json: bool = False) -> str:
-        monkeypatch.setattr(command, "trace", lambda store, experiment, what: lineage)
-        command.show_lineage(workspace, Store(workspace), "it", as_json)
+        show_lineage(lineage, as_json)
         return capsys.readouterr().out
 
     return show

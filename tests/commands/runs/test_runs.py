@@ -129,7 +129,7 @@ def test_the_table_stays_within_120_columns_however_long_its_texts_are(show):
     lines = lines_of(output, "baseline")
     assert len(lines) == 2
     # Shortened in the middle, so that two names that differ at the end stay different.
-    assert [line.split()[1] for line in lines] == ["an-exper…-name-1", "an-exper…-name-0"]
+    assert [line.split()[1] for line in lines] == ["an-experim…ame-1", "an-experim…ame-0"]
     assert all("1234" in line for line in lines)
     assert all("+8" in line for line in lines)
 

@@ -12,10 +12,12 @@ from pipeline.inference.exported_model import ExportedModel
 from pipeline.tracking import tags
 from pipeline.tracking.journal.logged_model import log_model
 from pipeline.tracking.registry.model_files import (
-    champion_address,
-    download_model,
-    lineage_of_model,
+    champion,
+    download_trained,
+    download_version,
     record_export,
+    tags_of_model,
+    tags_of_version,
 )
 from pipeline.tracking.registry.registry import CHAMPION, Registry, TrainedRun, Version
 from pipeline.tracking.store import Store
@@ -66,63 +68,62 @@ def version(registry: Registry, trained: TrainedRun) -> Version:
     return version
 
 
-@pytest.mark.parametrize("address", ["models:/model@champion", "models:/model/1"])
 def test_a_version_comes_with_its_files_and_its_lineage(
-    store: Store, trained: TrainedRun, version: Version, address: str, tmp_path: Path
+    store: Store, trained: TrainedRun, version: Version, tmp_path: Path
 ) -> None:
-    files = download_model(store, address, tmp_path)
-    assert (files.name, files.version, files.is_champion) == ("model", 1, True)
-    assert (files.folder / "model.keras").read_bytes() == NETWORK
-    assert json.loads((files.folder / "card.json").read_text(encoding="utf-8")) == CARD
-    assert files.lineage == {
+    folder = download_version(store, "model", version.number, tmp_path)
+    assert (folder / "model.keras").read_bytes() == NETWORK
+    assert json.loads((folder / "card.json").read_text(encoding="utf-8")) == CARD
+    assert tags_of_version(store, "model", version.number) == {
         tags.MODEL_DIGEST: DIGEST,
         tags.GIT_COMMIT: "c" * 40,
         "run_id": trained.run_id,
     }
 
 
+def test_a_model_that_was_never_registered_comes_from_its_run(
+    store: Store, trained: TrainedRun, tmp_path: Path
+) -> None:
+    folder = download_trained(store, EXPERIMENT, DIGEST, tmp_path)
+    assert (folder / "model.keras").read_bytes() == NETWORK
+    with pytest.raises(PipelineError, match="MLflow does not have the files of this model"):
+        download_trained(store, EXPERIMENT, "1" * 64, tmp_path)
+
+
 def test_another_network_than_the_registered_one_is_an_error(
     store: Store, registry: Registry, trained: TrainedRun, version: Version, tmp_path: Path
 ) -> None:
     foreign = registry.create_version(trained, {tags.MODEL_DIGEST: "0" * 64})
-    with pytest.raises(PipelineError, match="is not the one that was registered"):
-        download_model(store, f"models:/model/{foreign.number}", tmp_path)
+    with pytest.raises(PipelineError, match="is not the one that was recorded"):
+        download_version(store, "model", foreign.number, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("models:/model", "names no registered model"),
-        ("models:/model@", "names no registered model"),
-        ("models:/model@challenger", "No version of 'model' is 'challenger'"),
-        ("models:/model/99", "Version 99 of 'model' was deleted"),
-        ("models:/other@champion", "No model called 'other' is registered"),
-    ],
-)
-def test_an_address_without_a_model_is_an_error(
-    store: Store, version: Version, address: str, message: str, tmp_path: Path
+def test_a_version_or_alias_that_is_not_there_is_an_error(
+    store: Store, registry: Registry, version: Version, tmp_path: Path
 ) -> None:
-    with pytest.raises(PipelineError, match=message):
-        download_model(store, address, tmp_path)
+    with pytest.raises(PipelineError, match="There is no version 99 of 'model'"):
+        download_version(store, "model", 99, tmp_path)
+    with pytest.raises(PipelineError, match="No version of 'model' is 'challenger'"):
+        registry.aliased("challenger")
+    with pytest.raises(PipelineError, match="No model called 'other' is registered"):
+        Registry(store, "other").aliased(CHAMPION)
 
 
-def test_the_champion_has_an_address_once_there_is_one(
-    store: Store, registry: Registry, version: Version
-) -> None:
-    assert champion_address(store, "model") == "models:/model@champion"
-    assert champion_address(store, "other") is None
+def test_the_champion_is_known_once_there_is_one(store: Store, version: Version) -> None:
+    assert champion(store, "model") == version.number
+    assert champion(store, "other") is None
 
 
 def test_without_a_store_nothing_is_made_to_ask(workspace: Workspace) -> None:
-    assert champion_address(Store(workspace), "model") is None
+    assert champion(Store(workspace), "model") is None
     assert list(workspace.root.iterdir()) == []
 
 
 def test_a_model_of_the_workspace_has_the_lineage_of_its_run(store: Store, trained: TrainedRun) -> None:
-    found = lineage_of_model(store, EXPERIMENT, DIGEST)
+    found = tags_of_model(store, EXPERIMENT, DIGEST)
     assert found[tags.GIT_COMMIT] == "c" * 40
     assert found["run_id"] == trained.run_id
-    assert lineage_of_model(store, EXPERIMENT, "1" * 64) == {}
+    assert tags_of_model(store, EXPERIMENT, "1" * 64) == {}
 
 
 def exported(folder: Path, digest: str) -> tuple[ExportedModel, Path]:

@@ -122,7 +122,7 @@ def test_what_is_missing_is_said(registry: Registry) -> None:
     with pytest.raises(PipelineError, match=r"No model called .* is registered.\n.*pipeline register"):
         registry.read()
     version = make_version(registry, answers([]))
-    with pytest.raises(PipelineError, match=r"Version 5 of .* was deleted"):
+    with pytest.raises(PipelineError, match=r"There is no version 5 of"):
         registry.version(5)
     incomplete = replace(version, tags={})
     with pytest.raises(PipelineError, match="register its model again"):
@@ -134,7 +134,7 @@ def test_a_deleted_version_loses_its_aliases(registry: Registry) -> None:
     registry.set_alias(CHAMPION, 1)
     registry.store.client.delete_model_version(registry.name, "1")
     assert registry.read().aliases == {}
-    with pytest.raises(PipelineError, match="deleted"):
+    with pytest.raises(PipelineError, match="There is no version 1 of"):
         registry.version(1)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.commands import doctor
+from pipeline.commands.reproducing import doctor
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.journal.journal import JournalWriter
 

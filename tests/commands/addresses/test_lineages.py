@@ -5,142 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.addresses.address import parse_address
+from pipeline.commands.addresses.lineages import lineage_of_address
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.repository.repository import Experiment, Repository
 from pipeline.tracking import tags
-from pipeline.tracking.lineage import (
-    ModelLineage,
-    RegisteredVersion,
-    RevisionLineage,
-    makers,
-    trace,
-)
+from pipeline.tracking.lineage.values import ModelLineage, RegisteredVersion, RevisionLineage
 from pipeline.tracking.store import Store
-from tests.repository.test_repository import commit, git, make_experiment
-from tests.tracking.conftest import EXPERIMENT
-from tests.tracking.made_runs import changed, make_parent, make_training
+from tests.commands.addresses.conftest import COMMITTED, IN_EXPERIMENT
+from tests.repository.test_repository import git
+from tests.tracking.made_runs import make_training
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-
-PARAMS = "lr: 0.2\ntrain_baseline: {epochs: 15}\n"
-COMMITTED, IN_EXPERIMENT = b"network of the commit", b"network of the experiment"
-
-
-def lock(*hashes: str) -> str:
-    """A dvc.lock in which models/baseline, models/transfer ... have these hashes."""
-    stages = "".join(
-        f"  make_{candidate}:\n    cmd: x\n    outs:\n    - path: models/{candidate}\n      hash: md5\n"
-        f"      md5: {dvc_hash}\n      size: 1\n"
-        for candidate, dvc_hash in zip(("baseline", "transfer"), hashes, strict=False)
-    )
-    scores = "    outs:\n    - path: metrics/predictions\n      hash: md5\n      md5: scores\n"
-    return f"schema: '2.0'\nstages:\n{stages}  evaluate:\n    cmd: x\n{scores}"
-
-
-class Made:
-    """A repository with a commit, its results and an experiment; and their runs in MLflow."""
-
-    def __init__(self, workspace: Workspace, store: Store) -> None:
-        self.workspace, self.store = workspace, store
-        git(workspace.root, "init", "--quiet", "--initial-branch=main")
-        (workspace.root / ".gitignore").write_text("/*\n!/params.yaml\n!/dvc.lock\n")
-        workspace.params.write_text(PARAMS)
-        self.code = commit(workspace.root, "code")
-        workspace.lock.write_text(lock("committed.dir", "transferred.dir"))
-        self.results = commit(workspace.root, "results")
-        self.experiment = make_experiment(
-            Repository(workspace.root), "muddy-ant", lock("tried.dir").replace("scores", "other")
-        )
-        self._make_runs()
-
-    def _make_runs(self) -> None:
-        source = {"dataset": "digits", "location": None, "fingerprint": "f"}
-        self.restored = make_training(
-            self.store,
-            more_tags={
-                tags.MODEL_DIGEST: digest_bytes(COMMITTED),
-                tags.GIT_COMMIT: self.results,
-                tags.RESTORED: "true",
-            },
-        )
-        self.maker = make_training(
-            self.store,
-            params={"lr": "0.2"},
-            metrics={"test_accuracy": 0.9, "test_accuracy_low": 0.8, "val_loss": 1.0},
-            more_tags={
-                tags.GIT_COMMIT: self.code,
-                tags.MODEL_DIGEST: digest_bytes(COMMITTED),
-                tags.DVC_HASH: "committed.dir",
-                tags.DATA_SOURCE: json.dumps(source),
-                tags.INPUTS: json.dumps({"data/arrays/train": "arrays.dir"}),
-                tags.KERAS: "3.0",
-                tags.PROCESSOR: "Z80",
-            },
-        )
-        self.store.client.set_tag(self.restored, tags.RESTORED_FROM, self.maker)
-        in_experiment = {
-            tags.DVC_EXPERIMENT: "muddy-ant",
-            tags.DVC_BASELINE: self.results,
-            tags.GIT_COMMIT: self.results,
-            **changed("params.yaml"),
-        }
-        self.parent = make_parent(self.store, "muddy-ant", {"lr": "0.1", "train_baseline.epochs": "15"})
-        for name, value in in_experiment.items():
-            self.store.client.set_tag(self.parent, name, value)
-        self.tried = make_training(
-            self.store,
-            parent=self.parent,
-            params={"lr": "0.1"},
-            more_tags={tags.MODEL_DIGEST: digest_bytes(IN_EXPERIMENT), **in_experiment},
-        )
-        self.trial = make_training(
-            self.store, parent=self.tried, more_tags={**in_experiment, tags.KIND: tags.KIND_TRIAL}
-        )
-        self.evaluation = make_training(
-            self.store,
-            candidate="evaluate",
-            stage="evaluate",
-            more_tags={
-                tags.KIND: tags.KIND_EVALUATION,
-                f"{tags.MODEL_DIGEST}.baseline": digest_bytes(COMMITTED),
-                tags.GIT_COMMIT: self.code,
-                tags.DVC_HASH: "scores",
-            },
-        )
-        client = self.store.client
-        client.create_registered_model("digits")
-        for run, digest in ((self.maker, COMMITTED), (self.tried, IN_EXPERIMENT)):
-            version = {tags.MODEL_DIGEST: digest_bytes(digest), tags.CANDIDATE: "baseline"}
-            client.create_model_version("digits", "nowhere", run_id=run, tags=version)
-        client.set_registered_model_alias("digits", "champion", "1")
-        client.set_registered_model_alias("digits", "fallback", "1")
-
-    def trace(self, what: str) -> ModelLineage | RevisionLineage:
-        return trace(self.store, EXPERIMENT, what)
-
-    def of_model(self, what: str) -> ModelLineage:
-        lineage = self.trace(what)
-        assert isinstance(lineage, ModelLineage)
-        return lineage
-
-    def of_revision(self, what: str) -> RevisionLineage:
-        lineage = self.trace(what)
-        assert isinstance(lineage, RevisionLineage)
-        return lineage
-
-
-@pytest.fixture(scope="module")
-def made(shared_workspace: Workspace, store: Store) -> Made:
-    return Made(shared_workspace, store)
-
-
-@pytest.fixture(autouse=True)
-def nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DVC's cache on a colleague's machine: it has none of these models."""
-    monkeypatch.setattr(Repository, "cached", lambda self, dvc_hash: False)
 
 
 @pytest.fixture
@@ -248,6 +127,12 @@ def test_a_commit_leads_to_the_runs_of_its_models_its_code_and_its_experiments(m
     ]
 
 
+def test_a_candidate_of_a_revision_leads_to_the_run_that_made_it(made):
+    assert made.of_model("main:baseline").run.run_id == made.maker
+    with pytest.raises(PipelineError, match="No run in MLflow has made models/transfer of commit"):
+        made.trace("main:transfer")
+
+
 def test_an_experiment_leads_to_its_runs_and_they_lead_back(made):
     lineage = made.of_revision("muddy-ant")
     assert lineage.commit == made.experiment.commit
@@ -263,13 +148,13 @@ def test_a_colleague_without_the_experiment_finds_its_runs_by_name(made, tmp_pat
     git(tmp_path, "clone", "--quiet", str(made.workspace.root), "clone")
     elsewhere = Workspace(root=tmp_path / "clone", home=tmp_path / "clone")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.store.address)
-    theirs = Store(elsewhere)
-    lineage = trace(theirs, EXPERIMENT, "muddy-ant")
+    with made.finder(elsewhere, Store(elsewhere)) as finder:
+        lineage = lineage_of_address(finder, parse_address("muddy-ant"))
+        forwards = lineage_of_address(finder, parse_address(made.tried))
     assert isinstance(lineage, RevisionLineage)
     assert (lineage.experiments, lineage.commit) == ((), "")
     assert run_ids(lineage) == {made.tried, made.parent}
     assert "not in this repository" in lineage.subject
-    forwards = trace(theirs, EXPERIMENT, made.tried)
     assert isinstance(forwards, ModelLineage)
     assert forwards.recovery.commands == (
         f"git checkout {made.results[:10]}",
@@ -289,7 +174,8 @@ def test_a_model_that_sync_has_not_tagged_is_known_by_its_own_digest(made, monke
     card = json.dumps({"model_digest": "untagged"}).encode()
     cards = {"models/transfer/card.json": card}
     monkeypatch.setattr(Repository, "output", lambda self, revision, path: cards.get(path))
-    known = makers(made.store, EXPERIMENT, made.results)
+    with made.finder() as finder:
+        known = finder.index.makers(made.results)
     assert {path: facts[tags.PROCESSOR] for path, facts in known.items()} == {
         "models/baseline": "Z80",
         "models/transfer": "6502",
@@ -303,15 +189,6 @@ def test_a_model_that_sync_has_not_tagged_is_known_by_its_own_digest(made, monke
 # what it cannot find
 
 
-def test_a_name_that_nothing_has(made):
-    with pytest.raises(PipelineError, match="'muddy-bee' is nothing that git, DVC or MLflow knows") as caught:
-        made.trace("muddy-bee")
-    assert "models:/NAME@ALIAS" in str(caught.value)
-    for what in ("models:/digits@none", "digits/7", "f" * 32, "it's", "abcdef0", "--all", ""):
-        with pytest.raises(PipelineError, match="is nothing that"):
-            made.trace(what)
-
-
 def test_a_model_that_no_run_has_made(made, tmp_path):
     path = tmp_path / "model.keras"
     path.write_bytes(b"unknown")
@@ -320,20 +197,18 @@ def test_a_model_that_no_run_has_made(made, tmp_path):
     assert digest_bytes(b"unknown") in str(caught.value)
 
 
-def test_a_name_with_two_meanings_is_refused(made):
-    git(made.workspace.root, "branch", made.maker[:8])
-    try:
-        with pytest.raises(PipelineError, match="may mean 2 things") as caught:
-            made.trace(made.maker[:8])
-        assert f"run {made.maker} (baseline); commit {made.results[:7]} results" in str(caught.value)
-    finally:
-        git(made.workspace.root, "branch", "-D", made.maker[:8])
+def test_a_name_that_not_even_mlflow_remembers(made):
+    with pytest.raises(PipelineError, match="Nothing is called 'muddy-bee'"):
+        made.trace("muddy-bee")
+    with pytest.raises(PipelineError, match="There is no version 7 of digits"):
+        made.trace("models:/digits/7")
 
 
 def test_a_server_that_is_down_is_one_message(made, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    with pytest.raises(
-        PipelineError, match=r"^MLflow could not be reached: nothing answers at http://127"
-    ) as caught:
-        trace(Store(made.workspace), EXPERIMENT, "main")
+    with (
+        made.finder(store=Store(made.workspace)) as finder,
+        pytest.raises(PipelineError, match=r"^MLflow could not be reached: nothing answers at") as caught,
+    ):
+        lineage_of_address(finder, parse_address("main"))
     assert "secret" not in str(caught.value)

@@ -3,6 +3,7 @@
 It only looks. TensorFlow, MLflow and DVC are not imported: each takes seconds.
 """
 
+import argparse
 import filecmp
 import os
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from pipeline.commands.terminal import say
 from pipeline.foundation.declarations import Declaration, parse_declarations, parse_values
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
@@ -28,7 +30,7 @@ from pipeline.tracking.journal.delivery import REJECTED
 from pipeline.tracking.journal.journal import pending_journals, runs_waiting
 from pipeline.tracking.provenance import DECISIVE_FILES, installed_version, system_information
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.store import content_fingerprint, places_of_artifacts
+from pipeline.tracking.store import Store, content_fingerprint, places_of_artifacts
 from pipeline.tracking.sync import has_refusals
 
 _WIDTH, _LABEL_WIDTH = 80, 14
@@ -46,6 +48,18 @@ _OPTIONAL = {
     "pre-commit": (("pre-commit",), "checking each commit before it is made (CONTRIBUTING.md)"),
 }
 """What the project can do without: the programs of which one is enough, and what it is for."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It has none."""
+
+
+def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
+    """Print versions, processor, memory, disk and optional programs, then what is wrong and how to fix it.
+
+    It changes nothing. Exit code 0 when nothing is wrong, 1 otherwise.
+    """
+    return examine(workspace, say)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ _NAME_WIDTH, _CLASS_WIDTH, _BAR_WIDTH = 40, 24, 24
 
 
 @dataclass(frozen=True)
-class Answer:
+class PredictedImage:
     """What there is to say about one image.
 
     Attributes:
@@ -38,7 +38,7 @@ def class_column(classes: Sequence[str]) -> int:
     return min(max(map(len, classes)), _CLASS_WIDTH)
 
 
-def print_answer(console: Console, answer: Answer, class_width: int) -> None:
+def print_prediction(console: Console, answer: PredictedImage, class_width: int) -> None:
     """Print a row per class, or one with the reason why the image could not be read."""
     if answer.error:
         console.print(Text.assemble(_fitted(answer.image, _NAME_WIDTH), "  ", (answer.error, "red")))

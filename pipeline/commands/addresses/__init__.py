@@ -1,0 +1,1 @@
+"""How people name a model, and what is stored of the model that they mean."""

@@ -1,0 +1,244 @@
+"""Finds what an address means: in the working tree, on disk, in git and DVC, in MLflow.
+
+Only the places that the form of an address allows are asked, and what is slow to import only then: `predict
+best` needs neither git nor MLflow. What lies on disk comes first; of what does not, an address that fits
+several things is refused.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from pipeline.commands.addresses.address import (
+    BEST,
+    FORMS,
+    PUBLISHED,
+    Address,
+    Candidate,
+    Published,
+    Registered,
+    Word,
+)
+from pipeline.commands.addresses.found import (
+    Export,
+    Found,
+    InRegistry,
+    InRevision,
+    InWorkingTree,
+    OfRun,
+    OnDisk,
+)
+from pipeline.commands.terminal import did_you_mean
+from pipeline.foundation.digests import digest_file
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import read_json
+from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.inference.exported_model import ExportedModel, exports_below, latest_export, published
+from pipeline.inference.model_card import CARD_FILE, NETWORK_FILE
+from pipeline.tracking.store import Store, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from pipeline.repository.repository import Repository
+    from pipeline.repository.stage_outputs import StageOutputs
+    from pipeline.tracking.lineage.index import Index
+    from pipeline.tracking.registry.registry import Registry
+
+
+class UnknownModelError(PipelineError):
+    """Nothing is called so."""
+
+
+class Finder:
+    """Looks for models from one project folder; git, DVC and MLflow are opened when they are needed.
+
+    What it copies out of DVC's cache goes away when the block ends: `with Finder(...) as finder`.
+    """
+
+    def __init__(self, workspace: Workspace, store: Store) -> None:
+        self.workspace = workspace
+        self.store = store
+        self._outputs: dict[str, StageOutputs] = {}
+
+    def __enter__(self) -> Self:
+        self._scratch = tempfile.TemporaryDirectory()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._scratch.cleanup()
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for copies."""
+        return Path(self._scratch.name)
+
+    @cached_property
+    def repository(self) -> "Repository":
+        from pipeline.repository.repository import Repository
+
+        return Repository(self.workspace.root)
+
+    @cached_property
+    def index(self) -> "Index":
+        """What MLflow knows."""
+        from pipeline.params.whole import load_params
+        from pipeline.tracking.lineage.index import Index
+
+        return Index(self.store, load_params(self.workspace.params).tracking.experiment)
+
+    def registry(self, name: str) -> "Registry":
+        from pipeline.tracking.registry.registry import Registry
+
+        return Registry(self.store, name)
+
+    @cached_property
+    def working_tree(self) -> "StageOutputs":
+        from pipeline.repository.stage_outputs import outputs_in_working_tree
+
+        return outputs_in_working_tree(self.workspace, self.repository)
+
+    def outputs(self, commit: str) -> "StageOutputs":
+        """What DVC keeps of a commit."""
+        from pipeline.repository.repository import Experiment
+        from pipeline.repository.stage_outputs import outputs_of_commit
+
+        if commit not in self._outputs:
+            revision = Experiment(name=commit, baseline=commit, commit=commit)
+            found = outputs_of_commit(self.workspace, self.repository, revision, self.scratch, {})
+            self._outputs[commit] = found
+        return self._outputs[commit]
+
+    def find(self, address: Address) -> Found:
+        """The one thing that an address means.
+
+        Raises PipelineError where it means nothing, or several things, which are then listed.
+        """
+        match address:
+            case Candidate(name, ""):
+                chosen = read_json(self.workspace.best)["candidate"] if name == BEST else name
+                return InWorkingTree(str(chosen))
+            case Registered(name, which):
+                return InRegistry(
+                    name, self.registry(name).aliased(which) if isinstance(which, str) else which
+                )
+            case Published():
+                return Export(published(self.workspace.exports))
+            case Candidate(name, revision):
+                found: list[Found] = [replace(each, candidate=name) for each in self._revisions(revision)]
+            case Word():
+                found = list(self._on_disk(address.text)) or self._elsewhere(address)
+        if not found:
+            raise self._unknown(address)
+        if len(found) > 1:
+            raise PipelineError(
+                f"'{address}' can mean {len(found)} things.",
+                expected="one: a full commit or run id, models:/NAME/VERSION, refs/heads/BRANCH ...",
+                found="; ".join(map(str, found)),
+            )
+        return found[0]
+
+    def title(self, commit: str) -> str:
+        """A commit in words; the subject of an experiment's own commit is a checksum."""
+        for each in self.repository.experiments():
+            if each.commit == commit:
+                return f"experiment {each.name}, commit {commit[:7]} on top of {each.baseline[:7]}"
+        return f"commit {self.repository.title(commit)}"
+
+    def candidate(self, revision: InRevision) -> str:
+        """Which candidate of a revision is meant. Raises PipelineError where that cannot be read."""
+        if revision.candidate not in (None, BEST):
+            return str(revision.candidate)
+        best = self.outputs(revision.commit).read_json(self.workspace.best)
+        if best is None:
+            raise PipelineError(
+                f"Which model of {revision.title} is the best cannot be read.",
+                expected="models/best.json in DVC's cache or remote",
+                remedy=f"name a candidate, such as {revision.name}:{CANDIDATES[0]}",
+            )
+        return str(best["candidate"])
+
+    def digest(self, found: Found) -> str:
+        """SHA-256 of the model's network. Raises PipelineError where that is not known."""
+        digest = ""
+        match found:
+            case InWorkingTree(candidate):
+                digest = read_json(self.workspace.model(candidate) / CARD_FILE)["model_digest"]
+            case InRevision():
+                card = self.outputs(found.commit).card(self.candidate(found)) or {}
+                digest = card.get("model_digest", "")
+            case OfRun(run):
+                digest = run.model_digest
+            case InRegistry(name, version):
+                digest = self.registry(name).version(version).model_digest
+            case OnDisk(network):
+                digest = digest_file(network)
+            case Export(folder):
+                digest = ExportedModel.load(folder).model_digest
+        if not digest:
+            raise PipelineError(
+                f"No model of {found} is known.",
+                expected="a model, or its card in DVC's cache",
+                remedy="'dvc pull' or 'dvc exp pull' brings what colleagues have",
+            )
+        return str(digest)
+
+    def _on_disk(self, text: str) -> Iterator[Found]:
+        """Files and folders of models, and exports: by their path, or below exports/."""
+        paths = (Path(text).expanduser(), self.workspace.exports / text)
+        for path in {each.resolve(): each for each in reversed(paths)}.values():
+            if path.is_file() and path.suffix == Path(NETWORK_FILE).suffix:
+                yield OnDisk(path)
+            elif (path / NETWORK_FILE).is_file():
+                yield OnDisk(path / NETWORK_FILE)
+            elif (folder := latest_export(path)) is not None:
+                yield Export(folder)
+
+    def _elsewhere(self, word: Word) -> list[Found]:
+        """What git and MLflow call so; MLflow only where it can be the name of a run or a version."""
+        found: list[Found] = list(self._revisions(word.text))
+        if self.store.exists and (word.may_be_run or word.registered):
+            try:
+                found += self._in_mlflow(word)
+            except StoreUnavailableError:
+                if not found:
+                    raise
+        return found
+
+    def _revisions(self, text: str) -> Iterator[InRevision]:
+        try:
+            repository = self.repository
+        except ModuleNotFoundError:
+            return  # with only what serving needs installed, exports are all there is
+        commits = {each.commit for each in repository.experiments_called(text)}
+        if commit := repository.git_commit(text):
+            commits.add(commit)
+        yield from (InRevision(text, commit, self.title(commit)) for commit in sorted(commits))
+
+    def _in_mlflow(self, word: Word) -> Iterator[Found]:
+        with self.store.failures_as_unavailable():
+            if word.may_be_run:
+                from pipeline.tracking.lineage.index import summary
+
+                yield from (OfRun(summary(run)) for run in self.index.runs_called(word.text))
+            if (wanted := word.registered) is not None:
+                version = self.index.version(wanted.name, wanted.which)
+                if version is not None:
+                    yield InRegistry(wanted.name, int(version.version))
+
+    def _unknown(self, address: Address) -> UnknownModelError:
+        place = address.revision if isinstance(address, Candidate) else str(address)
+        exports = [each.relative_to(self.workspace.exports) for each in exports_below(self.workspace.exports)]
+        names = [BEST, *CANDIDATES, PUBLISHED, *(each.parent.name for each in exports), *map(str, exports)]
+        with suppress(ModuleNotFoundError):
+            names += self.repository.names()
+        return UnknownModelError(
+            f"Nothing is called '{place}'.",
+            expected=FORMS,
+            found="no file, commit, branch, tag, experiment, run or export of that name; exports here: "
+            + (", ".join(map(str, exports)) or "none"),
+            remedy=f"{did_you_mean(place, names)}'python -m pipeline runs' lists runs, 'dvc exp show' lists "
+            "experiments; 'git fetch' and 'dvc exp pull' bring those of colleagues",
+        )

@@ -1,0 +1,23 @@
+"""What commands print: lines for people, and tables of one width."""
+
+import difflib
+import sys
+from collections.abc import Iterable
+
+WIDTH = 120
+"""Columns; fixed, so that a table is the same in a terminal, a pipe and a log."""
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def say_aside(line: str) -> None:
+    """Say it without a place in standard output, which is kept for JSON."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The beginning of a remedy for a name that is not known; empty where nothing is close."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"did you mean '{close[0]}'? " if close else ""
