@@ -4,7 +4,6 @@ They are told what an executed run is told, by the same functions. Trials of a s
 only their table is kept; nor are durations and the machine, as nothing ran.
 """
 
-import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,8 @@ from pipeline.tracking import provenance, tags
 from pipeline.tracking.journal.journal import Journal
 from pipeline.tracking.journal.journal_tracker import RestoringTracker
 from pipeline.tracking.journal.parents import parent_run
-from pipeline.tracking.redaction import without_credentials
 from pipeline.tracking.runs.facts import facts_of
 from pipeline.tracking.runs.matching import MissingRun
-
-_MOST_CHANGES = 50
 
 
 @dataclass(frozen=True)
@@ -88,16 +84,13 @@ def _project_tags(outputs: StageOutputs, repository: Repository) -> dict[str, st
     changes = [] if outputs.experiment else repository.changes(*provenance.DECISIVE_FILES)
     values = {
         tags.ORIGIN: provenance.origin(outputs.workspace.home),
-        tags.GIT_COMMIT: outputs.commit,
-        tags.GIT_DIRTY: "unknown" if changes is None else str(bool(changes)).lower(),
-        tags.GIT_CHANGES: json.dumps(changes[:_MOST_CHANGES]) if changes else "",
         tags.DVC_EXPERIMENT: outputs.experiment,
         tags.DVC_BASELINE: outputs.baseline if outputs.experiment else "",
         tags.DVC_COMMIT: outputs.commit if outputs.experiment else "",
-        "mlflow.source.git.commit": outputs.commit,
         "mlflow.source.name": "python -m pipeline sync",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": provenance.user(),
+        **provenance.git_tags(outputs.commit, changes),
     }
     return {name: value for name, value in values.items() if value}
 
@@ -105,19 +98,12 @@ def _project_tags(outputs: StageOutputs, repository: Repository) -> dict[str, st
 def _stage_tags(outputs: StageOutputs, missing: MissingRun, dependencies: Iterable[str]) -> dict[str, str]:
     stage = missing.stage
     inputs = outputs.lock.data_inputs(stage, dependencies)
-    source = outputs.read_json(outputs.workspace.raw / "source.json") or {}
-    known_source = {name: source[name] for name in ("dataset", "location", "fingerprint") if name in source}
     values = {
         tags.STAGE: stage,
         tags.KIND: tags.KIND_TRAINING if stage in TRAININGS else tags.KIND_EVALUATION,
         tags.DVC_HASH: outputs.main_hash(stage),
         tags.PARAMS_DIGEST: digest_json(outputs.params_of(stage)),
-        tags.INPUTS: _compact_json(inputs) if inputs else "",
-        tags.DATA_SOURCE: without_credentials(_compact_json(known_source)) if known_source else "",
         tags.RESTORED_FROM: missing.original or "",
+        **provenance.data_tags(inputs, outputs.read_json(outputs.workspace.raw / "source.json")),
     }
     return {name: value for name, value in values.items() if value}
-
-
-def _compact_json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def origin(home: Path) -> str:
 
 def run_tags(workspace: Workspace, stage: str, params: dict[str, Any]) -> dict[str, str]:
     """Tags of every run of a stage; `params` are those that the stage declares."""
+    repository = Repository(workspace.root)
     values = {
         tags.STAGE: stage,
         tags.ORIGIN: origin(workspace.home),
@@ -66,8 +67,8 @@ def run_tags(workspace: Workspace, stage: str, params: dict[str, Any]) -> dict[s
         "mlflow.user": user(),
         tags.DVC_EXPERIMENT: os.environ.get("DVC_EXP_NAME", ""),
         tags.DVC_BASELINE: os.environ.get("DVC_EXP_BASELINE_REV", ""),
-        **_git_tags(workspace.root),
-        **_data_tags(workspace, stage),
+        **git_tags(repository.head(), repository.changes(*DECISIVE_FILES)),
+        **_read_data_tags(workspace, stage),
         **machine_tags(params),
     }
     requirements = workspace.root / "requirements.lock"
@@ -117,33 +118,36 @@ def machine_tags(params: Mapping[str, object]) -> dict[str, str]:
     return values | ({tags.THREADS: str(params["threads"])} if "threads" in params else {})
 
 
-def _git_tags(root: Path) -> dict[str, str]:
-    repository = Repository(root)
-    commit = repository.head()
+def git_tags(commit: str | None, changes: Sequence[str] | None) -> dict[str, str]:
+    """The code of a run: a commit, and the files that differed from it; None where that is not known."""
     if not commit:
         return {}
     values = {tags.GIT_COMMIT: commit, "mlflow.source.git.commit": commit}
-    changes = repository.changes(*DECISIVE_FILES)
     if changes is None:
         return values | {tags.GIT_DIRTY: "unknown"}
     values[tags.GIT_DIRTY] = str(bool(changes)).lower()
     return values | ({tags.GIT_CHANGES: json.dumps(changes[:_MOST_CHANGES])} if changes else {})
 
 
-def _data_tags(workspace: Workspace, stage: str) -> dict[str, str]:
-    """What the stage reads: the hashes of upstream outputs, and the source of the images."""
-    values = {}
+def data_tags(inputs: Mapping[str, str], source: Any) -> dict[str, str]:
+    """The data of a run: hashes of upstream outputs, and what source.json says; None where it is gone."""
+    values = {tags.INPUTS: _compact_json(inputs)} if inputs else {}
+    try:
+        known = {name: source[name] for name in ("dataset", "location", "fingerprint")}
+    except (KeyError, TypeError):
+        return values
+    return values | {tags.DATA_SOURCE: without_credentials(_compact_json(known))}
+
+
+def _read_data_tags(workspace: Workspace, stage: str) -> dict[str, str]:
     declared = parse_declarations(_text(workspace.stages)).get(stage)
     dependencies = declared.dependencies if declared else ()
     inputs = parse_locked_outputs(_text(workspace.lock)).data_inputs(stage, dependencies)
-    if inputs:
-        values[tags.INPUTS] = _compact_json(inputs)
     try:
         source = json.loads(_text(workspace.raw / "source.json"))
-        known = {name: source[name] for name in ("dataset", "location", "fingerprint")}
-    except (ValueError, KeyError, TypeError):
-        return values  # it is not there, or is being written
-    return values | {tags.DATA_SOURCE: without_credentials(_compact_json(known))}
+    except ValueError:
+        source = None  # it is not there, or is being written
+    return data_tags(inputs, source)
 
 
 def _text(path: Path) -> str:
