@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from jaxtyping import Float16, Float32
 
+from pipeline.foundation.array_types import Float16, Float32
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import atomic_path, read_json, write_json

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 # import takes longer than the rest of what predicting needs.
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
     from jaxtyping import Bool as Bool
+    from jaxtyping import Float16 as Float16
     from jaxtyping import Float32 as Float32
     from jaxtyping import Float64 as Float64
     from jaxtyping import Int64 as Int64
@@ -31,4 +32,4 @@ else:
         def __class_getitem__(cls, array_and_shape: tuple[Any, str]) -> Any:
             return array_and_shape[0]
 
-    Bool = Float32 = Float64 = Int64 = Integer = UInt8 = _AnyArray
+    Bool = Float16 = Float32 = Float64 = Int64 = Integer = UInt8 = _AnyArray

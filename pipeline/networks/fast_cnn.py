@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from jaxtyping import Float32, UInt8
 from keras import layers
 
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.images.arrays import ChannelStatistics
 

@@ -10,9 +10,9 @@ from typing import assert_never
 
 import keras
 import numpy as np
-from jaxtyping import UInt8
 from keras import layers
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.networks.fast_cnn import fast_cnn_features, scaling, too_small, whiten
 from pipeline.networks.precision import build, in_float32

@@ -18,9 +18,9 @@ from typing import get_args
 
 import keras
 import numpy as np
-from jaxtyping import UInt8
 
 from pipeline.backbones.bundled import WIDTHS, backbone_network, rounded_weights, save_bundled
+from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.networks.from_scratch import build_from_scratch

@@ -3,8 +3,8 @@
 from typing import assert_never
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
 
+from pipeline.foundation.array_types import Float32, Int64, UInt8
 from pipeline.images.arrays import ImageArrays
 from pipeline.images.augmentation import augment
 from pipeline.params.augmentation import AugmentationParams

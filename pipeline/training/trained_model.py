@@ -5,8 +5,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from jaxtyping import Float32, UInt8
 
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.files import require
 from pipeline.inference.model_card import ModelCard
 
