@@ -18,7 +18,9 @@ from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.base import NonNegativeInt, PositiveInt, Section
 from pipeline.params.evaluate import EvaluateParams
-from pipeline.reporting.figures import confusion_matrix_figure, heatmaps_figure, save_figure
+from pipeline.reporting.house_style import save_figure
+from pipeline.reporting.topics.explanations.heatmaps import heatmaps_figure
+from pipeline.reporting.topics.mistakes.figures import confusion_matrix_figure
 from pipeline.scoring.evaluation import (
     Evaluation,
     calibration_csv,

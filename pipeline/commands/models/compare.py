@@ -14,10 +14,10 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
 from pipeline.reporting.document import Finding
-from pipeline.reporting.figures import figure_png
+from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
 from pipeline.scoring.intervals import Bootstrap
-from pipeline.side_by_side import Versus, build_versus
+from pipeline.side_by_side import ModelPair, pair_document
 
 _UNFIT_FOR_FILE_NAMES = re.compile(r"[^\w.@-]+")
 
@@ -45,14 +45,14 @@ def compare_models(workspace: Workspace, first: str, second: str, output: Path |
         found = [finder.find(what) for what in (first, second)]
         for letter, each in zip("AB", found, strict=True):
             say(f"{letter}: {each.side.asked}: {each.side.card.candidate} of {each.side.origin}")
-        versus = Versus(
+        pair = ModelPair(
             first=found[0].side,
             second=found[1].side,
             same_data=_same_data(*found),
             images=_images(*found),
             bootstrap=Bootstrap(evaluate.bootstrap_samples, evaluate.confidence, params.seed),
         )
-        document = build_versus(versus)
+        document = pair_document(pair)
         pictures = {chart.name: figure_png(chart.figure) for chart in document.charts()}
         page = render_page(document, pictures, {})
     write_text(path, page)

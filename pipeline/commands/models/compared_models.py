@@ -1,6 +1,6 @@
 """Finds the two models of `python -m pipeline compare`, with what is stored of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.images.arrays import ImageArrays
 from pipeline.inference.model_card import ModelCard
 from pipeline.params.whole import Params
-from pipeline.reporting.results import History
+from pipeline.reporting.results import History, SubsetScores
 from pipeline.repository.repository import Experiment, Repository
 from pipeline.repository.stage_outputs import Results, results_in_working_tree, results_of_experiment
 from pipeline.scoring.predictions import Predictions, load_predictions
-from pipeline.side_by_side import Side
+from pipeline.side_by_side import ComparedModel
 from pipeline.tracking.lineage import ModelLineage, RevisionLineage, trace
 from pipeline.tracking.registry.model_files import download_model
 from pipeline.tracking.registry.registry import Registry
@@ -38,7 +38,7 @@ class FoundModel:
       read_images: its test images, uint8 (N, height, width, channels); None where they are not to be had.
     """
 
-    side: Side
+    side: ComparedModel
     raw_data: str
     test_data: str
     read_images: Callable[[], np.ndarray | None]
@@ -114,12 +114,12 @@ class ModelFinder:
         images = results.path(workspace.arrays / "test" / "images.npy")
         outputs = results.lock.outputs
         return FoundModel(
-            side=Side(
+            side=ComparedModel(
                 asked=what,
                 origin=origin,
                 card=ModelCard.load(card),
                 params=_params(results, ModelCard.load(card)),
-                scores=scores[candidate],
+                scores=_typed(scores[candidate]),
                 test=load_predictions(predictions)["test"],
                 history=None if history is None else History.load(history),
             ),
@@ -167,12 +167,12 @@ class ModelFinder:
             subset, _, score = key.partition("_")
             scores.setdefault(subset, {})[score] = value
         return FoundModel(
-            side=Side(
+            side=ComparedModel(
                 asked=what,
                 origin=f"version {number} of {name} in MLflow",
                 card=ModelCard.load(files.folder / "card.json"),
                 params=lineage.params,
-                scores=scores,
+                scores=_typed(scores),
                 test=test,
                 history=None if history is None else History.load(history),
             ),
@@ -200,6 +200,10 @@ def _params(results: Results, card: ModelCard) -> dict[str, str]:
     stages = [results.lock.stages[name].params for name in _DATA_STAGES if name in results.lock.stages]
     data = {key: value for params in stages for key, value in params.items()}
     return as_text({**data, **card.hyperparameters})
+
+
+def _typed(scores: Mapping[str, Mapping[str, float]]) -> dict[str, SubsetScores]:
+    return {subset: SubsetScores.from_json(values) for subset, values in scores.items()}
 
 
 def _load_images(path: Path | None) -> np.ndarray | None:

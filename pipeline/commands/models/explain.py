@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from pipeline.commands.models.answers import Answer, class_column, most_probable, print_answer
+from pipeline.commands.models.explained_figure import explained_figure
 from pipeline.commands.models.image_arguments import named_images, why_unreadable
 from pipeline.commands.models.model_folder import REGISTERED, card_of, local_folder
 from pipeline.explanation.job import Explained, ExplainJob, run_job
@@ -23,8 +24,7 @@ from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.whole import Params, load_params
 from pipeline.processes.child_process import Say
-from pipeline.reporting.figures import save_figure
-from pipeline.reporting.figures.explained import explained_figure
+from pipeline.reporting.house_style import save_figure
 from pipeline.reporting.wording import counted
 from pipeline.scoring.explanations import INPUT_LAYER
 from pipeline.tracking.registry.model_files import download_model

@@ -278,7 +278,8 @@ class _Evaluation:
 
 def _confusion_picture(predictions: Path, candidate: str, class_names: Sequence[str]) -> Path:
     """The picture that evaluate makes, beside the predictions that it is made from."""
-    from pipeline.reporting.figures import confusion_matrix_figure, save_figure
+    from pipeline.reporting.house_style import save_figure
+    from pipeline.reporting.topics.mistakes.figures import confusion_matrix_figure
     from pipeline.scoring.predictions import load_predictions
     from pipeline.scoring.scores import confusion_matrix
 
