@@ -35,9 +35,13 @@ from pipeline.explanation.explaining import explain_candidates
 from pipeline.images.arrays import ImageArrays
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.whole import load_params
-from pipeline.reporting.figures import figure_png
-from pipeline.reporting.figures.features import feature_maps_figure, feature_space_figure, filters_figure
-from pipeline.reporting.figures.heatmaps import heatmaps_figure
+from pipeline.reporting.house_style import figure_png
+from pipeline.reporting.topics.explanations.features import (
+    feature_maps_figure,
+    feature_space_figure,
+    filters_figure,
+)
+from pipeline.reporting.topics.explanations.heatmaps import heatmaps_figure
 from pipeline.scoring.predictions import Predictions
 from pipeline.training.trained_model import TrainedModel
 

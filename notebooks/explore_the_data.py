@@ -44,8 +44,8 @@ from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.images.augmentation import augment
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.whole import load_params
-from pipeline.reporting.figures import figure_png
-from pipeline.reporting.figures.data import class_distribution_figure, image_rows_figure
+from pipeline.reporting.house_style import figure_png
+from pipeline.reporting.topics.data.figures import class_distribution_figure, image_rows_figure
 
 # %% [markdown]
 # ## Three stages

@@ -35,10 +35,11 @@ from pipeline import evaluate, fetch, preprocess, split, train_baseline, train_t
 from pipeline.execution.in_process import run_stages, temporary_workspace
 from pipeline.images.arrays import ImageArrays
 from pipeline.params.whole import load_params
-from pipeline.reporting import statements
-from pipeline.reporting.figures import confusion_matrix_figure, figure_png
-from pipeline.reporting.figures.training import training_curves_figure, validation_accuracy_figure
-from pipeline.reporting.results import History, Results
+from pipeline.reporting.house_style import figure_png
+from pipeline.reporting.results import History, RunResults
+from pipeline.reporting.topics.comparison.accuracy import choice, on_test_images
+from pipeline.reporting.topics.mistakes.figures import confusion_matrix_figure
+from pipeline.reporting.topics.training.figures import training_curves_figure, validation_accuracy_figure
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.paired import compare
 from pipeline.scoring.predictions import Predictions
@@ -87,12 +88,12 @@ run_stages(workspace, params, fetch, split, preprocess, train_baseline, train_tr
 
 # %%
 run_stages(workspace, params, evaluate)
-results = Results.load(workspace)
-print(statements.choice(results))
-print(statements.test_result(results.winner, params.evaluate.confidence))
+results = RunResults.load(workspace)
+print(choice(results))
+print(on_test_images(results.winner, params.evaluate.confidence))
 
 # %%
-pd.DataFrame({candidate.name: candidate.scores["test"] for candidate in results.candidates}).T[
+pd.DataFrame({candidate.name: vars(candidate.test) for candidate in results.candidates}).T[
     ["accuracy", "accuracy_low", "accuracy_high", "f1_macro", "log_loss", "ece"]
 ]
 

@@ -40,10 +40,11 @@ from pipeline import evaluate, fetch, preprocess, report, split, train_baseline,
 from pipeline.execution.in_process import run_stages, temporary_workspace
 from pipeline.images.arrays import ImageArrays
 from pipeline.params.whole import load_params
-from pipeline.reporting import statements
-from pipeline.reporting.figures import figure_png
-from pipeline.reporting.figures.data import image_rows_figure
-from pipeline.reporting.results import Results
+from pipeline.reporting.house_style import figure_png
+from pipeline.reporting.results import RunResults
+from pipeline.reporting.topics.comparison.accuracy import choice, on_test_images
+from pipeline.reporting.topics.comparison.classes import hardest_and_easiest
+from pipeline.reporting.topics.data.figures import image_rows_figure
 from pipeline.sources.example_folder import write_example_folder
 from pipeline.training.trained_model import TrainedModel
 
@@ -104,10 +105,10 @@ pd.read_csv(workspace.raw / "rejected.csv")
 run_stages(workspace, params, train_baseline, train_transfer, tune, evaluate)
 
 # %%
-results = Results.load(workspace)
-print(statements.choice(results))
-print(statements.test_result(results.winner, params.evaluate.confidence))
-print(statements.classes(results.winner))
+results = RunResults.load(workspace)
+print(choice(results))
+print(on_test_images(results.winner, params.evaluate.confidence))
+print(hardest_and_easiest(results.winner))
 
 # %% [markdown]
 # ## Ask it about an image

@@ -1,16 +1,50 @@
 """Write the report: what all stages made -> metrics/report (a page, a PDF, slides and their figures)."""
 
+from pathlib import Path
+
 from pipeline.execution.stage import run_stage
+from pipeline.foundation.files import atomic_folder
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.base import NonNegativeInt, Section
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.params.report import ReportParams
-from pipeline.reporting.content import ReportSettings, build_document
-from pipeline.reporting.results import Results
-from pipeline.reporting.slides import build_slides
-from pipeline.reporting.writing import draw_figures, write_report
+from pipeline.reporting.document import Document, ReportSection
+from pipeline.reporting.house_style import figure_png
+from pipeline.reporting.page import render_page
+from pipeline.reporting.pdf import render_pdf
+from pipeline.reporting.results import ReportSettings, RunResults
+from pipeline.reporting.slides import render_slides
+from pipeline.reporting.topics.comparison.section import comparison
+from pipeline.reporting.topics.data.section import data, samples_chart
+from pipeline.reporting.topics.explanations.section import explanations
+from pipeline.reporting.topics.glossary import glossary
+from pipeline.reporting.topics.mistakes.section import mistakes, mistakes_charts
+from pipeline.reporting.topics.networks.section import networks
+from pipeline.reporting.topics.outlook import outlook
+from pipeline.reporting.topics.provenance import provenance
+from pipeline.reporting.topics.summary import summary
+from pipeline.reporting.topics.training.section import training
+from pipeline.reporting.topics.tuning.section import tuning
+from pipeline.reporting.wording import counted
+
+SECTIONS = (
+    ("summary", "In short", summary),
+    ("data", "The images", data),
+    ("networks", "The networks", networks),
+    ("training", "How they learned", training),
+    ("tuning", "The search for a better setting", tuning),
+    ("comparison", "The models compared", comparison),
+    ("mistakes", "Right and wrong answers", mistakes),
+    ("looks", "What the networks look at", explanations),
+    ("outlook", "What to make of it", outlook),
+    ("provenance", "Params and versions", provenance),
+    ("terms", "Terms", glossary),
+)
+"""Anchor, title and content of each section, in the order in which they are read; empty ones are left out."""
+
+PAGE, PAPER, SLIDES = "index.html", "report.pdf", "slides.pptx"
 
 
 class Config(Section):
@@ -23,17 +57,40 @@ class Config(Section):
 
 
 def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
-    results = Results.load(workspace)
+    results = RunResults.load(workspace)
     settings = ReportSettings(config.seed, config.report, config.augmentation, config.evaluate)
     document = build_document(results, settings)
-    pictures = draw_figures(document)
+    pictures = {chart.name: figure_png(chart.figure) for chart in document.charts()}
     print(f"  {len(pictures)} figures", flush=True)
-    deck = build_slides(results, settings, document, pictures)
-    write_report(document, deck, pictures, workspace.report, _say)
+    with atomic_folder(workspace.report) as folder:
+        for name, picture in pictures.items():
+            _write(folder / "figures" / f"{name}.png", picture)
+        page = render_page(document, pictures, {"on paper": PAPER, "to present": SLIDES})
+        _write(folder / PAGE, page.encode())
+        _write(folder / PAPER, render_pdf(document))
+        _write(folder / SLIDES, render_slides(document, pictures))
+        for form in (PAGE, PAPER, SLIDES):
+            print(f"  {form}: {(folder / form).stat().st_size / 1e6:.1f} MB", flush=True)
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def build_document(results: RunResults, settings: ReportSettings) -> Document:
+    """Everything that the report says about `results`."""
+    sections = (
+        ReportSection(anchor, title, tuple(content(results, settings))) for anchor, title, content in SECTIONS
+    )
+    images = counted(results.source["images"], "image")
+    classes = counted(len(results.class_names), "class", "classes")
+    return Document(
+        title=settings.report.title,
+        subtitle=f"{images}, {classes}, {counted(len(results.candidates), 'network')}",
+        sections=tuple(section for section in sections if section.blocks),
+        extra_charts=(samples_chart(results, settings), *mistakes_charts(results, settings)),
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
 
 
 if __name__ == "__main__":

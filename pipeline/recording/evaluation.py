@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 
 from pipeline.foundation.tracker import Run
 from pipeline.images.arrays import ImageArrays, arrays_digest
-from pipeline.reporting.figures import confusion_matrix_figure, heatmaps_figure, save_figure
+from pipeline.reporting.house_style import save_figure
+from pipeline.reporting.topics.explanations.heatmaps import heatmaps_figure
+from pipeline.reporting.topics.mistakes.figures import confusion_matrix_figure
 from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.scoring.evaluation import classification_report_text, confusion_csv
 from pipeline.scoring.explanations import Explanations

@@ -1,33 +1,33 @@
-"""What a report consists of, whatever it is printed on: HTML today, other forms of the same content later.
+"""What a report consists of. Page, PDF and slides are made from the same document, each by one renderer.
 
 Texts are plain: a renderer escapes them and decides how they look.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    kind: ClassVar[str] = "paragraph"
+    """Of a slide, a `spoken` one is told by the speaker and does not stand on it."""
+
     text: str
+    spoken: bool = False
 
 
 @dataclass(frozen=True)
 class Finding:
     """A sentence or two that a hasty reader should not miss."""
 
-    kind: ClassVar[str] = "finding"
     text: str
 
 
 @dataclass(frozen=True)
 class Heading:
-    kind: ClassVar[str] = "heading"
     text: str
 
 
@@ -42,7 +42,6 @@ class Fact:
 class Facts:
     """A few numbers, large."""
 
-    kind: ClassVar[str] = "facts"
     facts: tuple[Fact, ...]
 
 
@@ -50,7 +49,13 @@ class Facts:
 class Definitions:
     """Terms and what they mean."""
 
-    kind: ClassVar[str] = "definitions"
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Commands to type, and what they do."""
+
     items: tuple[tuple[str, str], ...]
 
 
@@ -61,7 +66,6 @@ class Table:
     `numeric` says which columns are numbers, `strong` which rows stand out.
     """
 
-    kind: ClassVar[str] = "table"
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -72,18 +76,71 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Values by category; None where there is none. `color` is "#rrggbb"."""
+
+    name: str
+    values: tuple[float | None, ...]
+    color: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """Horizontal bars from zero, stacked where there are several series; the first category on top.
+
+    `shares` says that the values are shares of 1.
+    """
+
+    categories: tuple[str, ...]
+    series: tuple[Series, ...]
+    shares: bool = False
+    axis_title: str
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Shares of 1 over steps."""
+
+    categories: tuple[str, ...]
+    series: tuple[Series, ...]
+    axis_titles: tuple[str, str]
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dots:
+    """Shares of 1, one per category, with their intervals where they have some.
+
+    The axis need not begin at zero. Without a title for the categories, the first of `axis_titles` is empty.
+    """
+
+    categories: tuple[str, ...]
+    name: str
+    values: tuple[float, ...]
+    colors: tuple[str, ...]
+    intervals: tuple[tuple[float, float], ...] | None = None
+    axis_titles: tuple[str, str]
+    alt: str
+
+
+ChartData = Bars | Lines | Dots
+
+
+@dataclass(frozen=True)
 class Chart:
     """A figure: `name` is its file, `alt` says in words what it shows, `caption` how to read it.
 
     `pictorial` figures show images, whose colors must stay as they are also where the page is dark.
+    `data` is what of it slides show, as a chart that can be edited there; without it they show the figure.
     """
 
-    kind: ClassVar[str] = "chart"
     name: str
     figure: Figure
     alt: str
-    caption: str
+    caption: str = ""
     pictorial: bool = False
+    data: ChartData | None = None
 
     @property
     def inches(self) -> tuple[float, float]:
@@ -92,51 +149,34 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Row:
-    """Blocks that stand beside each other where there is room."""
-
-    kind: ClassVar[str] = "row"
-    blocks: tuple["Block", ...]
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Blocks below each other that keep together, for use in a row."""
-
-    kind: ClassVar[str] = "stack"
-    blocks: tuple["Block", ...]
-
-
-@dataclass(frozen=True)
 class Strip:
-    """Images of one label side by side: uint8, (N, height, width, channels)."""
+    """Images of one label side by side."""
 
     label: str
     note: str
-    images: np.ndarray
+    images: UInt8[np.ndarray, "n h w c"]
 
 
 @dataclass(frozen=True)
 class Strips:
-    kind: ClassVar[str] = "strips"
     caption: str
     strips: tuple[Strip, ...]
 
 
 @dataclass(frozen=True)
 class Example:
-    """One image, uint8 (height, width, channels), with the most probable classes, best first.
+    """One image with the most probable classes, best first.
 
-    `overlay` is the image with its heatmap over it, uint8 (height, width, 3); None where there is none.
+    `overlay` is the image with its heatmap over it; None where there is none.
     """
 
     name: str
-    image: np.ndarray
+    image: UInt8[np.ndarray, "h w c"]
     actual: str
     predicted: str
     probabilities: tuple[tuple[str, float], ...]
     actual_probability: float
-    overlay: np.ndarray | None = None
+    overlay: UInt8[np.ndarray, "h w 3"] | None = None
 
     @property
     def confidence(self) -> float:
@@ -159,32 +199,53 @@ class Example:
 class Gallery:
     """Images with what a network says about them.
 
-    A `filterable` one is long: a screen lets its reader choose classes and the order, paper shows the
-    first ones. `name` tells it apart from the document's other galleries.
+    A `filterable` one is long: a screen lets its reader choose classes and the order, paper and slides show
+    the first ones. `name` tells it apart from the document's other galleries.
     """
 
-    kind: ClassVar[str] = "gallery"
     name: str
     caption: str
     examples: tuple[Example, ...]
     filterable: bool = False
 
-    @property
-    def actual_classes(self) -> tuple[str, ...]:
-        """The classes of the images, each once, in alphabetical order."""
-        return tuple(sorted({example.actual for example in self.examples}))
 
-    @property
-    def predicted_classes(self) -> tuple[str, ...]:
-        """The classes that were predicted, each once, in alphabetical order."""
-        return tuple(sorted({example.predicted for example in self.examples}))
+@dataclass(frozen=True)
+class Row:
+    """Blocks that stand beside each other where there is room."""
+
+    blocks: tuple["Block", ...]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Blocks below each other that keep together, for use in a row."""
+
+    blocks: tuple["Block", ...]
+
+
+@dataclass(frozen=True)
+class Slide:
+    """Blocks below each other that also make a slide.
+
+    Attributes:
+      name: its place among the slides, see slides/rendering.py.
+      blocks: findings, paragraphs and definitions become the slide's text, and what the speaker says; of
+        charts, tables and galleries the first stands beside the text. What is folded away is left out.
+      notes: what the speaker says before that.
+      visual: what stands beside the text instead.
+    """
+
+    name: str
+    title: str
+    blocks: tuple["Block", ...]
+    notes: str = ""
+    visual: Table | Strips | Gallery | None = None
 
 
 @dataclass(frozen=True)
 class Details:
-    """What only some readers want to see: folded away on a screen, printed on paper."""
+    """What only some readers want to see: folded away on a screen, in the appendix on paper."""
 
-    kind: ClassVar[str] = "details"
     summary: str
     blocks: tuple["Block", ...]
 
@@ -195,10 +256,12 @@ Block = (
     | Heading
     | Facts
     | Definitions
+    | Commands
     | Table
     | Chart
     | Row
     | Stack
+    | Slide
     | Strips
     | Gallery
     | Details
@@ -206,7 +269,7 @@ Block = (
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     anchor: str
     title: str
     blocks: tuple[Block, ...]
@@ -218,18 +281,27 @@ class Document:
 
     title: str
     subtitle: str
-    sections: tuple[Section, ...]
-    extra_charts: tuple[Chart, ...]
+    sections: tuple[ReportSection, ...]
+    extra_charts: tuple[Chart, ...] = ()
+
+    def blocks(self) -> Iterator[Block]:
+        """Every block in the order of the text, each before those that it holds."""
+        for section in self.sections:
+            yield from nested_blocks(section.blocks)
 
     def charts(self) -> list[Chart]:
-        """Every figure, in the order of the text, then the further ones."""
-        found = [chart for section in self.sections for chart in _charts_in(section.blocks)]
-        return [*found, *self.extra_charts]
+        """Every figure in the order of the text, then the further ones."""
+        return [*(block for block in self.blocks() if isinstance(block, Chart)), *self.extra_charts]
 
 
-def _charts_in(blocks: tuple[Block, ...]) -> Iterator[Chart]:
+def nested_blocks(blocks: tuple[Block, ...], folded: bool = True) -> Iterator[Block]:
+    """The blocks, each followed by those that it holds; `folded` says whether details are opened."""
     for block in blocks:
-        if isinstance(block, Chart):
-            yield block
-        elif isinstance(block, (Row, Stack, Details)):
-            yield from _charts_in(block.blocks)
+        yield block
+        if isinstance(block, Row | Stack | Slide) or (folded and isinstance(block, Details)):
+            yield from nested_blocks(block.blocks, folded)
+
+
+def paragraphs(*texts: str) -> tuple[Paragraph, ...]:
+    """A paragraph for each text that is not empty."""
+    return tuple(Paragraph(text) for text in texts if text)

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 _SHARP_SIDE = 160
@@ -12,8 +13,8 @@ _LARGEST_SIDE = 480
 """Pixels: enough for 300 dots per inch at the largest size in which a single image is shown."""
 
 
-def image_png(image: np.ndarray) -> bytes:
-    """An image, uint8 (height, width, 1 or 3), as PNG bytes at a size fit for printing."""
+def image_png(image: UInt8[np.ndarray, "h w c"]) -> bytes:
+    """An image of 1 or 3 channels as PNG bytes at a size fit for printing."""
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
     factor = -(-_SHARP_SIDE // max(picture.size))
     if factor > 1:

@@ -2,12 +2,14 @@
 
 import csv
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json, require
@@ -15,30 +17,44 @@ from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.params.augmentation import AugmentationParams
+from pipeline.params.evaluate import EvaluateParams
+from pipeline.params.report import ReportParams
+from pipeline.reporting.wording import accuracy_decimals, candidate_title
 from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import Predictions, load_predictions
 
-_HISTORY_FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
-_TRIAL_FIGURES = ("trial", "status", "epochs", "val_loss", "val_accuracy")
+_CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+_TRIAL_COLUMNS = ("trial", "status", "epochs", "val_loss", "val_accuracy")
+_TOP_K = re.compile(r"top_(\d+)_accuracy")
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """The sections of params.yaml that the report depends on; `seed` decides which images are shown."""
+
+    seed: int
+    report: ReportParams
+    augmentation: AugmentationParams
+    evaluate: EvaluateParams
 
 
 @dataclass(frozen=True)
 class History:
-    """Training and validation figures per epoch.
+    """Training and validation figures per epoch; accuracies are shares of 1.
 
     Attributes:
-      phases: what each epoch belongs to, (E,): train, head or fine_tune.
-      epochs: int64, (E,); 1, 2, ... over all phases.
-      loss, accuracy, val_loss, val_accuracy, learning_rate: float64, (E,); accuracies are shares of 1.
+      phases: what each epoch belongs to: train, head or fine_tune.
+      epochs: 1, 2, ... over all phases.
     """
 
     phases: tuple[str, ...]
-    epochs: np.ndarray
-    loss: np.ndarray
-    accuracy: np.ndarray
-    val_loss: np.ndarray
-    val_accuracy: np.ndarray
-    learning_rate: np.ndarray
+    epochs: Int64[np.ndarray, " e"]
+    loss: Float64[np.ndarray, " e"]
+    accuracy: Float64[np.ndarray, " e"]
+    val_loss: Float64[np.ndarray, " e"]
+    val_accuracy: Float64[np.ndarray, " e"]
+    learning_rate: Float64[np.ndarray, " e"]
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -46,9 +62,9 @@ class History:
     @classmethod
     def load(cls, path: Path) -> "History":
         rows = read_table(path)
-        figures = {name: np.array([float(row[name]) for row in rows]) for name in _HISTORY_FIGURES}
+        curves = {name: np.array([float(row[name]) for row in rows]) for name in _CURVES}
         epochs = np.array([int(row["epoch"]) for row in rows], dtype=np.int64)
-        return cls(phases=tuple(row["phase"] for row in rows), epochs=epochs, **figures)
+        return cls(phases=tuple(row["phase"] for row in rows), epochs=epochs, **curves)
 
     def phase_starts(self) -> list[tuple[int, str]]:
         """First epoch and name of each phase, in order."""
@@ -56,9 +72,47 @@ class History:
         return [(int(self.epochs[i]), self.phases[i]) for i in changes]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SubsetScores:
+    """The scores of one model on one subset, as metrics/evaluate.json has them; NaN where one is missing.
+
+    Attributes:
+      top_k: the k of `top_k_accuracy`; 0 where that is missing.
+      ece: expected calibration error.
+    """
+
+    images: int
+    accuracy: float
+    accuracy_low: float = math.nan
+    accuracy_high: float = math.nan
+    top_k: int = 0
+    top_k_accuracy: float = math.nan
+    precision_macro: float = math.nan
+    recall_macro: float = math.nan
+    f1_macro: float = math.nan
+    f1_macro_low: float = math.nan
+    f1_macro_high: float = math.nan
+    log_loss: float = math.nan
+    brier_score: float = math.nan
+    ece: float = math.nan
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, float]) -> "SubsetScores":
+        known: dict[str, Any] = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        for name, value in values.items():
+            if match := _TOP_K.fullmatch(name):
+                known |= {"top_k": int(match[1]), "top_k_accuracy": value}
+        return cls(**{**known, "images": int(values["images"])})
+
+    @property
+    def decimals(self) -> int:
+        """Of percentages of these images."""
+        return accuracy_decimals(self.images)
+
+
 @dataclass(frozen=True)
-class Trial:
-    """One training of the search; `val_loss` and `val_accuracy` are None where it failed."""
+class SearchedSetting:
+    """A row of models/tuned/trials.csv; `val_loss` and `val_accuracy` are None where the trial failed."""
 
     name: str
     completed: bool
@@ -70,7 +124,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class ClassResult:
-    """One row of metrics/per_class.csv; precision, recall and F1 are shares of 1."""
+    """A row of metrics/per_class.csv; precision, recall and F1 are shares of 1."""
 
     name: str
     precision: float
@@ -84,19 +138,40 @@ class Candidate:
     """A trained model and how it did.
 
     Attributes:
-      scores: the scores of metrics/evaluate.json by subset (validation, test).
-      predictions: by subset.
-      classes: results on the test subset, in the order of the labels.
-      explanations: what it looks at in images of the test subset.
+      validation: scores on the validation subset.
+      test: scores on the test subset, as are all of the following.
+      classes: in the order of the labels.
+      explanations: what it looks at.
     """
 
     name: str
     card: ModelCard
     history: History
-    scores: dict[str, dict[str, float]]
-    predictions: dict[str, Predictions]
+    validation: SubsetScores
+    test: SubsetScores
+    predictions: Predictions
     classes: tuple[ClassResult, ...]
     explanations: Explanations
+
+    @property
+    def title(self) -> str:
+        return candidate_title(self.name)
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose weights were kept."""
+        return int(self.card.training["best_epoch"])
+
+    @property
+    def mistakes(self) -> int:
+        """Test images that it gets wrong."""
+        return int((~self.predictions.right).sum())
+
+    @property
+    def confidence(self) -> Float64[np.ndarray, " n"]:
+        """The probability of the predicted class for each test image."""
+        highest: Float64[np.ndarray, " n"] = self.predictions.probabilities.max(axis=1).astype(np.float64)
+        return highest
 
 
 @dataclass(frozen=True)
@@ -112,55 +187,62 @@ class PairedTest:
     low: float
     high: float
 
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "PairedTest":
+        """A row of metrics/comparisons.json."""
+        named = {name: row[name] for name in ("first", "second", "only_first_right", "only_second_right")}
+        gap = {
+            "difference": row["accuracy_difference"],
+            "low": row["difference_low"],
+            "high": row["difference_high"],
+        }
+        return cls(**named, p_value=row["p_value"], **gap)
+
+    def is_significant(self, confidence: float) -> bool:
+        return self.p_value < 1.0 - confidence
+
     def seen_from(self, candidate: str) -> "PairedTest":
         """The same test with `candidate` as the first of the two."""
         if candidate == self.first:
             return self
         assert candidate == self.second
-        return PairedTest(
-            first=self.second,
-            second=self.first,
-            only_first_right=self.only_second_right,
-            only_second_right=self.only_first_right,
-            p_value=self.p_value,
-            difference=-self.difference,
-            low=-self.high,
-            high=-self.low,
-        )
+        wins, losses = self.only_second_right, self.only_first_right
+        gap = (-self.difference, -self.high, -self.low)
+        return PairedTest(self.second, self.first, wins, losses, self.p_value, *gap)
 
 
 @dataclass(frozen=True)
-class Results:
+class RunResults:
     """The whole of a run.
 
     Attributes:
       source: data/raw/source.json.
       image_names: of every original image, by its id.
-      original_sizes: int64, (N, 2); width and height of every original image, pixels.
+      original_sizes: width and height of every original image, pixels.
       rejected: file and reason of every image that could not be used.
       split: metrics/split.json.
       subsets: arrays by subset (train, validation, test).
       candidates: in the order of metrics/evaluate.json.
-      references: metrics/references.json: scores by reference and subset.
+      references: scores of the simple references on the subsets, from metrics/references.json.
       paired_tests: of candidates on the test subset.
-      best: models/best.json.
+      best: the name of the candidate that was chosen on the validation subset.
       trials: in the order in which they were run; empty where nothing was tuned.
       best_hyperparameters: what the search chose.
     """
 
     source: dict[str, Any]
     image_names: tuple[str, ...]
-    original_sizes: np.ndarray
+    original_sizes: Int64[np.ndarray, "n 2"]
     rejected: tuple[tuple[str, str], ...]
     split: dict[str, Any]
     preprocessing: PreprocessingSpec
     statistics: ChannelStatistics
     subsets: dict[str, ImageArrays]
     candidates: tuple[Candidate, ...]
-    references: dict[str, dict[str, dict[str, float]]]
+    references: dict[str, dict[str, SubsetScores]]
     paired_tests: tuple[PairedTest, ...]
-    best: dict[str, Any]
-    trials: tuple[Trial, ...]
+    best: str
+    trials: tuple[SearchedSetting, ...]
     best_hyperparameters: dict[str, Any]
 
     @property
@@ -169,21 +251,37 @@ class Results:
 
     @property
     def winner(self) -> Candidate:
-        """The candidate that was chosen on the validation subset."""
-        return self.candidate(self.best["candidate"])
+        """The candidate that was chosen."""
+        return self.candidate(self.best)
+
+    @property
+    def winner_place(self) -> int:
+        """Its place among the candidates."""
+        return [candidate.name for candidate in self.candidates].index(self.best)
+
+    @property
+    def others(self) -> list[Candidate]:
+        """The candidates that were not."""
+        return [candidate for candidate in self.candidates if candidate.name != self.best]
+
+    @property
+    def tests_of_winner(self) -> list[PairedTest]:
+        """The paired tests of the chosen candidate, seen from it."""
+        return [
+            test.seen_from(self.best) for test in self.paired_tests if self.best in (test.first, test.second)
+        ]
+
+    @property
+    def class_counts(self) -> dict[str, Int64[np.ndarray, " k"]]:
+        """Images of each class, by subset."""
+        size = len(self.class_names)
+        return {name: np.bincount(subset.labels, minlength=size) for name, subset in self.subsets.items()}
 
     def candidate(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)
 
-    def paired_test(self, first: str, second: str) -> PairedTest | None:
-        """The test of these two, seen from the first."""
-        for test in self.paired_tests:
-            if {test.first, test.second} == {first, second}:
-                return test.seen_from(first)
-        return None
-
     @property
-    def best_trial(self) -> Trial | None:
+    def best_trial(self) -> SearchedSetting | None:
         """The trial whose setting the search chose; Hyperband tries one again with more epochs."""
         matching = [
             trial
@@ -193,14 +291,15 @@ class Results:
         return max(matching, key=lambda trial: trial.val_accuracy or 0.0, default=None)
 
     @classmethod
-    def load(cls, workspace: Workspace) -> "Results":
+    def load(cls, workspace: Workspace) -> "RunResults":
         """Raises PipelineError where a file is missing or files contradict each other."""
         scores = read_json(workspace.scores)
         names = [name for name in CANDIDATES if name in scores]
         per_class = read_table(workspace.per_class_scores)
         subsets = {name: ImageArrays.load(workspace.arrays / name) for name in SUBSETS}
         candidates = tuple(_load_candidate(workspace, name, scores[name], per_class) for name in names)
-        _check_same_images(candidates, subsets)
+        for candidate in candidates:
+            _check_same_images(candidate, subsets["test"])
         trials, best_hyperparameters = _load_trials(workspace)
         catalogue = read_table(workspace.raw / "catalogue.csv")
         return cls(
@@ -215,11 +314,16 @@ class Results:
             statistics=ChannelStatistics.load(workspace.arrays / "statistics.json"),
             subsets=subsets,
             candidates=candidates,
-            references=read_json(workspace.references),
+            references={
+                name: {subset: SubsetScores.from_json(values) for subset, values in by_subset.items()}
+                for name, by_subset in read_json(workspace.references).items()
+            },
             paired_tests=tuple(
-                _paired_test(row) for row in read_json(workspace.comparisons) if row["subset"] == "test"
+                PairedTest.from_json(row)
+                for row in read_json(workspace.comparisons)
+                if row["subset"] == "test"
             ),
-            best=read_json(workspace.best),
+            best=read_json(workspace.best)["candidate"],
             trials=trials,
             best_hyperparameters=best_hyperparameters,
         )
@@ -232,18 +336,21 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def _load_candidate(
-    workspace: Workspace, name: str, scores: dict[str, dict[str, float]], per_class: list[dict[str, str]]
+    workspace: Workspace,
+    name: str,
+    scores: Mapping[str, Mapping[str, float]],
+    per_class: list[dict[str, str]],
 ) -> Candidate:
     folder = workspace.model(name)
+    of_candidate = {"candidate": name, "subset": "test"}
     return Candidate(
         name=name,
         card=ModelCard.load(folder / "card.json"),
         history=History.load(folder / "history.csv"),
-        scores=scores,
-        predictions=load_predictions(workspace.predictions / f"{name}.npz"),
-        classes=tuple(
-            _class_result(row) for row in per_class if row["candidate"] == name and row["subset"] == "test"
-        ),
+        validation=SubsetScores.from_json(scores["validation"]),
+        test=SubsetScores.from_json(scores["test"]),
+        predictions=load_predictions(workspace.predictions / f"{name}.npz")["test"],
+        classes=tuple(_class_result(row) for row in per_class if row.items() >= of_candidate.items()),
         explanations=Explanations.load(workspace.explanations / f"{name}.npz"),
     )
 
@@ -253,21 +360,20 @@ def _class_result(row: Mapping[str, str]) -> ClassResult:
     return ClassResult(name=row["class"], support=int(row["support"]), **scores)
 
 
-def _load_trials(workspace: Workspace) -> tuple[tuple[Trial, ...], dict[str, Any]]:
+def _load_trials(workspace: Workspace) -> tuple[tuple[SearchedSetting, ...], dict[str, Any]]:
     folder = workspace.model("tuned")
     if not folder.exists():
         return (), {}
-    rows = read_table(folder / "trials.csv")
     trials = tuple(
-        Trial(
+        SearchedSetting(
             name=row["trial"],
             completed=row["status"] == "completed",
             epochs=int(row["epochs"]) if row["epochs"] else None,
             val_loss=float(row["val_loss"]) if row["val_loss"] else None,
             val_accuracy=float(row["val_accuracy"]) if row["val_accuracy"] else None,
-            hyperparameters={name: value for name, value in row.items() if name not in _TRIAL_FIGURES},
+            hyperparameters={name: value for name, value in row.items() if name not in _TRIAL_COLUMNS},
         )
-        for row in rows
+        for row in read_table(folder / "trials.csv")
     )
     return trials, read_json(folder / "best_params.json")
 
@@ -283,23 +389,9 @@ def _same(text: str, value: Any) -> bool:
     return text == str(value)
 
 
-def _paired_test(row: Mapping[str, Any]) -> PairedTest:
-    return PairedTest(
-        first=row["first"],
-        second=row["second"],
-        only_first_right=row["only_first_right"],
-        only_second_right=row["only_second_right"],
-        p_value=row["p_value"],
-        difference=row["accuracy_difference"],
-        low=row["difference_low"],
-        high=row["difference_high"],
-    )
-
-
-def _check_same_images(candidates: tuple[Candidate, ...], subsets: Mapping[str, ImageArrays]) -> None:
-    for candidate in candidates:
-        if not np.array_equal(candidate.predictions["test"].ids, subsets["test"].ids):
-            raise PipelineError(
-                f"The predictions of {candidate.name} are of other images than data/arrays/test holds.",
-                remedy="run 'dvc repro', so that evaluate sees the present arrays",
-            )
+def _check_same_images(candidate: Candidate, test: ImageArrays) -> None:
+    if not np.array_equal(candidate.predictions.ids, test.ids):
+        raise PipelineError(
+            f"The predictions of {candidate.name} are of other images than those in data/arrays/test.",
+            remedy="run 'dvc repro', so that evaluate sees the present arrays",
+        )

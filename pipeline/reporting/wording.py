@@ -1,6 +1,6 @@
 """Numbers and lists as people read them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 SPACE = "\u00a0"
 """Between a number and its unit, where no line may break."""
@@ -67,6 +67,14 @@ def area_text(area: float) -> str:
     return f">{SPACE}0.999" if text == "1.000" and area < 1.0 else text
 
 
+def number(text: str) -> float | None:
+    """The number that a text is: "0.1" -> 0.1, "sgd" -> None."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def compact(value: object) -> str:
     """A hyperparameter's value: 0.05000 -> "0.05", True -> "yes", [64, 128] -> "64, 128"."""
     if value is None:
@@ -78,6 +86,17 @@ def compact(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(compact(item) for item in value) or "none"
     return str(value)
+
+
+def flattened(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    """Nested hyperparameters as dotted names: {"a": {"b": 1}} -> [("a.b", 1)]."""
+    found: list[tuple[str, object]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found += flattened(value, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", value))
+    return found
 
 
 def listed(items: Sequence[str]) -> str:

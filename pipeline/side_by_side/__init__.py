@@ -1,6 +1,6 @@
 """Two models side by side, in one page."""
 
-from pipeline.side_by_side.content import build_versus
-from pipeline.side_by_side.side import Side, Versus
+from pipeline.side_by_side.content import pair_document
+from pipeline.side_by_side.models import ComparedModel, ModelPair
 
-__all__ = ["Side", "Versus", "build_versus"]
+__all__ = ["ComparedModel", "ModelPair", "pair_document"]

@@ -1,8 +1,10 @@
 """The page about two models: which is better and how sure that is, what differs, and where."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from jaxtyping import Int64, UInt8
 
 from pipeline.reporting.document import (
     Block,
@@ -12,9 +14,12 @@ from pipeline.reporting.document import (
     Finding,
     Gallery,
     Paragraph,
-    Section,
+    ReportSection,
     Table,
 )
+from pipeline.reporting.examples import answered
+from pipeline.reporting.results import SubsetScores
+from pipeline.reporting.selection import surest_first
 from pipeline.reporting.wording import (
     accuracy_decimals,
     counted,
@@ -28,58 +33,47 @@ from pipeline.reporting.wording import (
 from pipeline.scoring.paired import Comparison, compare
 from pipeline.scoring.predictions import Predictions
 from pipeline.scoring.scores import confusion_matrix
-from pipeline.side_by_side.figures import FIRST, SECOND, confusion_difference_figure, curves_figure
-from pipeline.side_by_side.side import Side, Versus
+from pipeline.side_by_side.figures import confusion_difference_figure, curves_figure
+from pipeline.side_by_side.models import FIRST, SECOND, ComparedModel, ModelPair
 
 _TRAINING_SECTIONS, _COMMON_SECTION = ("train_baseline", "train_transfer"), "training"
-_SHOWN_PROBABILITIES = 3
 _MOST_PICTURES = 60
-_SHARES = (
-    ("accuracy", "accuracy"),
-    ("f1_macro", "macro F1"),
-    ("precision_macro", "macro precision"),
-    ("recall_macro", "macro recall"),
+_SCORES = (
+    ("accuracy", "accuracy", True),
+    ("f1_macro", "macro F1", True),
+    ("precision_macro", "macro precision", True),
+    ("recall_macro", "macro recall", True),
+    ("log_loss", "log loss", False),
+    ("brier_score", "Brier score", False),
+    ("ece", "calibration error (ECE)", False),
 )
-_LOSSES = (("log_loss", "log loss"), ("brier_score", "Brier score"), ("ece", "calibration error (ECE)"))
+"""Name, title, and whether it is a share of images."""
 
 
-def build_versus(versus: Versus) -> Document:
+def pair_document(pair: ModelPair) -> Document:
     """The page; where the two were tested on different images, without what needs the same ones."""
-    first, second = versus.first, versus.second
-    paired = compare(second.test, first.test, versus.bootstrap) if versus.comparable else None
+    paired = compare(pair.second.test, pair.first.test, pair.bootstrap) if pair.comparable else None
+    scores = tuple(_scores(pair, subset) for subset in ("test", "validation"))
     sections = [
-        Section("result", "Which is better", (_finding(versus, paired), _sides(versus))),
-        Section("scores", "Scores", (_scores(first, second, "test"), _scores(first, second, "validation"))),
-        Section("params", "Params that differ", _params(first.params, second.params)),
+        ReportSection("result", "Which is better", (_finding(pair, paired), _models(pair))),
+        ReportSection("scores", "Scores", scores),
+        ReportSection("params", "Params that differ", _params(pair.first.params, pair.second.params)),
     ]
-    histories = {
-        name: side.history for name, side in ((FIRST, first), (SECOND, second)) if side.history is not None
-    }
-    if histories:
-        chart = Chart(
-            name="curves",
-            figure=curves_figure(histories),
-            alt="Accuracy and loss over the epochs of training",
-            caption="The learning curves over each other; lines are validation, dashes training images.",
-        )
-        sections.append(Section("curves", "Training", (chart, *_without_history(versus))))
+    if curves := tuple(_curves(pair)):
+        sections.append(ReportSection("curves", "Training", curves))
     if paired is not None:
-        sections.append(Section("confusion", "Classes", _classes(first, second)))
-        sections.append(Section("pictures", "Pictures", _pictures(versus, paired)))
-    return Document(
-        title=f"{first.asked} and {second.asked}",
-        subtitle="Two models side by side",
-        sections=tuple(sections),
-        extra_charts=(),
-    )
+        sections.append(ReportSection("confusion", "Classes", tuple(_classes(pair.first, pair.second))))
+        sections.append(ReportSection("pictures", "Pictures", tuple(_pictures(pair, paired))))
+    title = f"{pair.first.asked} and {pair.second.asked}"
+    return Document(title=title, subtitle="Two models side by side", sections=tuple(sections))
 
 
-def _finding(versus: Versus, paired: Comparison | None) -> Finding:
-    first, second = versus.first, versus.second
+def _finding(pair: ModelPair, paired: Comparison | None) -> Finding:
+    first, second = pair.first, pair.second
     if paired is None:
         return Finding(
             f"{FIRST} and {SECOND} were not tested on the same images and classes, so the difference of "
-            "their scores is no verdict: it mixes the models with the pictures. "
+            "their scores decides nothing: it mixes the models with the pictures. "
             f"{FIRST} was tested on {counted(len(first.test), 'image')}, "
             f"{SECOND} on {counted(len(second.test), 'image')}."
         )
@@ -87,7 +81,7 @@ def _finding(versus: Versus, paired: Comparison | None) -> Finding:
     better, worse = (SECOND, FIRST) if paired.accuracy_difference > 0 else (FIRST, SECOND)
     gap = points(abs(paired.accuracy_difference), decimals).removeprefix("+")
     interval = (
-        f"{percent(versus.bootstrap.confidence, 0)} interval of {SECOND} minus {FIRST}: "
+        f"{percent(pair.bootstrap.confidence, 0)} interval of {SECOND} minus {FIRST}: "
         f"{points(paired.interval.low, decimals)} to {points(paired.interval.high, decimals)}"
     )
     disagreement = (
@@ -96,7 +90,7 @@ def _finding(versus: Versus, paired: Comparison | None) -> Finding:
     )
     if paired.only_first_right == paired.only_second_right:
         verdict = f"{FIRST} and {SECOND} are equally good on these images."
-    elif paired.p_value < 1 - versus.bootstrap.confidence:
+    elif paired.p_value < 1 - pair.bootstrap.confidence:
         verdict = f"{better} is better than {worse}: {gap} more accuracy."
     else:
         verdict = f"{better} has {gap} more accuracy than {worse}, which may be luck."
@@ -105,19 +99,19 @@ def _finding(versus: Versus, paired: Comparison | None) -> Finding:
     )
 
 
-def _sides(versus: Versus) -> Table:
-    rows = [
+def _models(pair: ModelPair) -> Table:
+    rows = (
         (
             name,
-            side.asked,
-            side.origin,
-            side.card.candidate,
-            side.card.network,
-            quantity(side.card.parameters["total"]),
-            whole(side.card.training["train_images"]),
+            model.asked,
+            model.origin,
+            model.card.candidate,
+            model.card.network,
+            quantity(model.card.parameters["total"]),
+            whole(model.card.training["train_images"]),
         )
-        for name, side in ((FIRST, versus.first), (SECOND, versus.second))
-    ]
+        for name, model in pair.named.items()
+    )
     return Table(
         caption="What is compared.",
         columns=("", "asked for", "found in", "candidate", "network", "weights", "training images"),
@@ -126,25 +120,20 @@ def _sides(versus: Versus) -> Table:
     )
 
 
-def _scores(first: Side, second: Side, subset: str) -> Table:
+def _scores(pair: ModelPair, subset: str) -> Table:
     """A row per score that both have."""
-    ours, theirs = first.scores[subset], second.scores[subset]
-    decimals = accuracy_decimals(int(min(ours["images"], theirs["images"])))
-    rows = [
-        (
-            title,
-            _share(ours, key, decimals),
-            _share(theirs, key, decimals),
-            points(theirs[key] - ours[key], decimals),
-        )
-        for key, title in _SHARES
-        if key in ours and key in theirs
-    ]
-    rows += [
-        (title, f"{ours[key]:.3f}", f"{theirs[key]:.3f}", signed(theirs[key] - ours[key], 3))
-        for key, title in _LOSSES
-        if key in ours and key in theirs
-    ]
+    ours, theirs = pair.first.scores[subset], pair.second.scores[subset]
+    decimals = min(ours.decimals, theirs.decimals)
+    rows = []
+    for key, title, is_share in _SCORES:
+        own, other = getattr(ours, key), getattr(theirs, key)
+        if math.isnan(own) or math.isnan(other):
+            continue
+        cells = (f"{own:.3f}", f"{other:.3f}", signed(other - own, 3))
+        if is_share:
+            gap = points(other - own, decimals)
+            cells = (_share(ours, key, decimals), _share(theirs, key, decimals), gap)
+        rows.append((title, *cells))
     return Table(
         caption=f"On the {subset} images, with intervals where they were computed. Of the last three a "
         "lower value is better.",
@@ -154,10 +143,10 @@ def _scores(first: Side, second: Side, subset: str) -> Table:
     )
 
 
-def _share(scores: Mapping[str, float], key: str, decimals: int) -> str:
-    text = percent(scores[key], decimals)
-    low, high = scores.get(f"{key}_low"), scores.get(f"{key}_high")
-    if low is None or high is None:
+def _share(scores: SubsetScores, key: str, decimals: int) -> str:
+    text = percent(getattr(scores, key), decimals)
+    low, high = (getattr(scores, f"{key}_{end}", math.nan) for end in ("low", "high"))
+    if math.isnan(low) or math.isnan(high):
         return text
     return f"{text} ({percent(low, decimals)} to {percent(high, decimals)})"
 
@@ -184,7 +173,7 @@ def _training_sections(params: Mapping[str, str]) -> set[str]:
 
 
 def _with_common_section(params: Mapping[str, str]) -> dict[str, str]:
-    """The same with one name for the section of whichever stage has trained the model.
+    """The same with one name for the section of the stage that trained the model.
 
     What two stages call alike (their optimizer, their epochs) then stands in one row.
     """
@@ -195,15 +184,24 @@ def _with_common_section(params: Mapping[str, str]) -> dict[str, str]:
     return renamed
 
 
-def _without_history(versus: Versus) -> tuple[Block, ...]:
-    sides = ((FIRST, versus.first), (SECOND, versus.second))
-    missing = [name for name, side in sides if side.history is None]
-    return tuple(Paragraph(f"The learning curve of {name} is not to be had.") for name in missing)
+def _curves(pair: ModelPair) -> Iterator[Block]:
+    """Nothing where neither history is kept."""
+    histories = {name: model.history for name, model in pair.named.items() if model.history is not None}
+    if not histories:
+        return
+    yield Chart(
+        name="curves",
+        figure=curves_figure(histories),
+        alt="Accuracy and loss over the epochs of training",
+        caption="The learning curves over each other; lines are validation, dashes training images.",
+    )
+    for name in pair.named.keys() - histories.keys():
+        yield Paragraph(f"The learning curve of {name} is not available.")
 
 
-def _classes(first: Side, second: Side) -> tuple[Block, ...]:
+def _classes(first: ComparedModel, second: ComparedModel) -> Iterator[Block]:
     ours, theirs = confusion_matrix(first.test), confusion_matrix(second.test)
-    chart = Chart(
+    yield Chart(
         name="confusion_difference",
         figure=confusion_difference_figure(theirs - ours, first.classes),
         alt="How many images more the second model puts into each cell of the confusion matrix",
@@ -214,60 +212,48 @@ def _classes(first: Side, second: Side) -> tuple[Block, ...]:
     rows = []
     for label, name in enumerate(first.classes):
         if images[label]:
-            own, other = ours[label, label] / images[label], theirs[label, label] / images[label]
-            rows.append((name, whole(images[label]), percent(own), percent(other), points(other - own)))
-    table = Table(
+            own, other = (float(matrix[label, label] / images[label]) for matrix in (ours, theirs))
+            count = whole(int(images[label]))
+            rows.append((name, count, percent(own), percent(other), points(other - own)))
+    yield Table(
         caption="Share of each class's test images that is recognized (recall).",
         columns=("class", "images", FIRST, SECOND, f"{SECOND} minus {FIRST}"),
         rows=tuple(rows),
         numeric=(False, True, True, True, True),
     )
-    return (chart, table)
 
 
-def _pictures(versus: Versus, paired: Comparison) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    if versus.images is None:
-        blocks.append(Paragraph("The test images themselves are not on this machine and cannot be shown."))
-        return tuple(blocks)
-    sides = {FIRST: versus.first, SECOND: versus.second}
+def _pictures(pair: ModelPair, paired: Comparison) -> Iterator[Block]:
+    if pair.images is None:
+        yield Paragraph("The test images themselves are not on this machine and cannot be shown.")
+        return
     for wrong, right, count in (
         (FIRST, SECOND, paired.only_first_right),
         (SECOND, FIRST, paired.only_second_right),
     ):
-        rows = _fixed(sides[wrong].test, sides[right].test)[:_MOST_PICTURES]
         if not count:
-            blocks.append(Paragraph(f"There is no image that {right} alone gets right."))
+            yield Paragraph(f"There is no image that {right} alone gets right.")
             continue
+        rows = _fixed(pair.named[wrong].test, pair.named[right].test)[:_MOST_PICTURES]
         shown = f", the {_MOST_PICTURES} that {wrong} was surest of" if count > _MOST_PICTURES else ""
-        blocks.append(
-            Gallery(
-                name=f"right_in_{right}",
-                caption=f"{counted(count, 'image')} that {wrong} gets wrong and {right} right{shown}. "
-                f"The bars are {wrong}'s.",
-                examples=tuple(_example(versus, sides[wrong], right, sides[right], row) for row in rows),
-                filterable=True,
-            )
+        yield Gallery(
+            name=f"right_in_{right}",
+            caption=f"{counted(count, 'image')} that {wrong} gets wrong and {right} right{shown}. "
+            f"The bars are {wrong}'s.",
+            examples=tuple(_example(pair, pair.images, wrong, right, row) for row in rows.tolist()),
+            filterable=True,
         )
-    return tuple(blocks)
 
 
-def _fixed(wrong: Predictions, right: Predictions) -> np.ndarray:
+def _fixed(wrong: Predictions, right: Predictions) -> Int64[np.ndarray, " rows"]:
     """Rows that the one gets wrong and the other right, those first that the one was surest of."""
-    rows = np.flatnonzero(~wrong.right & right.right)
-    return rows[np.argsort(-wrong.probabilities.max(axis=1)[rows], kind="stable")]
+    return surest_first(wrong, np.flatnonzero(~wrong.right & right.right))
 
 
-def _example(versus: Versus, wrong: Side, right_name: str, right: Side, row: int) -> Example:
-    assert versus.images is not None
-    probabilities, label = wrong.test.probabilities[row], int(wrong.test.labels[row])
-    order = np.argsort(-probabilities, kind="stable")[:_SHOWN_PROBABILITIES]
-    sure = percent(float(right.test.probabilities[row, label]), 0)
-    return Example(
-        name=f"image {wrong.test.ids[row]}; {right_name}: {sure}",
-        image=np.asarray(versus.images[row]),
-        actual=wrong.classes[label],
-        predicted=wrong.classes[order[0]],
-        probabilities=tuple((wrong.classes[index], float(probabilities[index])) for index in order),
-        actual_probability=float(probabilities[label]),
-    )
+def _example(
+    pair: ModelPair, images: UInt8[np.ndarray, "n h w c"], wrong_name: str, right_name: str, row: int
+) -> Example:
+    wrong, right = pair.named[wrong_name].test, pair.named[right_name].test
+    label = int(wrong.labels[row])
+    name = f"image {wrong.ids[row]}; {right_name}: {percent(float(right.probabilities[row, label]), 0)}"
+    return answered(name, np.asarray(images[row]), label, wrong.probabilities[row], pair.first.classes)

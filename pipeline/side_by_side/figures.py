@@ -1,36 +1,34 @@
 """Figures of two models: their trainings over each other, and how their confusions differ."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from jaxtyping import Int64
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.reporting.figures.style import (
+from pipeline.reporting.house_style import (
     BLUE,
-    GRID,
-    INK,
     PAPER,
     VERMILLION,
     WIDE,
-    class_labels,
     in_house_style,
     new_figure,
     percent_axis,
 )
 from pipeline.reporting.results import History
+from pipeline.reporting.topics.mistakes.figures import draw_class_matrix
+from pipeline.reporting.wording import signed
+from pipeline.side_by_side.models import FIRST, SECOND
 
-FIRST, SECOND = "A", "B"
-COLORS = {FIRST: BLUE, SECOND: VERMILLION}
+_COLORS = {FIRST: BLUE, SECOND: VERMILLION}
 
 _DIFFERENCES = LinearSegmentedColormap.from_list("differences", [BLUE, PAPER, VERMILLION])
-_MOST_CLASSES_WITH_NUMBERS = 30
-_MOST_NAMED_CLASSES = 130
 
 
 @in_house_style
-def curves_figure(histories: dict[str, History]) -> Figure:
+def curves_figure(histories: Mapping[str, History]) -> Figure:
     """Accuracy and loss of both trainings: validation images as lines, training images dashed."""
     figure = new_figure(WIDE, 3.6)
     accuracy, loss = figure.subplots(1, 2)
@@ -40,8 +38,8 @@ def curves_figure(histories: dict[str, History]) -> Figure:
             (accuracy, history.accuracy, history.val_accuracy),
             (loss, history.loss, history.val_loss),
         ):
-            axes.plot(history.epochs, train, color=COLORS[name], linestyle="--", marker=single, alpha=0.6)
-            axes.plot(history.epochs, validation, color=COLORS[name], marker=single, label=name)
+            axes.plot(history.epochs, train, color=_COLORS[name], linestyle="--", marker=single, alpha=0.6)
+            axes.plot(history.epochs, validation, color=_COLORS[name], marker=single, label=name)
     percent_axis(accuracy, "y")
     accuracy.set(ylabel="accuracy", title="Accuracy")
     loss.set(ylabel="loss", title="Loss")
@@ -55,43 +53,18 @@ def curves_figure(histories: dict[str, History]) -> Figure:
 
 
 @in_house_style
-def confusion_difference_figure(difference: np.ndarray, class_names: Sequence[str]) -> Figure:
+def confusion_difference_figure(difference: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> Figure:
     """How many images more B puts into each cell than A.
 
     Args:
-      difference: int64, (K, K); B's confusion matrix minus A's, rows the actual classes.
-      class_names: K names in the order of the labels.
+      difference: B's confusion matrix minus A's, rows the actual classes.
+      class_names: in the order of the labels.
     """
-    count = len(class_names)
-    cell = 0.75 if count <= 4 else 0.44 if count <= 12 else 0.3 if count <= 30 else min(0.105, 14 / count)
-    names = class_labels(class_names)
-    margin = 1.1 + 0.075 * min(1.0, cell / 0.16) * max(len(name) for name in names)
-    side = cell * count
-    figure = new_figure(max(side + margin + 0.9, 4.4), max(side + margin, 3.4))
-    axes = figure.add_subplot()
     limit = max(1, int(np.abs(difference).max()))
-    image = axes.imshow(difference, cmap=_DIFFERENCES, vmin=-limit, vmax=limit, interpolation="nearest")
-    if count <= _MOST_NAMED_CLASSES:
-        font_size = min(9.0, 72 * cell * 0.8)
-        axes.set_xticks(range(count), names, rotation=90, fontsize=font_size)
-        axes.set_yticks(range(count), names, fontsize=font_size)
-    axes.tick_params(length=0)
-    axes.spines[:].set(visible=True, color=GRID)
-    axes.set(xlabel="predicted class", ylabel="actual class", title=f"{SECOND} minus {FIRST}, images")
-    if count <= _MOST_CLASSES_WITH_NUMBERS:
-        digits = len(str(limit)) + 1
-        for row, column in zip(*np.nonzero(difference), strict=True):
-            value = int(difference[row, column])
-            axes.text(
-                column,
-                row,
-                f"{value:+d}".replace("-", "−"),
-                ha="center",
-                va="center",
-                fontsize=min(10.0, 72 * cell * 1.35 / max(digits, 2)),
-                color=PAPER if abs(value) > 0.7 * limit else INK,
-            )
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.02)
+    shades, norm = difference.astype(np.float64), Normalize(-limit, limit)
+    dark, title = np.abs(difference) > 0.7 * limit, f"{SECOND} minus {FIRST}, images"
+    figure, bar = draw_class_matrix(
+        shades, _DIFFERENCES, norm, difference, dark, class_names, title, lambda count: signed(count, 0)
+    )
     bar.set_label(f"blue: more often {FIRST}, red: more often {SECOND}")
-    bar.outline.set_visible(False)
     return figure

@@ -10,8 +10,8 @@ import pytest
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.report import run
-from pipeline.reporting.figures import style
-from pipeline.reporting.results import Results
+from pipeline.reporting import house_style
+from pipeline.reporting.results import RunResults
 from tests.reporting.fake_project import FakeProject, config, write_fake_project
 
 VOID = {"img", "meta", "link", "br", "input"}
@@ -97,7 +97,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Made]:
         if classes not in done:
             workspace = write_fake_project(tmp_path_factory.mktemp(f"classes{classes}"), projects[classes])
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(style, "DOTS_PER_INCH", 50)  # a third of the time
+                patch.setattr(house_style, "DOTS_PER_INCH", 50)  # a third of the time
                 run(workspace, config({"shift": 0.25}), SilentTracker())
             page = Page((workspace.report / "index.html").read_text(encoding="utf-8"))
             done[classes] = Made(workspace, page)
@@ -107,10 +107,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Made]:
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Callable[[FakeProject], Results]:
+def results(tmp_path: Path) -> Callable[[FakeProject], RunResults]:
     """What is read back from a fake project."""
 
-    def load(project: FakeProject) -> Results:
-        return Results.load(write_fake_project(tmp_path / "project", project))
+    def load(project: FakeProject) -> RunResults:
+        return RunResults.load(write_fake_project(tmp_path / "project", project))
 
     return load

@@ -19,6 +19,7 @@ from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.report import ReportParams
 from pipeline.report import Config
+from pipeline.reporting.results import ReportSettings
 from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import Predictions, save_predictions
 from tests.evaluate_params import evaluate_params
@@ -107,6 +108,11 @@ def config(augmentation: Mapping[str, Any] = NO_AUGMENTATION) -> Config:
         ),
         report=ReportParams(title="Fake images", examples_per_class=3, mistakes=6),
     )
+
+
+def settings() -> ReportSettings:
+    values = config()
+    return ReportSettings(values.seed, values.report, values.augmentation, values.evaluate)
 
 
 def write_fake_project(root: Path, project: FakeProject = FakeProject()) -> Workspace:

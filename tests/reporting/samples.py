@@ -1,47 +1,42 @@
-"""A small document and a small deck that hold one of everything; run as a script, their digests.
+"""A small document with a block of every kind, and one with every kind of slide; run as a script, digests.
 
 Texts are such as people give their folders: markup of several languages, quotes, other scripts.
 """
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
 from pipeline.reporting.document import (
+    Bars,
+    Block,
     Chart,
+    Commands,
     Definitions,
     Details,
     Document,
+    Dots,
     Example,
     Fact,
     Facts,
     Finding,
     Gallery,
     Heading,
+    Lines,
     Paragraph,
+    ReportSection,
     Row,
-    Section,
+    Series,
+    Slide,
     Stack,
     Strip,
     Strips,
     Table,
 )
-from pipeline.reporting.figures.style import figure_png, in_house_style, new_figure
+from pipeline.reporting.house_style import figure_png, in_house_style, new_figure
 from pipeline.reporting.pdf import render_pdf
-from pipeline.reporting.slides import Deck, render_slides
-from pipeline.reporting.slides.slide import (
-    PERCENT,
-    Bars,
-    Dots,
-    Grid,
-    Lines,
-    Picture,
-    Series,
-    Slide,
-    Tile,
-    Tiles,
-    Visual,
-)
+from pipeline.reporting.slides import render_slides
 
 HOSTILE = (
     '#import "secret.typ": *',
@@ -57,13 +52,16 @@ IMAGE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
 
 
 @in_house_style
-def chart(name: str, width: float = 4.0, height: float = 3.0) -> Chart:
+def chart(
+    name: str, width: float = 4.0, height: float = 3.0, data: Bars | Lines | Dots | None = None
+) -> Chart:
     figure = new_figure(width, height)
     axes = figure.add_subplot()
     axes.plot([0, 1, 2], [0.5, 0.7, 0.9], label=HOSTILE[1])
     axes.set_title(f"title of {name}")
     axes.legend()
-    return Chart(name=name, figure=figure, alt=f"alternative text of {name}", caption=f"caption of {name}")
+    alt, caption = f"alternative text of {name}", f"caption of {name}"
+    return Chart(name=name, figure=figure, alt=alt, caption=caption, data=data)
 
 
 def example(number: int, right: bool = False, overlay: bool = True) -> Example:
@@ -101,7 +99,7 @@ def document(rows: int = 3, examples: int = 14, text: str = "A paragraph.") -> D
         title="A title with #hash",
         subtitle="a subtitle with *stars*",
         sections=(
-            Section(
+            ReportSection(
                 anchor="first",
                 title="First section",
                 blocks=(
@@ -111,10 +109,11 @@ def document(rows: int = 3, examples: int = 14, text: str = "A paragraph.") -> D
                     Row((chart("left"), Stack((Paragraph("Beside the chart."), table())))),
                     Heading("A heading"),
                     Definitions(tuple((name, f"means {name}") for name in HOSTILE)),
+                    Commands((("python -m pipeline serve", "a web page"),)),
                     Details("More of it", (table(rows), chart("folded"))),
                 ),
             ),
-            Section(
+            ReportSection(
                 anchor="second",
                 title="Second section",
                 blocks=(
@@ -129,33 +128,63 @@ def document(rows: int = 3, examples: int = 14, text: str = "A paragraph.") -> D
                 ),
             ),
         ),
-        extra_charts=(),
     )
 
 
-def deck() -> Deck:
-    """A slide of every kind of visual."""
-    categories = ("first", HOSTILE[1])
-    visuals: tuple[Visual | None, ...] = (
-        None,
-        Tiles((Tile((IMAGE, IMAGE), HOSTILE[0], "a note", "alternative text"),)),
-        Bars(categories, (Series("all", (0.5, 1.0), "#0072b2"),), PERCENT, "share", "bars"),
-        Lines(categories, (Series("all", (0.5, None), "#0072b2"),), ("epoch", "accuracy"), "lines"),
-        Dots(categories, "all", (0.5, 0.9), ("#0072b2",) * 2, ((0.4, 0.6), (0.85, 1.0)), ("", "x"), "dots"),
-        Grid((("Name", "Number"), (HOSTILE[2], "12")), (False, True), frozenset({0}), "grid"),
-        Picture(_png(), "picture"),
-    )
+CATEGORIES = ("first", HOSTILE[1])
+BARS = Bars(
+    categories=CATEGORIES,
+    series=(Series("all", (0.5, 1.0), "#0072b2"),),
+    shares=True,
+    axis_title="share",
+    alt="bars",
+)
+LINES = Lines(
+    categories=CATEGORIES,
+    series=(Series("all", (0.5, None), "#0072b2"),),
+    axis_titles=("epoch", "accuracy"),
+    alt="lines",
+)
+DOTS = Dots(
+    categories=CATEGORIES,
+    name="all",
+    values=(0.5, 0.9),
+    colors=("#0072b2", "#0072b2"),
+    intervals=((0.4, 0.6), (0.85, 1.0)),
+    axis_titles=("", "x"),
+    alt="dots",
+)
+
+
+def with_slides(visuals: Mapping[str, Block | None] | None = None) -> Document:
+    """A document of slides alone, with these visuals by their names or with one of each kind."""
+    visuals = visuals or {
+        "problem": None,
+        "data": Gallery("one", "caption of the gallery.", (example(0),)),
+        "networks": chart("bars", data=BARS),
+        "learning": chart("lines", data=LINES),
+        "fitting": chart("dots", data=DOTS),
+        "search": Table(
+            "the table", ("Name", "Number"), ((HOSTILE[2], "12"),), (False, True), frozenset({0})
+        ),
+        "accuracy": chart("picture"),
+    }
     slides = tuple(
-        Slide(title=f"Slide {number}", texts=HOSTILE, notes="A sentence.", visual=visual)
-        for number, visual in enumerate(visuals, start=2)
+        Slide(
+            name=name,
+            title=f"Slide {number}",
+            blocks=(*map(Paragraph, HOSTILE), *([visual] if visual else [])),
+            notes="A sentence.",
+        )
+        for number, (name, visual) in enumerate(visuals.items(), start=2)
     )
-    return Deck(title=HOSTILE[0], subtitle=HOSTILE[1], notes="A sentence.", slides=slides)
+    return Document(HOSTILE[0], HOSTILE[1], sections=(ReportSection("all", "All", slides),))
 
 
-def _png() -> bytes:
-    return figure_png(chart("picture").figure)
+def slides_file(document: Document) -> bytes:
+    return render_slides(document, {chart.name: figure_png(chart.figure) for chart in document.charts()})
 
 
 if __name__ == "__main__":
-    for content in (render_pdf(document()), render_slides(deck())):
+    for content in (render_pdf(document()), slides_file(with_slides())):
         print(hashlib.sha256(content).hexdigest())

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.reporting.page import thumbnail
-from pipeline.reporting.writing import PAPER, SLIDES
+from pipeline.report import PAPER, SLIDES
+from pipeline.reporting.page.rendering import thumbnail
 from tests.reporting.conftest import Made
 
 Make = Callable[[int], Made]

@@ -6,29 +6,28 @@ import numpy as np
 import pytest
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.reporting.results import Results
+from pipeline.reporting.results import RunResults, SubsetScores
 from tests.reporting.fake_project import FakeProject, write_fake_project
 
 
 def test_a_history_knows_its_phases(tmp_path: Path) -> None:
-    found = Results.load(write_fake_project(tmp_path))
+    found = RunResults.load(write_fake_project(tmp_path))
     assert found.candidate("transfer").history.phase_starts() == [(1, "head"), (3, "fine_tune")]
     assert found.candidate("baseline").history.phase_starts() == [(1, "train")]
 
 
 def test_a_paired_test_can_be_seen_from_either_side(tmp_path: Path) -> None:
     project = FakeProject(wrong={"baseline": range(10), "transfer": range(8, 12), "tuned": range(3)})
-    found = Results.load(write_fake_project(tmp_path, project))
-    there, back = found.paired_test("baseline", "transfer"), found.paired_test("transfer", "baseline")
-    assert there is not None
-    assert back is not None
+    found = RunResults.load(write_fake_project(tmp_path, project))
+    there = next(test for test in found.paired_tests if {test.first, test.second} == {"baseline", "transfer"})
+    back = there.seen_from("transfer")
     assert (there.only_first_right, there.only_second_right) == (2, 8)
     assert (back.only_first_right, back.only_second_right) == (8, 2)
     assert there.difference == pytest.approx(-0.06)
     assert back.difference == pytest.approx(0.06)
     assert (back.low, back.high) == (-there.high, -there.low)
     assert back.seen_from("baseline") == there
-    assert found.paired_test("baseline", "nobody") is None
+    assert [test.second for test in found.tests_of_winner] == ["baseline", "tuned"]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,14 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     workspace = write_fake_project(tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(PipelineError, match=missing):
-        Results.load(workspace)
+        RunResults.load(workspace)
+
+
+def test_scores_are_read_by_name() -> None:
+    found = SubsetScores.from_json({"images": 6000, "accuracy": 0.9, "top_5_accuracy": 0.99, "ece": 0.01})
+    assert (found.images, found.accuracy, found.top_k, found.top_k_accuracy) == (6000, 0.9, 5, 0.99)
+    assert found.decimals == 2
+    assert np.isnan(found.log_loss)
 
 
 def test_predictions_of_other_images_are_refused(tmp_path: Path) -> None:
@@ -63,4 +69,4 @@ def test_predictions_of_other_images_are_refused(tmp_path: Path) -> None:
     ids = workspace.arrays / "test" / "ids.npy"
     np.save(ids, np.load(ids)[::-1])
     with pytest.raises(PipelineError, match="other images"):
-        Results.load(workspace)
+        RunResults.load(workspace)

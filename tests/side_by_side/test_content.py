@@ -10,12 +10,12 @@ from pipeline.images.arrays import ChannelStatistics
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.reporting.document import Chart, Document, Finding, Gallery, Paragraph, Table
-from pipeline.reporting.figures import figure_png
+from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
-from pipeline.reporting.results import History
+from pipeline.reporting.results import History, SubsetScores
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
-from pipeline.side_by_side import Side, Versus, build_versus
+from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
 
 CLASSES = ("cat", "dog")
 HISTORY = History(("train",), *(np.array([value]) for value in (1, 0.5, 0.8, 0.6, 0.7, 0.1)))
@@ -39,7 +39,7 @@ def card(classes: tuple[str, ...] = CLASSES) -> ModelCard:
     )
 
 
-def side(wrong: Sequence[int], images: int = 40, **changes: object) -> Side:
+def side(wrong: Sequence[int], images: int = 40, **changes: object) -> ComparedModel:
     """Right on alternating cats and dogs, but for some rows; the higher the row, the surer."""
     labels = np.arange(images) % 2
     predicted = labels.copy()
@@ -47,7 +47,7 @@ def side(wrong: Sequence[int], images: int = 40, **changes: object) -> Side:
     sure = 0.6 + 0.3 * np.arange(images) / images
     probabilities = np.stack([1 - sure, sure], axis=1)
     probabilities[predicted == 0] = probabilities[predicted == 0, ::-1]
-    scores = {"accuracy": 1 - len(wrong) / images, "log_loss": 0.5, "images": images}
+    scores = SubsetScores(images=images, accuracy=1 - len(wrong) / images, log_loss=0.5)
     values = {
         "asked": "main",
         "origin": "commit abc",
@@ -57,12 +57,14 @@ def side(wrong: Sequence[int], images: int = 40, **changes: object) -> Side:
         "test": Predictions(probabilities.astype(np.float32), labels, np.arange(images)),
         "history": HISTORY,
     }
-    return Side(**{**values, **changes})
+    return ComparedModel(**{**values, **changes})
 
 
-def versus(first: Side, second: Side, same_data: bool = True, with_images: bool = True) -> Versus:
+def pair(
+    first: ComparedModel, second: ComparedModel, same_data: bool = True, with_images: bool = True
+) -> ModelPair:
     images = np.zeros((len(first.test), 8, 8, 3), np.uint8) if with_images else None
-    return Versus(
+    return ModelPair(
         first=first, second=second, same_data=same_data, images=images, bootstrap=Bootstrap(200, 0.95, 0)
     )
 
@@ -81,7 +83,7 @@ def finding(document: Document) -> str:
 
 def test_more_than_luck() -> None:
     # 20 against 0 disagreements: p = 2 / 2^20.
-    text = finding(build_versus(versus(side(range(20)), side([]))))
+    text = finding(pair_document(pair(side(range(20)), side([]))))
     assert text.startswith("B is better than A: 50.0 points more accuracy.")
     assert "Of 40 test images B alone gets 20 right, A alone 0." in text
     assert "p < 0.001" in text
@@ -89,13 +91,13 @@ def test_more_than_luck() -> None:
 
 def test_perhaps_luck() -> None:
     # 1 against 4: p = 2 (1 + 5) / 2^5 = 0.375.
-    text = finding(build_versus(versus(side([0]), side([1, 2, 3, 4]))))
+    text = finding(pair_document(pair(side([0]), side([1, 2, 3, 4]))))
     assert text.startswith("A has 7.5 points more accuracy than B, which may be luck.")
     assert "p = 0.375" in text
 
 
 def test_equally_good() -> None:
-    text = finding(build_versus(versus(side([0, 1]), side([2, 3]))))
+    text = finding(pair_document(pair(side([0, 1]), side([2, 3]))))
     assert text.startswith("A and B are equally good")
 
 
@@ -107,15 +109,15 @@ def test_equally_good() -> None:
         pytest.param(side([1], card=card(("dog", "cat"))), True, id="other classes"),
     ],
 )
-def test_on_different_images_there_is_no_verdict(other: Side, same_data: bool) -> None:
-    document = build_versus(versus(side([0]), other, same_data))
+def test_on_different_images_there_is_no_verdict(other: ComparedModel, same_data: bool) -> None:
+    document = pair_document(pair(side([0]), other, same_data))
     assert "were not tested on the same images and classes" in finding(document)
     assert [section.anchor for section in document.sections] == ["result", "scores", "params", "curves"]
     assert blocks(document, Gallery) == []
 
 
 def test_pictures_that_one_fixes_and_the_other_breaks() -> None:
-    document = build_versus(versus(side([3, 7, 9]), side([9, 20])))
+    document = pair_document(pair(side([3, 7, 9]), side([9, 20])))
     fixed, broken = blocks(document, Gallery)
     assert (fixed.name, broken.name) == ("right_in_B", "right_in_A")
     # The mistakes that A was surest of come first; image 9 both get wrong.
@@ -127,19 +129,19 @@ def test_pictures_that_one_fixes_and_the_other_breaks() -> None:
 
 
 def test_a_side_that_is_never_right_alone_and_images_that_are_gone() -> None:
-    document = build_versus(versus(side([3]), side([])))
+    document = pair_document(pair(side([3]), side([])))
     assert "There is no image that A alone gets right." in texts(document)
-    document = build_versus(versus(side([3]), side([]), with_images=False))
+    document = pair_document(pair(side([3]), side([]), with_images=False))
     assert any("not on this machine" in text for text in texts(document))
 
 
 def test_params_that_differ() -> None:
     first = side([], params={"seed": "0", "lr": "0.1", "old": "1"})
     second = side([], params={"seed": "0", "lr": "0.2"})
-    document = build_versus(versus(first, second))
+    document = pair_document(pair(first, second))
     table = next(each for each in blocks(document, Table) if each.columns[0] == "param")
     assert table.rows == (("lr", "0.1", "0.2"), ("old", "1", "–"))
-    same = build_versus(versus(first, dataclasses.replace(first)))
+    same = pair_document(pair(first, dataclasses.replace(first)))
     assert blocks(same, Paragraph)[0].text.replace("\u00a0", " ") == "None: all 3 params are the same."
 
 
@@ -147,14 +149,14 @@ def test_params_of_two_stages_stand_beside_each_other() -> None:
     first = side([], params={"train_baseline.optimizer": "sgd", "train_baseline.widths": "[8]"})
     second = side([], params={"train_transfer.optimizer": "adam"})
     table = next(
-        each for each in blocks(build_versus(versus(first, second)), Table) if each.columns[0] == "param"
+        each for each in blocks(pair_document(pair(first, second)), Table) if each.columns[0] == "param"
     )
     assert table.rows == (("training.optimizer", "sgd", "adam"), ("training.widths", "[8]", "–"))
 
 
 def test_recall_of_each_class() -> None:
     # Of the 20 dogs, the odd rows, A gets 2 wrong, of the 20 cats none.
-    document = build_versus(versus(side([1, 3]), side([])))
+    document = pair_document(pair(side([1, 3]), side([])))
     table = next(each for each in blocks(document, Table) if each.columns[0] == "class")
     rows = [tuple(cell.replace("\u00a0", " ") for cell in row) for row in table.rows]
     assert rows[0] == ("cat", "20", "100.0 %", "100.0 %", "0.0 points")
@@ -164,14 +166,14 @@ def test_recall_of_each_class() -> None:
 @pytest.mark.parametrize("histories", [(HISTORY, None), (None, None)])
 def test_a_curve_that_is_not_kept(histories: tuple) -> None:
     first, second = (side([0], history=history) for history in histories)
-    document = build_versus(versus(first, second))
+    document = pair_document(pair(first, second))
     names = [chart.name for chart in blocks(document, Chart)]
     assert names == (["curves", "confusion_difference"] if histories[0] else ["confusion_difference"])
 
 
 def test_the_page_has_all_of_it_in_one_file_and_the_same_bytes_again() -> None:
     def page() -> str:
-        document = build_versus(versus(side([3, 7]), side([9])))
+        document = pair_document(pair(side([3, 7]), side([9])))
         return render_page(
             document, {chart.name: figure_png(chart.figure) for chart in document.charts()}, {}
         )

@@ -3,7 +3,7 @@
 import argparse
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +24,12 @@ from pipeline.inference.model_card import CARD_FILE, ModelCard
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
 from pipeline.reporting.document import Finding
-from pipeline.reporting.figures import figure_png
+from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
 from pipeline.reporting.results import History
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
-from pipeline.side_by_side import Side, Versus, build_versus
+from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
 from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.lineage.values import ModelLineage
 from pipeline.tracking.registry.model_files import download_version
@@ -76,14 +76,14 @@ def compare_models(
         models = [_compared(finder, address) for address in (first, second)]
         for letter, each in zip("AB", models, strict=True):
             say(f"{letter}: {each.side.asked}: {each.side.card.candidate} of {each.side.origin}")
-        versus = Versus(
+        pair = ModelPair(
             first=models[0].side,
             second=models[1].side,
             same_data=_same_data(*models),
             images=_images(*models),
             bootstrap=Bootstrap(evaluate.bootstrap_samples, evaluate.confidence, params.seed),
         )
-        document = build_versus(versus)
+        document = pair_document(pair)
         pictures = {chart.name: figure_png(chart.figure) for chart in document.charts()}
         page = render_page(document, pictures, {})
     write_text(path, page)
@@ -104,7 +104,7 @@ class _Model:
       read_images: its test images, uint8 (N, height, width, channels); None where they are gone.
     """
 
-    side: Side
+    side: ComparedModel
     raw_data: str
     test_data: str
     read_images: Callable[[], np.ndarray | None]
@@ -132,12 +132,12 @@ def _from_outputs(asked: str, model: EvaluatedModel) -> _Model:
         return None if path is None else np.load(path, mmap_mode="r")
 
     return _Model(
-        side=Side(
+        side=ComparedModel(
             asked=asked,
             origin=model.origin,
             card=model.card,
             params=as_text({**data, **model.card.hyperparameters}),  # those that a search has found
-            scores=model.scores,
+            scores=_typed(model.scores),
             test=model.predictions["test"],
             history=None if model.history is None else History.load(model.history),
         ),
@@ -174,12 +174,12 @@ def _from_registry(finder: Finder, asked: str, found: InRegistry) -> _Model:
         subset, _, score = key.partition("_")
         scores[subset][score] = value
     return _Model(
-        side=Side(
+        side=ComparedModel(
             asked=asked,
             origin=f"{found} in MLflow",
             card=card,
             params=lineage.params,
-            scores=scores,
+            scores=_typed(scores),
             test=test,
             history=None if history is None else History.load(history),
         ),
@@ -187,6 +187,10 @@ def _from_registry(finder: Finder, asked: str, found: InRegistry) -> _Model:
         test_data="",
         read_images=lambda: _images_here(finder.workspace, test),
     )
+
+
+def _typed(scores: Mapping[str, Mapping[str, float]]) -> dict[str, SubsetScores]:
+    return {subset: SubsetScores.from_json(values) for subset, values in scores.items()}
 
 
 def _images_here(workspace: Workspace, test: Predictions) -> np.ndarray | None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from pipeline.commands.addresses.address import BEST, Address, add_address
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.trained_files import trained_files
+from pipeline.commands.models.explained_figure import explained_figure
 from pipeline.commands.models.image_arguments import add_images, named_images, why_unreadable
 from pipeline.commands.models.predicted_image import (
     PredictedImage,
@@ -31,8 +32,7 @@ from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.whole import Params, load_params
 from pipeline.processes.child_process import Say
-from pipeline.reporting.figures import save_figure
-from pipeline.reporting.figures.explained import explained_figure
+from pipeline.reporting.house_style import save_figure
 from pipeline.reporting.wording import counted
 from pipeline.scoring.explanations import INPUT_LAYER
 from pipeline.tracking.store import Store

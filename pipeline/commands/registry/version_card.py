@@ -11,11 +11,11 @@ import numpy as np
 
 from pipeline.commands.addresses.evaluated import EvaluatedModel, ScoresBySubset
 from pipeline.inference.model_card import ModelCard
-from pipeline.reporting.statements import flattened
 from pipeline.reporting.wording import (
     accuracy_decimals,
     compact,
     counted,
+    flattened,
     percent,
     quantity,
     quoted,

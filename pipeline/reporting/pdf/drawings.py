@@ -5,7 +5,7 @@ import io
 import matplotlib
 from matplotlib.figure import Figure
 
-from pipeline.reporting.figures.style import figure_png, in_house_style
+from pipeline.reporting.house_style import figure_png, in_house_style
 
 _HEAVIEST_DRAWING = 1_000_000
 """Bytes: beyond, a figure holds so many points that its pixels are the lighter and quicker form."""

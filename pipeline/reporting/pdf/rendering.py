@@ -1,22 +1,25 @@
 """The report as a PDF, set by typst (https://typst.app/docs), which pip installs; it runs in this process.
 
-The content goes to typst as JSON values, never as markup: whatever a class is called, it is printed as
-it is. Only bundled fonts are used and nothing is fetched, so that every machine makes the same bytes.
+The content goes to typst as JSON values, never as markup: whatever a class is called, it is printed
+unchanged. Only bundled fonts are used and nothing is fetched, so that every machine makes the same bytes.
 The file follows PDF/UA-1 (ISO 14289-1): a screen reader finds headings, tables and texts for pictures.
 """
 
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
 
+import numpy as np
 import typst
+from jaxtyping import UInt8
 
 from pipeline.reporting.document import (
     Block,
     Chart,
+    Commands,
     Definitions,
     Details,
     Document,
@@ -27,6 +30,7 @@ from pipeline.reporting.document import (
     Heading,
     Paragraph,
     Row,
+    Slide,
     Stack,
     Strips,
     Table,
@@ -63,7 +67,7 @@ def render_pdf(document: Document) -> bytes:
         folder = Path(name)
         for file, picture in content.files.items():
             (folder / file).write_bytes(picture)
-        (folder / "document.json").write_text(json.dumps(data), encoding="utf-8")
+        (folder / "document.json").write_text(json.dumps(data, default=sorted), encoding="utf-8")
         main = folder / "report.typ"
         main.write_bytes(_TEMPLATE.read_bytes())
         return typst.compile(main, root=folder, font_paths=bundled_fonts(), pdf_standards=["ua-1"])
@@ -89,36 +93,23 @@ class _Content:
             "appendix_title": _APPENDIX_TITLE,
             "note": "",
         }
-        if unprintable(json.dumps(data, ensure_ascii=False)):
+        if unprintable(json.dumps(data, ensure_ascii=False, default=sorted)):
             data["note"] = _CHARACTERS_NOTE
-        return _as_printed(data)
+        return {name: _as_printed(value) for name, value in data.items()}
 
     def _blocks(self, blocks: Sequence[Block]) -> list[dict[str, Any]]:
-        return [{"kind": block.kind, **self._block(block)} for block in blocks]
+        return [{"kind": type(block).__name__.lower(), **self._block(block)} for block in blocks]
 
     def _block(self, block: Block) -> dict[str, Any]:
         match block:
-            case Paragraph() | Finding() | Heading():
-                return {"text": block.text}
-            case Facts():
-                return {"facts": [vars(fact) for fact in block.facts]}
-            case Definitions():
-                return {"items": block.items}
-            case Table():
-                return {
-                    "caption": block.caption,
-                    "columns": block.columns,
-                    "rows": block.rows,
-                    "numeric": block.numeric,
-                    "strong": sorted(block.strong),
-                    "separated": sorted(block.separated),
-                }
+            case Paragraph() | Finding() | Heading() | Facts() | Definitions() | Commands() | Table():
+                return asdict(block)
             case Chart():
                 return self._chart(block)
             case Row():
                 return {"blocks": self._blocks(block.blocks), "widths": [_width(b) for b in block.blocks]}
-            case Stack():
-                return {"blocks": self._blocks(block.blocks)}
+            case Stack() | Slide():
+                return {"kind": "stack", "blocks": self._blocks(block.blocks)}
             case Strips():
                 return self._strips(block)
             case Gallery():
@@ -130,13 +121,8 @@ class _Content:
     def _chart(self, chart: Chart) -> dict[str, Any]:
         picture, ending = figure_file(chart.figure)
         width, height = chart.inches
-        return {
-            "file": self._file(f"{chart.name}.{ending}", picture),
-            "width": width,
-            "height": height,
-            "alt": chart.alt,
-            "caption": chart.caption,
-        }
+        file = self._file(f"{chart.name}.{ending}", picture)
+        return {"file": file, "width": width, "height": height, "alt": chart.alt, "caption": chart.caption}
 
     def _strips(self, block: Strips) -> dict[str, Any]:
         return {
@@ -156,7 +142,9 @@ class _Content:
         shown = gallery.examples[:_EXAMPLES_ON_PAPER]
         caption = gallery.caption
         if len(shown) < len(gallery.examples):
-            caption = f"{caption} Here the first {len(shown)} of {len(gallery.examples)}; index.html has all."
+            caption = (
+                f"{caption} These are the first {len(shown)} of {len(gallery.examples)}; index.html has all."
+            )
         return {"caption": caption, "examples": [self._example(example) for example in shown]}
 
     def _example(self, example: Example) -> dict[str, Any]:
@@ -184,7 +172,7 @@ class _Content:
         entry["blocks"] = self._blocks(details.blocks)
         return {"kind": "reference", "anchor": entry["anchor"], "summary": details.summary}
 
-    def _image(self, image: Any) -> str:
+    def _image(self, image: UInt8[np.ndarray, "h w c"]) -> str:
         return self._file(f"image-{len(self.files)}.png", image_png(image))
 
     def _file(self, name: str, picture: bytes) -> str:

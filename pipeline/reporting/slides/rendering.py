@@ -1,8 +1,11 @@
-"""Slides as a PowerPoint file, made with python-pptx (https://python-pptx.readthedocs.io)."""
+"""The document's slides as a PowerPoint file, made with python-pptx (https://python-pptx.readthedocs.io).
+
+A section of the report marks what makes a slide; here is chosen what of that is shown and what is told.
+"""
 
 import copy
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pptx.enum.shapes import PP_PLACEHOLDER
@@ -10,21 +13,41 @@ from pptx.enum.text import MSO_ANCHOR, MSO_AUTO_SIZE, PP_ALIGN
 from pptx.presentation import Presentation as PresentationFile
 from pptx.util import Pt
 
+from pipeline.reporting.document import (
+    Block,
+    Chart,
+    Commands,
+    Definitions,
+    Document,
+    Finding,
+    Gallery,
+    Paragraph,
+    Slide,
+    Strips,
+    Table,
+    nested_blocks,
+)
 from pipeline.reporting.slides import theme
 from pipeline.reporting.slides.archive import stable_archive
 from pipeline.reporting.slides.fitting import fitted
-from pipeline.reporting.slides.slide import Deck, Grid, Slide
 from pipeline.reporting.slides.theme import Box, Drawn, place
-from pipeline.reporting.slides.visuals import draw_visual
+from pipeline.reporting.slides.visuals import MOST_EXAMPLES, Visual, draw_visual
 
+_STORY = (
+    *("problem", "data", "networks", "learning", "fitting", "search", "accuracy", "pairs", "classes"),
+    *("confusion", "mistakes", "attention", "limits", "use"),
+)
+"""The slides by name, in their order, which is not that of the report: that begins with its results."""
+
+_MOST_DEFINITIONS = 6
 _INSIDE = 0.2
 """Inches of a text box's width that PowerPoint leaves free; of its height it is half as much."""
 
 _LARGEST, _SMALLEST = 20, 11
 _TITLE_SIZES = (theme.TITLE_SIZE, 18)
 _COVER_SIZES = ((44, 24), (20, 14))
-_SHORT_TABLE = 5
-"""Rows, the titles included."""
+_SHORT_TABLE = 4
+"""Rows."""
 
 _TEXT_ABOVE_COMMANDS = 1.1
 _COMMAND_HEIGHT = 0.5
@@ -33,57 +56,117 @@ _COMMAND_HEIGHT = 0.5
 _COMMAND_SIZE = 16
 
 
-def render_slides(deck: Deck) -> bytes:
-    """The deck as the bytes of a .pptx file; the same deck gives the same bytes."""
+def render_slides(document: Document, pictures: Mapping[str, bytes]) -> bytes:
+    """The document's slides as the bytes of a .pptx file; the same document gives the same bytes.
+
+    Args:
+      document: the report.
+      pictures: PNG bytes of its charts by their names.
+    """
     file = theme.new_presentation()
-    _add_cover(file, deck)
-    for slide in deck.slides:
-        _add_slide(file, deck.title, slide)
+    _add_cover(file, document)
+    for slide in slides_of(document):
+        _add_slide(file, document.title, slide, pictures)
     properties = file.core_properties
-    properties.title, properties.subject = deck.title, deck.subtitle
+    properties.title, properties.subject = document.title, document.subtitle
     properties.author = properties.last_modified_by = ""
     buffer = io.BytesIO()
     file.save(buffer)
     return stable_archive(buffer.getvalue())
 
 
-def _add_cover(file: PresentationFile, deck: Deck) -> None:
+# --- what is chosen ---------------------------------------------------------------------------------
+
+
+def slides_of(document: Document) -> list[Slide]:
+    slides = [block for block in document.blocks() if isinstance(block, Slide)]
+    return sorted(slides, key=lambda slide: _STORY.index(slide.name))
+
+
+def visual_of(slide: Slide) -> Visual | None:
+    """What stands beside the text."""
+    blocks = nested_blocks(slide.blocks, folded=False)
+    return slide.visual or next((each for each in blocks if isinstance(each, Chart | Table | Gallery)), None)
+
+
+def shown_texts(slide: Slide) -> list[str]:
+    """What stands on the slide."""
+    return [text for text, spoken in _texts(slide) if not spoken]
+
+
+def speaker_notes(slide: Slide) -> str:
+    """What the speaker says: everything that stands on the slide, and what there is no room for."""
+    return " ".join(filter(None, [slide.notes, *(text for text, _ in _texts(slide))]))
+
+
+def _texts(slide: Slide) -> Iterator[tuple[str, bool]]:
+    """Each text, and whether it is spoken only."""
+    visual = visual_of(slide)
+    blocks: list[Block] = list(nested_blocks(slide.blocks, folded=False))
+    if slide.visual is not None:
+        blocks.append(slide.visual)
+    for block in blocks:
+        match block:
+            case Paragraph():
+                yield block.text, block.spoken
+            case Finding():
+                yield block.text, False
+            case Definitions():
+                for place_in_list, (term, meaning) in enumerate(block.items):
+                    yield f"{term}. {meaning}", place_in_list >= _MOST_DEFINITIONS
+            case Table() if block is not visual:
+                yield f"{block.caption}: {'; '.join(' '.join(row) for row in block.rows)}.", False
+            case Strips() if block is visual:
+                yield block.caption, False
+            case Gallery() if block is visual:
+                rest = len(block.examples) - MOST_EXAMPLES
+                yield block.caption + (f" Shown: the first {MOST_EXAMPLES}." if rest > 0 else ""), False
+
+
+# --- what is drawn ----------------------------------------------------------------------------------
+
+
+def _add_cover(file: PresentationFile, document: Document) -> None:
     drawn = file.slides.add_slide(theme.cover_layout(file))
     title, subtitle = drawn.placeholders
     boxes = (theme.COVER_TITLE, theme.COVER_SUBTITLE)
     for shape, box, text, sizes in zip(
-        (title, subtitle), boxes, (deck.title, deck.subtitle), _COVER_SIZES, strict=True
+        (title, subtitle), boxes, (document.title, document.subtitle), _COVER_SIZES, strict=True
     ):
         _write(shape.text_frame, (text,), box, *sizes)
         for paragraph in shape.text_frame.paragraphs:
             paragraph.alignment = PP_ALIGN.LEFT
             paragraph.font.color.rgb = theme.WHITE
-    drawn.notes_slide.notes_text_frame.text = deck.notes
+    drawn.notes_slide.notes_text_frame.text = (
+        f"These slides tell what was learned from {document.subtitle}. All figures come from the same run as "
+        "the report beside them, index.html and report.pdf, which hold the details."
+    )
 
 
-def _add_slide(file: PresentationFile, deck_title: str, slide: Slide) -> None:
-    layout = theme.text_layout(file)
-    drawn = file.slides.add_slide(layout)
-    title, text = drawn.placeholders
-    _write(title.text_frame, (slide.title,), theme.TITLE, *_TITLE_SIZES)
-    text_box, visual_box = _boxes(slide)
+def _add_slide(file: PresentationFile, title: str, slide: Slide, pictures: Mapping[str, bytes]) -> None:
+    drawn = file.slides.add_slide(theme.text_layout(file))
+    heading, text = drawn.placeholders
+    _write(heading.text_frame, (slide.title,), theme.TITLE, *_TITLE_SIZES)
+    visual = visual_of(slide)
+    commands = [block for block in nested_blocks(slide.blocks) if isinstance(block, Commands)]
+    text_box, visual_box = _boxes(visual, bool(commands))
     place(text, text_box)
-    _write(text.text_frame, slide.texts, text_box, _LARGEST, _SMALLEST)
-    if slide.commands:
-        _add_commands(drawn, slide.commands, text_box)
-    if slide.visual is not None:
-        draw_visual(drawn, slide.visual, visual_box)
-    _add_footer(drawn, deck_title)
-    drawn.notes_slide.notes_text_frame.text = slide.notes
+    _write(text.text_frame, shown_texts(slide), text_box, _LARGEST, _SMALLEST)
+    for block in commands:
+        _add_commands(drawn, block.items, text_box)
+    if visual is not None:
+        draw_visual(drawn, visual, pictures, visual_box)
+    _add_footer(drawn, title)
+    drawn.notes_slide.notes_text_frame.text = speaker_notes(slide)
 
 
-def _boxes(slide: Slide) -> tuple[Box, Box]:
+def _boxes(visual: Visual | None, commands: bool) -> tuple[Box, Box]:
     """Where the text and the visual stand: beside each other, a short table below the text."""
-    if slide.commands:
+    if commands:
         return replace(theme.WHOLE, height=_TEXT_ABOVE_COMMANDS), theme.VISUAL
-    if slide.visual is None:
+    if visual is None:
         return theme.WHOLE, theme.VISUAL
-    if isinstance(slide.visual, Grid) and len(slide.visual.rows) <= _SHORT_TABLE:
+    if isinstance(visual, Table) and len(visual.rows) <= _SHORT_TABLE:
         return theme.UPPER, theme.LOWER
     return theme.TEXT, theme.VISUAL
 

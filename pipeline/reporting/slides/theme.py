@@ -20,11 +20,17 @@ FONT = "Arial"
 CODE_FONT = "Courier New"
 TITLE_SIZE, FOOTER_SIZE = 28, 10
 
-INK, MUTED = RGBColor(0x1A, 0x1A, 0x1A), RGBColor(0x5F, 0x63, 0x68)
-ACCENT, PANEL, WHITE = RGBColor(0x00, 0x59, 0x8C), RGBColor(0xF4, 0xF6, 0xF8), RGBColor(0xFF, 0xFF, 0xFF)
-
 _TITLE_SLIDE, _TITLE_AND_TEXT = "Title Slide", "Title and Content"
 _SLIDE = (13.333, 7.5)
+
+
+def rgb(color: str) -> Drawn:
+    """A color, "#rrggbb", as python-pptx has it."""
+    untyped: Any = RGBColor
+    return untyped.from_string(color.removeprefix("#").upper())
+
+
+INK, MUTED, ACCENT, PANEL, WHITE = map(rgb, ("#1a1a1a", "#5f6368", "#00598c", "#f4f6f8", "#ffffff"))
 
 
 @dataclass(frozen=True)

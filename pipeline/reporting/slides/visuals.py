@@ -2,35 +2,45 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from PIL import Image
 from pptx.chart.data import CategoryChartData
-from pptx.dml.color import RGBColor
 from pptx.enum.chart import XL_CHART_TYPE, XL_LABEL_POSITION, XL_LEGEND_POSITION, XL_MARKER_STYLE
 from pptx.enum.text import MSO_ANCHOR, MSO_AUTO_SIZE, PP_ALIGN
 from pptx.oxml import parse_xml
 from pptx.oxml.ns import nsdecls, qn
 from pptx.util import Inches, Pt
 
+from pipeline.reporting.document import (
+    Bars,
+    Chart,
+    Dots,
+    Example,
+    Gallery,
+    Lines,
+    Series,
+    Strip,
+    Strips,
+    Table,
+)
+from pipeline.reporting.house_style import judged
 from pipeline.reporting.pictures import image_png
 from pipeline.reporting.slides import theme
 from pipeline.reporting.slides.fitting import fitted_name, text_width
-from pipeline.reporting.slides.slide import (
-    PERCENT,
-    WHOLE,
-    WHOLE_PERCENT,
-    Bars,
-    Dots,
-    Grid,
-    Lines,
-    Picture,
-    Tile,
-    Tiles,
-    Visual,
-)
-from pipeline.reporting.slides.theme import Box, Drawn, place
+from pipeline.reporting.slides.theme import Box, Drawn, place, rgb
+from pipeline.reporting.wording import percent, shortened
+
+Visual = Chart | Table | Gallery | Strips
+
+MOST_EXAMPLES = 8
+_PERCENT, _WHOLE_PERCENT, _WHOLE = "0.0 %", "0 %", "#,##0"
+"""Number formats, as office programs write them; those with a percent sign multiply by 100."""
+
+_LONGEST_NAME, _LONGEST_CELL = 24, 32
+"""Characters of a class name in a chart or below an image, and of a table's cell."""
 
 _CHART_TEXT = 12
 _MOST_STEPS = 12
@@ -57,21 +67,23 @@ _STEPS, _MOST_INTERVALS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2), 8
 _MARKERS = (XL_MARKER_STYLE.CIRCLE, XL_MARKER_STYLE.SQUARE, XL_MARKER_STYLE.TRIANGLE)
 
 
-def draw_visual(slide: Drawn, visual: Visual, box: Box) -> None:
-    """Draw the visual as large as the box allows."""
+def draw_visual(slide: Drawn, visual: Visual, pictures: Mapping[str, bytes], box: Box) -> None:
+    """Draw the visual as large as the box allows; `pictures` are PNG bytes of charts by their names."""
     match visual:
-        case Picture():
-            _draw_picture(slide, visual.png, visual.alt, box)
-        case Tiles():
-            _draw_tiles(slide, visual.tiles, box)
-        case Bars():
-            _draw_bars(slide, visual, box)
-        case Lines():
-            _draw_lines(slide, visual, box)
-        case Dots():
-            _draw_dots(slide, visual, box)
-        case Grid():
-            _draw_grid(slide, visual, box)
+        case Chart(data=Bars() as data):
+            _draw_bars(slide, data, box)
+        case Chart(data=Lines() as data):
+            _draw_lines(slide, data, box)
+        case Chart(data=Dots() as data):
+            _draw_dots(slide, data, box)
+        case Chart():
+            _draw_picture(slide, pictures[visual.name], visual.alt, box)
+        case Gallery():
+            _draw_tiles(slide, [_example_tile(each) for each in visual.examples[:MOST_EXAMPLES]], box)
+        case Strips():
+            _draw_tiles(slide, [_strip_tile(strip) for strip in visual.strips], box)
+        case Table():
+            _draw_table(slide, visual, box)
         case _:
             assert_never(visual)
 
@@ -95,7 +107,33 @@ def _draw_picture(slide: Drawn, png: bytes, alt: str, box: Box) -> None:
     describe(shape, alt)
 
 
-def _draw_tiles(slide: Drawn, tiles: Sequence[Tile], box: Box) -> None:
+@dataclass(frozen=True)
+class _Tile:
+    """PNG files of images that belong together, each with what it shows, and a line or two below."""
+
+    images: tuple[tuple[bytes, str], ...]
+    label: str
+    note: str
+
+
+def _example_tile(shown: Example) -> _Tile:
+    """Label: the answer. Note: how sure it was and, of a wrong one, what would have been right."""
+    alt = f"Image {shown.name}, taken for {shown.predicted}, actually {shown.actual}"
+    images = [(image_png(shown.image), alt)]
+    if shown.overlay is not None:
+        images.append((image_png(shown.overlay), f"Heatmap: {alt}"))
+    sure = percent(shown.confidence, 0)
+    note = sure if shown.right else f"{sure}, actually {shortened(shown.actual, _LONGEST_NAME)}"
+    return _Tile(tuple(images), judged(shortened(shown.predicted, _LONGEST_NAME), shown.right), note)
+
+
+def _strip_tile(strip: Strip) -> _Tile:
+    """Its first image."""
+    image = (image_png(strip.images[0]), f"An image of {strip.label}")
+    return _Tile((image,), shortened(strip.label, _LONGEST_NAME), strip.note)
+
+
+def _draw_tiles(slide: Drawn, tiles: Sequence[_Tile], box: Box) -> None:
     """Tiles in rows, as large as they can be."""
     texts = _tile_text_height(tiles)
     images = max(len(tile.images) for tile in tiles)
@@ -107,14 +145,13 @@ def _draw_tiles(slide: Drawn, tiles: Sequence[Tile], box: Box) -> None:
     for number, tile in enumerate(tiles):
         row, column = divmod(number, columns)
         left, top = box.left + column * width, box.top + row * (side + texts + _GAP)
-        for place_in_tile, image in enumerate(tile.images):
-            alt = tile.alt if place_in_tile == 0 else f"Heatmap: {tile.alt}"
+        for place_in_tile, (png, alt) in enumerate(tile.images):
             square = Box(left + place_in_tile * (side + _GAP / 2), top, side, side)
-            _draw_picture(slide, image_png(image), alt, square)
+            _draw_picture(slide, png, alt, square)
         _draw_tile_text(slide, tile, Box(left, top + side, width - _GAP, texts))
 
 
-def _tile_text_height(tiles: Sequence[Tile]) -> float:
+def _tile_text_height(tiles: Sequence[_Tile]) -> float:
     """Inches for a line of label, and one of note where there are notes."""
     return 0.24 + (0.2 if any(tile.note for tile in tiles) else 0.0)
 
@@ -126,7 +163,7 @@ def _tile_side(count: int, columns: int, images: int, texts: float, box: Box) ->
     return min(across, box.height / rows - texts - _GAP)
 
 
-def _draw_tile_text(slide: Drawn, tile: Tile, box: Box) -> None:
+def _draw_tile_text(slide: Drawn, tile: _Tile, box: Box) -> None:
     shape = slide.shapes.add_textbox(0, 0, 0, 0)
     place(shape, box)
     frame = shape.text_frame
@@ -147,45 +184,39 @@ def _draw_tile_text(slide: Drawn, tile: Tile, box: Box) -> None:
 
 
 def _draw_bars(slide: Drawn, bars: Bars, box: Box) -> None:
-    data = CategoryChartData(number_format=bars.number_format)
-    # Charts count from below.
-    data.categories = bars.categories[::-1]
-    for series in bars.series:
-        data.add_series(series.name, series.values[::-1])
     stacked = len(bars.series) > 1
-    chart = _add_chart(
-        slide, XL_CHART_TYPE.BAR_STACKED if stacked else XL_CHART_TYPE.BAR_CLUSTERED, data, bars.alt, box
-    )
+    kind = XL_CHART_TYPE.BAR_STACKED if stacked else XL_CHART_TYPE.BAR_CLUSTERED
+    # Charts count from below.
+    series = [replace(each, values=each.values[::-1]) for each in bars.series]
+    number_format = _PERCENT if bars.shares else _WHOLE
+    chart = _add_chart(slide, kind, bars.categories[::-1], series, number_format, bars.alt, box)
     plot = chart.plots[0]
     plot.gap_width = 40
     if stacked:
         plot.overlap = 100
-    for drawn, series in zip(plot.series, bars.series, strict=True):
+    for drawn, each in zip(plot.series, series, strict=True):
         drawn.format.fill.solid()
-        drawn.format.fill.fore_color.rgb = _rgb(series.color)
+        drawn.format.fill.fore_color.rgb = rgb(each.color)
     axis = chart.value_axis
     axis.minimum_scale = 0
-    if bars.number_format.endswith("%"):
+    if bars.shares:
         axis.maximum_scale = 1
     _title_axis(axis, bars.axis_title)
-    _format_numbers(axis.tick_labels, WHOLE_PERCENT if bars.number_format.endswith("%") else WHOLE)
+    _format_numbers(axis.tick_labels, _WHOLE_PERCENT if bars.shares else _WHOLE)
     if stacked:
         _add_legend(chart)
     else:
-        _label_points(plot, bars.number_format)
+        _label_points(plot, number_format)
         plot.data_labels.position = XL_LABEL_POSITION.INSIDE_END
         plot.data_labels.font.color.rgb = theme.WHITE
 
 
 def _draw_lines(slide: Drawn, lines: Lines, box: Box) -> None:
-    data = CategoryChartData(number_format=PERCENT)
-    data.categories = lines.categories
-    for series in lines.series:
-        data.add_series(series.name, series.values)
-    chart = _add_chart(slide, XL_CHART_TYPE.LINE_MARKERS, data, lines.alt, box)
+    kind = XL_CHART_TYPE.LINE_MARKERS
+    chart = _add_chart(slide, kind, lines.categories, lines.series, _PERCENT, lines.alt, box)
     for number, (drawn, series) in enumerate(zip(chart.plots[0].series, lines.series, strict=True)):
         drawn.smooth = False
-        drawn.format.line.color.rgb = _rgb(series.color)
+        drawn.format.line.color.rgb = rgb(series.color)
         drawn.format.line.width = Pt(2.25)
         _set_marker(drawn.marker, _MARKERS[number % len(_MARKERS)], series.color, 6)
     steps, shares = lines.axis_titles
@@ -196,10 +227,9 @@ def _draw_lines(slide: Drawn, lines: Lines, box: Box) -> None:
 
 
 def _draw_dots(slide: Drawn, dots: Dots, box: Box) -> None:
-    data = CategoryChartData(number_format=PERCENT)
-    data.categories = dots.categories
-    data.add_series(dots.name, dots.values)
-    chart = _add_chart(slide, XL_CHART_TYPE.LINE_MARKERS, data, dots.alt, box)
+    values = [Series(dots.name, dots.values, "")]
+    kind = XL_CHART_TYPE.LINE_MARKERS
+    chart = _add_chart(slide, kind, dots.categories, values, _PERCENT, dots.alt, box)
     series = chart.plots[0].series[0]
     series.smooth = False
     series.format.line.fill.background()
@@ -209,7 +239,7 @@ def _draw_dots(slide: Drawn, dots: Dots, box: Box) -> None:
     if dots.intervals is not None:
         ends += [end for interval in dots.intervals for end in interval]
         _add_error_bars(series, dots.values, dots.intervals)
-    _label_points(chart.plots[0], PERCENT)
+    _label_points(chart.plots[0], _PERCENT)
     category_title, share_title = dots.axis_titles
     if category_title:
         _title_axis(chart.category_axis, category_title)
@@ -218,14 +248,27 @@ def _draw_dots(slide: Drawn, dots: Dots, box: Box) -> None:
     chart.has_legend = False
 
 
-def _add_chart(slide: Drawn, kind: XL_CHART_TYPE, data: CategoryChartData, alt: str, box: Box) -> Drawn:
+def _add_chart(
+    slide: Drawn,
+    kind: XL_CHART_TYPE,
+    categories: Sequence[str],
+    series: Sequence[Series],
+    number_format: str,
+    alt: str,
+    box: Box,
+) -> Drawn:
+    untyped: Drawn = CategoryChartData
+    data = untyped(number_format=number_format)
+    data.categories = [shortened(name, _LONGEST_NAME) for name in categories]
+    for each in series:
+        data.add_series(each.name, each.values)
     frame = slide.shapes.add_chart(kind, *(Inches(length) for length in vars(box).values()), data)
     describe(frame, alt)
     chart = frame.chart
     chart.has_title = False
     chart.font.name, chart.font.size = theme.FONT, Pt(_CHART_TEXT)
     chart.font.color.rgb = theme.INK
-    chart.value_axis.major_gridlines.format.line.color.rgb = _rgb("#dcdcdc")
+    chart.value_axis.major_gridlines.format.line.color.rgb = rgb("#dcdcdc")
     chart.value_axis.format.line.fill.background()
     chart.category_axis.format.line.color.rgb = theme.MUTED
     return chart
@@ -241,7 +284,7 @@ def _set_percent_axis(chart: Drawn, title: str, values: Sequence[float | None]) 
     axis = chart.value_axis
     axis.minimum_scale, axis.maximum_scale = round(max(0.0, bottom), 6), round(top, 6)
     axis.major_unit = step
-    _format_numbers(axis.tick_labels, PERCENT if step < 0.01 else WHOLE_PERCENT)
+    _format_numbers(axis.tick_labels, _PERCENT if step < 0.01 else _WHOLE_PERCENT)
     _title_axis(axis, title)
 
 
@@ -285,8 +328,8 @@ def _add_legend(chart: Drawn) -> None:
 def _set_marker(marker: Drawn, style: XL_MARKER_STYLE, color: str, size: int) -> None:
     marker.style, marker.size = style, size
     marker.format.fill.solid()
-    marker.format.fill.fore_color.rgb = _rgb(color)
-    marker.format.line.color.rgb = _rgb(color)
+    marker.format.fill.fore_color.rgb = rgb(color)
+    marker.format.line.color.rgb = rgb(color)
 
 
 def _add_error_bars(series: Drawn, values: Sequence[float], intervals: Sequence[tuple[float, float]]) -> None:
@@ -313,33 +356,33 @@ def _numbers(values: Sequence[float]) -> str:
 # --- tables -----------------------------------------------------------------------------------------
 
 
-def _draw_grid(slide: Drawn, grid: Grid, box: Box) -> None:
-    """A table as wide as the box, in the largest type in which no cell needs a second line."""
-    size, widths = _grid_size(grid, box)
-    rows, columns = len(grid.rows), len(grid.numeric)
+def _draw_table(slide: Drawn, table: Table, box: Box) -> None:
+    """As wide as the box, in the largest type in which no cell needs a second line."""
+    cells = [[shortened(text, _LONGEST_CELL) for text in row] for row in (table.columns, *table.rows)]
+    size, widths = _table_size(cells, box)
     line = 1.2 * size / theme.points(1.0)
-    heights = [_TITLE_LINES * line + _ROW_GAP, *([line + _ROW_GAP] * (rows - 1))]
-    frame = slide.shapes.add_table(rows, columns, 0, 0, 0, 0)
+    heights = [_TITLE_LINES * line + _ROW_GAP, *([line + _ROW_GAP] * len(table.rows))]
+    frame = slide.shapes.add_table(len(cells), len(widths), 0, 0, 0, 0)
     place(frame, Box(box.left, box.top, sum(widths), sum(heights)))
-    describe(frame, grid.alt)
-    table = frame.table
-    for column, width in zip(table.columns, widths, strict=True):
+    describe(frame, f"Table: {table.caption}")
+    drawn = frame.table
+    for column, width in zip(drawn.columns, widths, strict=True):
         column.width = Inches(width)
-    for row, texts in enumerate(grid.rows):
-        table.rows[row].height = Inches(heights[row])
+    for row, texts in enumerate(cells):
+        drawn.rows[row].height = Inches(heights[row])
         for column, text in enumerate(texts):
-            cell = table.cell(row, column)
-            _fill_cell(cell, text, size, header=row == 0, strong=row - 1 in grid.strong)
-            if grid.numeric[column]:
+            cell = drawn.cell(row, column)
+            _fill_cell(cell, text, size, header=row == 0, strong=row - 1 in table.strong)
+            if table.numeric[column]:
                 cell.text_frame.paragraphs[0].alignment = PP_ALIGN.RIGHT
 
 
-def _grid_size(grid: Grid, box: Box) -> tuple[int, list[float]]:
+def _table_size(cells: Sequence[Sequence[str]], box: Box) -> tuple[int, list[float]]:
     """Size of the type in points, and widths of the columns in inches."""
     largest, smallest = _TABLE_SIZES
     widths: list[float] = []
     for size in range(largest, smallest - 1, -1):
-        widths = [_column_width(texts, size) for texts in zip(*grid.rows, strict=True)]
+        widths = [_column_width(texts, size) for texts in zip(*cells, strict=True)]
         if sum(widths) <= box.width:
             break
     stretch = box.width / sum(widths)
@@ -370,7 +413,3 @@ def _fill_cell(cell: Drawn, text: str, size: int, header: bool, strong: bool) ->
     font = cell.text_frame.paragraphs[0].font
     font.name, font.size, font.bold = theme.FONT, Pt(size), header or strong
     font.color.rgb = theme.WHITE if header else theme.INK
-
-
-def _rgb(color: str) -> RGBColor:
-    return RGBColor.from_string(color.removeprefix("#").upper())

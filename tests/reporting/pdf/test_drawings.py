@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.reporting.figures.style import in_house_style, new_figure
+from pipeline.reporting.house_style import in_house_style, new_figure
 from pipeline.reporting.pdf.drawings import figure_file
 from tests.reporting.samples import chart
 

@@ -145,7 +145,7 @@ def test_figures_are_there_with_their_texts(sample: pypdf.PdfReader, content: by
 
 def test_a_gallery_shows_its_first_twelve(content: bytes) -> None:
     text = text_of(content)
-    assert squeezed("Here the first 12 of 14; index.html has all.") in text
+    assert squeezed("These are the first 12 of 14; index.html has all.") in text
     assert "folder/00011.png" in text
     assert "folder/00012.png" not in text
     few = text_of(render_pdf(document(examples=12)))

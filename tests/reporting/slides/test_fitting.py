@@ -3,7 +3,6 @@
 import pytest
 
 from pipeline.reporting.slides.fitting import fitted, fitted_name, text_height, text_width
-from pipeline.reporting.wording import shortened
 
 
 def test_a_line_is_as_wide_as_its_letters() -> None:
@@ -43,8 +42,6 @@ def test_what_does_not_fit_at_all_ends_in_an_ellipsis() -> None:
 
 
 def test_long_names_keep_their_beginning_and_end() -> None:
-    assert shortened("number 12345 of many", 12) == "number…many"
-    assert shortened("short", 12) == "short"
     name = fitted_name("a rather long name of a class, number 57", 100, 11)
     assert name.startswith("a ra")
     assert name.endswith("57")

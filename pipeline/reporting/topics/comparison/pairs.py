@@ -1,0 +1,87 @@
+"""Two candidates at a time: is the difference between them more than chance?"""
+
+from pipeline.reporting.document import Heading, Paragraph, Slide, Table, paragraphs
+from pipeline.reporting.results import PairedTest, RunResults
+from pipeline.reporting.wording import candidate_title, counted, percent, points, probability, whole
+
+_QUESTION = "Is the difference more than chance?"
+
+
+def paired_tests(results: RunResults, confidence: float) -> Slide:
+    """`confidence` is that of the intervals, and 1 minus the level of significance."""
+    tests, decimals = results.paired_tests, results.winner.test.decimals
+    explanation = (
+        "All networks answered for the same test images, so only those images count on which exactly one of "
+        "two networks is right. McNemar's exact test asks how easily chance alone would divide these images "
+        "so unevenly: the smaller p, the less easily."
+    )
+    if len(tests) > 1:
+        explanation += (
+            f" The p-values are not adjusted for the {len(tests)} comparisons; to be safe, multiply each by "
+            f"{len(tests)}."
+        )
+    return Slide(
+        name="pairs",
+        title=_QUESTION,
+        blocks=(
+            Heading(_QUESTION),
+            Paragraph(explanation, spoken=True),
+            *paragraphs(*(against(test, confidence, decimals) for test in results.tests_of_winner)),
+            _table(results, confidence),
+        ),
+    )
+
+
+def against(test: PairedTest, confidence: float, decimals: int) -> str:
+    """The first candidate of a paired test compared with the second on the test images."""
+    first, other = candidate_title(test.first), candidate_title(test.second)
+    if test.only_first_right + test.only_second_right == 0:
+        return f"{first} and {other} are right and wrong on the very same test images."
+    evidence = (
+        f"{points(test.difference, decimals)}, {percent(confidence, 0)} interval "
+        f"{points(test.low, decimals)} to {points(test.high, decimals)}, {probability(test.p_value)}"
+    )
+    if not test.is_significant(confidence):
+        return f"The test images do not decide between {first} and {other} ({evidence})."
+    if test.difference > 0:
+        return f"{first} is better than {other} on the test images by more than chance explains ({evidence})."
+    return (
+        f"{other} does better than {first} on the test images by more than chance explains ({evidence}). "
+        "The choice stays, as it was made on the validation images: choosing by test images would make "
+        "their figures too good."
+    )
+
+
+def _table(results: RunResults, confidence: float) -> Table:
+    decimals = results.winner.test.decimals
+    return Table(
+        caption=f"Pairs of models on the {counted(results.winner.test.images, 'test image')}",
+        columns=(
+            "Pair",
+            "Only first right",
+            "Only second right",
+            "Difference",
+            f"{percent(confidence, 0)} interval",
+            "McNemar",
+            "Verdict",
+        ),
+        rows=tuple(
+            (
+                f"{candidate_title(test.first)} – {candidate_title(test.second)}",
+                whole(test.only_first_right),
+                whole(test.only_second_right),
+                points(test.difference, decimals),
+                f"{points(test.low, decimals)} to {points(test.high, decimals)}",
+                probability(test.p_value),
+                _verdict(test, confidence),
+            )
+            for test in results.paired_tests
+        ),
+        numeric=(False, True, True, True, True, True, False),
+    )
+
+
+def _verdict(test: PairedTest, confidence: float) -> str:
+    if not test.is_significant(confidence):
+        return "not decided"
+    return f"{candidate_title(test.first if test.difference > 0 else test.second)} is better"

@@ -1,0 +1,39 @@
+"""How networks are drawn."""
+
+from pipeline.inference.model_card import LayerSummary
+from pipeline.reporting.topics.networks.figures import network_blocks, network_figure
+from tests.reporting.reading import texts
+
+
+def layer(kind: str, shape: tuple[int, ...], parameters: int = 0, trainable: bool = True) -> LayerSummary:
+    return LayerSummary(kind.lower(), kind, shape, parameters, 0, trainable)
+
+
+def test_layers_of_one_size_are_one_block() -> None:
+    blocks = network_blocks(
+        [
+            layer("InputLayer", (8, 8, 3)),
+            layer("ReLU", (8, 8, 4)),
+            layer("Conv2D", (8, 8, 4), 100),
+            layer("Conv2D", (8, 8, 4), 10, trainable=False),
+            layer("Dense", (2,), 5, trainable=False),
+        ]
+    )
+    assert [block.output_shape for block in blocks] == [(8, 8, 3), (8, 8, 4), (2,)]
+    assert blocks[1].kinds == (("Conv2D", 2), ("ReLU", 1))
+    assert [block.parameters for block in blocks] == [0, 110, 5]
+    assert [block.trainable for block in blocks] == [False, True, False]
+
+
+def test_a_deep_network_is_gathered_by_resolution() -> None:
+    deep = [layer("Conv2D", (side, side, channels), 1) for side in (32, 16, 8) for channels in range(1, 20)]
+    blocks = network_blocks([*deep, layer("Dense", (10,), 1)])
+    assert [block.output_shape for block in blocks] == [(32, 32, 19), (16, 16, 19), (8, 8, 19), (10,)]
+    assert [block.parameters for block in blocks] == [19, 19, 19, 1]
+
+
+def test_the_drawing_names_every_block() -> None:
+    axes = network_figure([layer("InputLayer", (8, 8, 3)), layer("Dense", (2,), 386)], "Title").axes[0]
+    assert texts(axes) == ["8×8×3", "InputLayer", "2", "386 weights", "Dense"]
+    bars = [patch.get_width() for patch in axes.patches if hasattr(patch, "get_width")]
+    assert bars[0] > bars[1]

@@ -1,0 +1,88 @@
+"""What is said and drawn about a search."""
+
+import pytest
+from scipy.stats import spearmanr
+
+from pipeline.reporting.results import SearchedSetting
+from pipeline.reporting.topics.data.section import searched_augmentation
+from pipeline.reporting.topics.tuning.effects import effects
+from pipeline.reporting.topics.tuning.figures import trials_figure
+from pipeline.reporting.topics.tuning.section import search, search_gain
+from tests.reporting.fake_project import FakeProject
+from tests.reporting.reading import Load, lines, plain
+
+
+def trial(accuracy: float | None, epochs: int = 3, **hyperparameters: str) -> SearchedSetting:
+    return SearchedSetting("t", accuracy is not None, epochs, None, accuracy, hyperparameters)
+
+
+def test_effects_are_scipys_rank_correlations_the_strongest_first() -> None:
+    rates, widths = [0.1, 0.4, 0.2, 0.8, 0.3], [1.0, 2.0, 2.0, 1.0, 3.0]
+    accuracies = [0.7, 0.8, 0.72, 0.6, 0.9]
+    trials = [
+        trial(accuracy, lr=str(rate), width=str(width), optimizer="sgd", patience="5")
+        for accuracy, rate, width in zip(accuracies, rates, widths, strict=True)
+    ]
+    width, rate = effects(trials)
+    assert (width.name, rate.name) == ("width", "lr")
+    assert width.correlation == pytest.approx(spearmanr(widths, accuracies).statistic)
+    assert rate.correlation == pytest.approx(spearmanr(rates, accuracies).statistic)
+
+
+def test_p_values_count_all_orders() -> None:
+    """Of the 24 orders of four values, the sorted and the reversed one correlate as strongly."""
+    (found,) = effects([trial(0.1 * i, lr=str(i)) for i in range(1, 5)])
+    assert found.correlation == pytest.approx(1.0)
+    assert found.p_value == pytest.approx(2 / 24)
+
+
+def test_too_few_failed_and_short_trials_say_nothing() -> None:
+    whole = [trial(0.1 * i, lr=str(i)) for i in range(1, 4)]
+    assert effects([*whole, trial(None, lr="9"), trial(0.9, epochs=1, lr="8")]) == ()
+    assert effects([]) == ()
+    assert effects([trial(0.5, lr=str(i)) for i in range(5)]) == ()
+
+
+def test_the_search(results: Load) -> None:
+    found = results(FakeProject())
+    assert plain(search(found)) == (
+        "The search trained 4 settings briefly (1 failed) and compared them on the validation images: "
+        "their accuracies range from 85.0 % to 92.0 %."
+    )
+    assert found.best_trial is not None
+    assert found.best_trial.name == "0001"
+    assert "better than Baseline on the validation images: 92.5 % against 90.0 % (+2.5 points)" in plain(
+        search_gain(found)
+    )
+    assert searched_augmentation(found) == ""
+
+
+def test_the_search_may_have_made_it_worse(results: Load) -> None:
+    found = results(FakeProject(validation_wrong={"baseline": 1, "transfer": 0, "tuned": 5}))
+    assert "does worse than Baseline" in search_gain(found)
+
+
+def test_trials_are_drawn_in_order_and_against_each_hyperparameter() -> None:
+    trials = [
+        trial(0.8, lr="0.001", optimizer="sgd"),
+        trial(None, lr="0.1", optimizer="adam"),
+        trial(0.9, lr="0.1", optimizer="adam"),
+    ]
+    figure = trials_figure(trials, trials[2], "Title")
+    order, rate, optimizer = (axes for axes in figure.axes if axes.get_visible())
+    assert lines(order, "trials") == [([1, 3], [0.8, 0.9])]
+    assert lines(order, "best") == [([3], [0.9])]
+    assert lines(rate, "trials") == [([0.001, 0.1], [0.8, 0.9])]
+    assert rate.get_xscale() == "log"
+    assert [label.get_text() for label in optimizer.get_xticklabels()] == ["adam", "sgd"]
+    assert lines(optimizer, "trials") == [([1, 0], [0.8, 0.9])]
+
+
+def test_labels_of_logarithmic_axes_are_numbers() -> None:
+    rates = ("0.0004", "0.002", "0.003", "0.004", "0.005", "0.006", "0.007", "0.02")
+    trials = [trial(0.8, lr=rate) for rate in rates]
+    figure = trials_figure(trials, None, "Title")
+    figure.canvas.draw()
+    labels = [label.get_text() for label in figure.axes[1].get_xticklabels(which="both")]
+    assert {"0.001", "0.01"} <= set(labels)
+    assert all(label == "" or float(label) for label in labels)
