@@ -26,7 +26,7 @@ from pipeline.processes.child_process import Say
 from pipeline.reporting.document import Finding
 from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
-from pipeline.reporting.results import History
+from pipeline.reporting.results import History, SubsetScores
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
 from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
