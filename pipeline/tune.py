@@ -20,7 +20,7 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
         best = config_of(best_trial(trials).hyperparameters, config.tune.epochs, config)
         on_epoch = session.record_start(session.run, best.model_dump(mode="json"))
         session.save(fit_from_scratch(session.data, best, session.checkpoints / "final", on_epoch))
-        save_trials(session, trials)
+        save_trials(session.folder, trials)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class BackboneFacts:
 
     Attributes:
       smallest_size: smaller images are enlarged to this side, in pixels.
-      scaling: how its inputs were scaled in pretraining. caffe: BGR less the ImageNet mean; tf: -1 to
+      scaling: how its inputs were scaled in pretraining. caffe: BGR minus the ImageNet mean; tf: -1 to
         1; torch: 0 to 1, then ImageNet mean and deviation; inside: by its own first layers.
     """
 
@@ -68,7 +68,7 @@ def build_backbone(name: str, shape: tuple[int, int, int], weights: str, weights
       weights_base: where a relative path begins.
 
     Raises:
-      PipelineError: weights that are neither on disk nor to be downloaded, or do not fit.
+      PipelineError: the weights are missing, cannot be downloaded, or do not fit.
     """
     if name == "bundled":
         return bundled.build_bundled(shape)

@@ -40,7 +40,7 @@ def fit_transfer(
         )
 
     model = build(builder, config.precision)
-    # At once: a misspelt name shall not cost the head's epochs.
+    # Now, so that a misspelled name does not cost the head's epochs.
     require_layer(model, params.unfreeze_from)
     history: list[EpochResult] = []
     for phase, epochs, scale in (

@@ -40,7 +40,7 @@ def prune(
       params: sparsity, and epochs and learning rate (SGD with momentum) of the fine-tuning.
 
     Raises:
-      DivergedError: the loss is not finite any more.
+      DivergedError: the loss is no longer finite.
     """
     if "train_transfer" in card.hyperparameters:
         # Its backbone was saved as it came, frozen, and must be able to make up for what it loses.

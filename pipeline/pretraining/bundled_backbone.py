@@ -3,10 +3,10 @@
     python -m pipeline.pretraining.bundled_backbone data/arrays
 
 where data/arrays comes from `dvc repro preprocess` with fetch.dataset=cifar100 (or a folder of its
-images), train and validation subsets together being the 50,000 official training images less those
-that are also in the test subset. It is no DVC stage: the pipeline uses its result, a file in the
-repository. A run that was stopped goes on from its last epoch. The test subset is only looked at,
-nothing is chosen by it.
+images); its train and validation subsets together are the 50,000 official training images without
+those that are also in the test subset. This is not a DVC stage: the pipeline uses its result, a file
+in the repository. A run that was stopped goes on from its last epoch. The test subset is only looked
+at; nothing is chosen by it.
 """
 
 import argparse

@@ -43,7 +43,7 @@ class EpochResult:
 
 
 class DivergedError(PipelineError):
-    """The loss is not finite any more."""
+    """The loss is no longer finite."""
 
 
 OnEpoch = Callable[[EpochResult, float], None]
@@ -160,7 +160,7 @@ class _Epochs:
     """Runs epochs one after the other, keeps history and weights after each, says how it goes.
 
     Batches go through `train_on_batch`, not `Model.fit`: there, batches made in Python pass a thread
-    of tf.data's, and TensorFlow 2.21 now and then waits for ever between two epochs (the iterator is
+    of tf.data's, and TensorFlow 2.21 sometimes waits forever between two epochs (the iterator is
     destroyed by a thread that holds Python's lock, and waits for one that wants it). Steps are long
     enough that nothing is lost by making the next batch after the last step.
     """
@@ -207,7 +207,7 @@ class _Epochs:
 
     def run(self, batches: TrainingBatches, validation: PlainBatches) -> None:
         """Train and look at one epoch. Raises DivergedError."""
-        # Counted over all phases: fine-tuning shall not meet the very images of the head's epochs again.
+        # Counted over all phases: fine-tuning must not meet the very same batches as the head's epochs again.
         epoch = self._plan.epochs_before + len(self.history)
         batches.start_at_epoch(epoch)
         _seed_dropout(self._model, [self._plan.seed, _DROPOUT, epoch])
@@ -266,13 +266,13 @@ class _Epochs:
     def _require_finite(self, name: str, loss: float) -> None:
         if not math.isfinite(loss):
             raise DivergedError(
-                f"{self._plan.phase}: the {name} is not finite any more in epoch {len(self.history) + 1}.",
+                f"{self._plan.phase}: the {name} is no longer finite in epoch {len(self.history) + 1}.",
                 found=f"{name} {loss} at a peak learning rate of {self._plan.learning_rate:g}",
                 remedy="lower lr (in tune: tune.space.lr) or weight_decay",
             )
 
     def _save(self) -> None:
-        """Weights first, then the history that names them, then what neither of them needs any more."""
+        """Weights first, then the history that names them, then remove what neither of them needs."""
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         newest = self.weights_file(len(self.history))
         with atomic_path(newest) as temporary:

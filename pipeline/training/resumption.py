@@ -56,7 +56,7 @@ def resumable_work(parent: Path, name: str, decisive: Sequence[Any]) -> Iterator
         try:
             yield Resumable(folder, key_file.read_text())
         except PipelineError as error:
-            if not isinstance(error.__cause__, OSError):  # a full disk is no fault of the params
+            if not isinstance(error.__cause__, OSError):  # a full disk is not the params' fault
                 shutil.rmtree(folder)
             raise
         shutil.rmtree(folder)

@@ -54,7 +54,7 @@ def search(params: TuneParams, seed: int, folder: Path, run_trial: RunTrial) -> 
       All trials in the order in which they were begun.
 
     Raises:
-      PipelineError: no trial ended well, or a trial met something else than a loss that is not finite.
+      PipelineError: no trial ended well, or a trial failed for another reason than a loss that is not finite.
     """
     tuner = _Tuner(params, seed, folder, run_trial)
     try:
@@ -123,7 +123,7 @@ def best_trial(trials: list[Trial]) -> Trial:
     return max(trials, key=lambda trial: -1.0 if trial.val_accuracy is None else trial.val_accuracy)
 
 
-def save_trials(session: TrainingSession, trials: list[Trial]) -> None:
+def save_trials(folder: Path, trials: list[Trial]) -> None:
     """Write trials.csv, a row per trial, and best_params.json."""
     table = pd.DataFrame(
         [
@@ -138,9 +138,9 @@ def save_trials(session: TrainingSession, trials: list[Trial]) -> None:
             for trial in trials
         ]
     )
-    with atomic_path(session.folder / "trials.csv") as temporary:
+    with atomic_path(folder / "trials.csv") as temporary:
         table.to_csv(temporary, index=False)
-    write_json(session.folder / "best_params.json", best_trial(trials).hyperparameters)
+    write_json(folder / "best_params.json", best_trial(trials).hyperparameters)
 
 
 def _short(value: Any) -> str:
@@ -167,7 +167,7 @@ class _Tuner(keras_tuner.Tuner):
             print(f"trial {trial.trial_id} failed: {error.what}", flush=True)
             raise keras_tuner.errors.FailedTrialError(error.what) from error
         except Exception as error:
-            # keras-tuner would note it and go on; a full disk or a defect is no property of a setting.
+            # keras-tuner would note it and go on; a full disk or a defect says nothing about a setting.
             raise keras_tuner.errors.FatalError(str(error)) from error
         return {"val_accuracy": result.val_accuracy, "val_loss": result.val_loss}
 

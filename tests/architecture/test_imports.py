@@ -44,7 +44,7 @@ def test_the_contracts_are_kept(project: Path) -> None:
         pytest.param(
             "pipeline/fetch.py", "import pipeline.split", "split", id="a stage that imports a stage"
         ),
-        pytest.param("pipeline/inference/x.py", "import pipeline.networks", "networks", id="a neighbour"),
+        pytest.param("pipeline/scoring/x.py", "import pipeline.sources", "sources", id="a neighbor"),
         pytest.param(
             "pipeline/serving/workers/x.py", "import pipeline.serving.http", "http", id="HTTP in a worker"
         ),

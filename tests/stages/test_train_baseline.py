@@ -108,7 +108,7 @@ def test_mixed_precision_gives_a_model_in_float32(workspace: Workspace) -> None:
 
 
 def test_a_loss_that_is_not_finite_is_one_message_and_leaves_nothing(workspace: Workspace) -> None:
-    with pytest.raises(PipelineError, match="is not finite any more"):
+    with pytest.raises(PipelineError, match="is no longer finite"):
         train_baseline.run(workspace, config(lr=1e30, schedule="constant"), SilentTracker())
     assert not workspace.model("baseline").exists()
     assert list(workspace.resume.glob("*/")) == []

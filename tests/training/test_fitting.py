@@ -106,7 +106,7 @@ def test_early_stopping_brings_the_best_weights_back(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite(tmp_path: Path) -> None:
-    with pytest.raises(DivergedError, match="train: the loss is not finite any more in epoch 1") as caught:
+    with pytest.raises(DivergedError, match="train: the loss is no longer finite in epoch 1") as caught:
         fit(network(), data(), plan(learning_rate=1e30, schedule="constant"), tmp_path, tiny.ignore)
     assert "learning rate of 1e+30" in str(caught.value.found)
     assert "lower lr" in str(caught.value.remedy)
@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite(tmp_path: Path) -> None:
 def test_a_validation_loss_that_is_not_finite(tmp_path: Path) -> None:
     """One step per epoch: its loss is finite, the weights after it are not."""
     seen: list[EpochResult] = []
-    with pytest.raises(DivergedError, match="validation loss is not finite any more in epoch 1"):
+    with pytest.raises(DivergedError, match="validation loss is no longer finite in epoch 1"):
         fit(
             network(),
             data(),

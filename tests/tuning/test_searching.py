@@ -56,7 +56,7 @@ class Trials:
         if self._killed_in is not None and int(name) == int(self._killed_in):
             raise KeyboardInterrupt
         if self._fails(name):
-            raise DivergedError("the loss is not finite any more")
+            raise DivergedError("the loss is no longer finite")
         accuracy = self._score(hyperparameters) + 0.001 * epochs
         return EpochResult("train", epochs, 0.5, 0.8, 1 - accuracy, accuracy, 0.1)
 
@@ -123,7 +123,7 @@ def test_a_failed_trial_does_not_stop_the_search(
     assert [int(trial.name) for trial in failed] == [0, 1]
     assert all(trial.val_loss is None for trial in failed)
     assert best_trial(trials).val_accuracy is not None
-    assert capsys.readouterr().out.count("failed: the loss is not finite any more") == 2
+    assert capsys.readouterr().out.count("failed: the loss is no longer finite") == 2
 
 
 @pytest.mark.parametrize("method", METHODS)
