@@ -13,7 +13,7 @@ _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """Params, tags and final metrics: the same for every run of a stage with the same outputs."""
 
     params: Mapping[str, Any]
@@ -26,16 +26,16 @@ class Facts:
         run.log_metrics(self.metrics)
 
 
-def facts_of(outputs: StageOutputs, stage: str) -> Facts | None:
+def facts_of(outputs: StageOutputs, stage: str) -> RunFacts | None:
     """What a run of a stage says; None where the outputs cannot be read."""
     return training_facts(outputs, TRAININGS[stage]) if stage in TRAININGS else evaluation_facts(outputs)
 
 
-def training_facts(outputs: StageOutputs, candidate: str) -> Facts | None:
+def training_facts(outputs: StageOutputs, candidate: str) -> RunFacts | None:
     card = outputs.card(candidate)
     if card is None:
         return None
-    return Facts(
+    return RunFacts(
         params=card["hyperparameters"],
         tags={
             tags.CANDIDATE: candidate,
@@ -46,12 +46,12 @@ def training_facts(outputs: StageOutputs, candidate: str) -> Facts | None:
     )
 
 
-def evaluation_facts(outputs: StageOutputs) -> Facts | None:
+def evaluation_facts(outputs: StageOutputs) -> RunFacts | None:
     scores, best = outputs.scores, outputs.read_json(outputs.workspace.best)
     cards = {name: card for name in CANDIDATES if (card := outputs.card(name)) is not None}
     if scores is None or best is None or len(cards) < len(CANDIDATES):
         return None
-    return Facts(
+    return RunFacts(
         params=outputs.params_of(EVALUATION),
         tags={tags.BEST_CANDIDATE: best["candidate"]}
         | {f"{tags.MODEL_DIGEST}.{name}": card["model_digest"] for name, card in cards.items()},

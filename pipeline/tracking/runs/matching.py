@@ -9,7 +9,7 @@ from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.tracking import tags
 from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.journal.parents import experiment_key
-from pipeline.tracking.runs.facts import Facts, facts_of
+from pipeline.tracking.runs.facts import RunFacts, facts_of
 from pipeline.tracking.store import Store, stored_params
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class RunMatcher:
             self._experiment, {tags.KIND: tags.KIND_EXPERIMENT, **wanted}, deleted_too=True
         )
 
-    def _runs_that_say(self, facts: Facts | None) -> "list[Run]":
+    def _runs_that_say(self, facts: RunFacts | None) -> "list[Run]":
         """Finished runs of any experiment, deleted ones too."""
         if facts is None:
             return []
@@ -150,7 +150,7 @@ class RunMatcher:
         return 1
 
 
-def _says(run: "Run", facts: Facts | None) -> bool:
+def _says(run: "Run", facts: RunFacts | None) -> bool:
     """Whether a run is one of just these outputs: other params can give the same network."""
     return facts is not None and (
         stored_params(as_text(facts.params)).items() <= run.data.params.items()
