@@ -22,9 +22,11 @@ from pipeline.scoring.evaluation import (
     per_class_csv,
     summary_table,
 )
+from pipeline.scoring.paired import save_comparisons
 from pipeline.scoring.predictions import Predictions, require_finite, save_predictions
 from pipeline.scoring.references import logistic_regression, majority_class
-from pipeline.scoring.selection import Contender, choose_best
+from pipeline.scoring.scores import save_scores
+from pipeline.scoring.selection import ScoredCandidate, choose_best
 from pipeline.training.trained_model import TrainedModel
 
 
@@ -48,7 +50,7 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
         for name, model in models.items()
     }
     references = _references(train, subsets, len(class_names), config)
-    best = choose_best([_contender(name, model.card, evaluations[name]) for name, model in models.items()])
+    best = choose_best([_scored(name, model.card, evaluations[name]) for name, model in models.items()])
     explanations = explain_candidates(
         {name: model.network for name, model in models.items()},
         {name: evaluation.predictions["test"] for name, evaluation in evaluations.items()},
@@ -61,8 +63,8 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
         explanation.save(workspace.explanations / f"{name}.npz")
     for name, reference in references.items():  # promotion compares a first model with them
         save_predictions(workspace.predictions / f"{name}.npz", reference.predictions)
-    write_json(workspace.comparisons, compare_all(evaluations, config.evaluate, config.seed))
-    write_json(workspace.references, {name: each.to_json() for name, each in references.items()})
+    save_comparisons(workspace.comparisons, compare_all(evaluations, config.evaluate, config.seed))
+    save_scores(workspace.references, {name: each.scores for name, each in references.items()})
     write_json(workspace.best, best.to_json())
     print(summary_table({**evaluations, **references}, best.candidate), flush=True)
 
@@ -93,9 +95,9 @@ def _references(
     }
 
 
-def _contender(candidate: str, card: ModelCard, evaluation: Evaluation) -> Contender:
+def _scored(candidate: str, card: ModelCard, evaluation: Evaluation) -> ScoredCandidate:
     validation = evaluation.scores["validation"]
-    return Contender(
+    return ScoredCandidate(
         candidate=candidate,
         model_digest=card.model_digest,
         parameters=card.parameters["total"],
@@ -123,7 +125,7 @@ def _save(workspace: Workspace, evaluations: Mapping[str, Evaluation], class_nam
         calibration = calibration_csv(evaluation.scores["test"].calibration)
         write_text(workspace.plots / f"calibration_{candidate}.csv", calibration)
     write_text(workspace.per_class_scores, per_class_csv(evaluations, class_names))
-    write_json(workspace.scores, {name: evaluation.to_json() for name, evaluation in evaluations.items()})
+    save_scores(workspace.scores, {name: evaluation.scores for name, evaluation in evaluations.items()})
 
 
 if __name__ == "__main__":

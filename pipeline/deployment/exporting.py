@@ -38,6 +38,7 @@ from pipeline.inference.exported_model import (
     ONNX_FORMAT,
     SAVED_MODEL_FORMAT,
     ExportedFile,
+    ExportedScores,
 )
 from pipeline.inference.predictor import Predictor, open_predictor
 from pipeline.processes.child_process import do_job
@@ -78,15 +79,15 @@ def export(job: ExportJob) -> ExportResult:
     return ExportResult(_scores(test, original, job), formats)
 
 
-def _scores(test: ImageArrays, original: Float32[np.ndarray, "n k"], job: ExportJob) -> dict[str, float]:
+def _scores(test: ImageArrays, original: Float32[np.ndarray, "n k"], job: ExportJob) -> ExportedScores:
     scores = score(Predictions(original, test.labels, test.ids), job.evaluate, job.seed)
-    return {
-        "accuracy": rounded(scores.accuracy),
-        "accuracy_low": rounded(scores.accuracy_interval.low),
-        "accuracy_high": rounded(scores.accuracy_interval.high),
-        "images": scores.images,
-        "confidence": job.evaluate.confidence,
-    }
+    return ExportedScores(
+        accuracy=rounded(scores.accuracy),
+        accuracy_low=rounded(scores.accuracy_interval.low),
+        accuracy_high=rounded(scores.accuracy_interval.high),
+        images=scores.images,
+        confidence=job.evaluate.confidence,
+    )
 
 
 class _Writer:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.deployment.parity import Check
 from pipeline.foundation.files import read_json, write_json
-from pipeline.inference.exported_model import ExportedFile
+from pipeline.inference.exported_model import ExportedFile, ExportedScores
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.params.export import ExportParams
 from pipeline.processes.child_process import Say, run_job
@@ -80,11 +80,11 @@ class ExportResult:
     """All formats of a network.
 
     Attributes:
-      scores: of the original on the test subset, as an ExportedModel has them.
+      scores: of the original.
       formats: by name.
     """
 
-    scores: dict[str, float]
+    scores: ExportedScores
     formats: dict[str, FormatResult]
 
     def save(self, path: Path) -> None:
@@ -95,8 +95,8 @@ class ExportResult:
         values = read_json(path)
         formats = {
             name: FormatResult(
-                ExportedFile(**each["file"]), tuple(Check(**check) for check in each["checks"])
+                ExportedFile.from_json(each["file"]), tuple(Check(**check) for check in each["checks"])
             )
             for name, each in values["formats"].items()
         }
-        return cls(values["scores"], formats)
+        return cls(ExportedScores(**values["scores"]), formats)

@@ -24,7 +24,7 @@ import numpy as np
 
 from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
-from pipeline.inference.exported_model import SAVED_MODEL_FORMAT
+from pipeline.inference.exported_model import SAVED_MODEL_FORMAT, Latency
 from pipeline.inference.predictor import Predictor, open_predictor
 from pipeline.processes.child_process import PACKAGE_FOLDER
 
@@ -38,12 +38,11 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NU
 @dataclass(frozen=True)
 class Speed:
     """Attributes:
-    latency_ms: one image: "median" and "p99", milliseconds.
     images_per_second: in batches.
     cold_start_seconds: from the start of the process to its first prediction.
     """
 
-    latency_ms: dict[str, float]
+    latency_ms: Latency
     images_per_second: float
     cold_start_seconds: float
 
@@ -85,7 +84,7 @@ def measure_command(command: Sequence[str], name: str) -> Speed:
             lines = log.read().strip().splitlines() or ["no message"]
             raise PipelineError(f"{name} cannot be used in a new process.", found=lines[-1])
     values = json.loads(output)
-    return Speed(values["latency_ms"], values["images_per_second"], round(cold_start, 3))
+    return Speed(Latency(**values["latency_ms"]), values["images_per_second"], round(cold_start, 3))
 
 
 def compressed_size(path: Path) -> int:

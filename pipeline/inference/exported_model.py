@@ -32,6 +32,14 @@ FORMATS = (SAVED_MODEL_FORMAT, ONNX_FORMAT, *LITERT_FORMATS)
 
 
 @dataclass(frozen=True)
+class Latency:
+    """Milliseconds for one image, one thread."""
+
+    median: float
+    p99: float
+
+
+@dataclass(frozen=True)
 class ExportedFile:
     """One format of an exported model.
 
@@ -42,7 +50,6 @@ class ExportedFile:
       compressed_bytes: of a ZIP archive of it.
       accuracy: on the test subset, share of images.
       largest_difference: of any probability on the test subset, to the float32 Keras model.
-      latency_ms: one image: "median" and "p99", milliseconds, one thread.
       images_per_second: in batches, one thread.
       cold_start_seconds: of a new process, until it has its first prediction.
     """
@@ -53,9 +60,25 @@ class ExportedFile:
     compressed_bytes: int
     accuracy: float
     largest_difference: float
-    latency_ms: dict[str, float]
+    latency_ms: Latency
     images_per_second: float
     cold_start_seconds: float
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ExportedFile":
+        """Of what `asdict` has made."""
+        return cls(**{**values, "latency_ms": Latency(**values["latency_ms"])})
+
+
+@dataclass(frozen=True)
+class ExportedScores:
+    """Of a model on the test subset; the interval of the accuracy has this confidence."""
+
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    images: int
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -69,8 +92,7 @@ class ExportedModel:
       network: name of the network or of the backbone.
       model_digest: SHA-256 of the model.keras that was exported.
       preprocessing: how an image becomes an input, and the names of the classes.
-      scores: of the original on the test subset: "accuracy", "accuracy_low", "accuracy_high", "images",
-        and the "confidence" of the interval.
+      scores: of the original.
       lineage: tags of the run that trained it, as far as they are known, and its run_id.
       files: by format.
     """
@@ -81,13 +103,14 @@ class ExportedModel:
     network: str
     model_digest: str
     preprocessing: PreprocessingSpec
-    scores: dict[str, float]
+    scores: ExportedScores
     lineage: dict[str, str]
     files: dict[str, ExportedFile]
 
     def save(self, folder: Path) -> None:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["preprocessing"] = self.preprocessing.to_json()
+        values["scores"] = asdict(self.scores)
         values["files"] = {name: asdict(file) for name, file in self.files.items()}
         write_json(folder / EXPORT_FILE, values)
 
@@ -97,7 +120,8 @@ class ExportedModel:
         values: Any = _read_json(_require(folder / EXPORT_FILE))
         try:
             values["preprocessing"] = PreprocessingSpec.from_json(values["preprocessing"])
-            values["files"] = {name: ExportedFile(**file) for name, file in values["files"].items()}
+            values["scores"] = ExportedScores(**values["scores"])
+            values["files"] = {name: ExportedFile.from_json(file) for name, file in values["files"].items()}
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
             raise PipelineError(

@@ -14,9 +14,9 @@ from pipeline.foundation.array_types import Int64
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.scoring.calibration import Calibration
 from pipeline.scoring.intervals import Bootstrap
-from pipeline.scoring.paired import compare
+from pipeline.scoring.paired import ModelComparison, compare
 from pipeline.scoring.predictions import Predictions
-from pipeline.scoring.scores import Scores, rounded, score
+from pipeline.scoring.scores import DetailedScores, rounded, score
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,7 @@ class Evaluation:
     """One model's predictions and scores by subset."""
 
     predictions: Mapping[str, Predictions]
-    scores: Mapping[str, Scores]
-
-    def to_json(self) -> dict[str, dict[str, float | int]]:
-        """{subset: {score: value}}, a candidate's part of metrics/evaluate.json."""
-        return {subset: scores.to_json() for subset, scores in self.scores.items()}
+    scores: Mapping[str, DetailedScores]
 
 
 def evaluate_predictions(
@@ -41,18 +37,18 @@ def evaluate_predictions(
 
 def compare_all(
     evaluations: Mapping[str, Evaluation], params: EvaluateParams, seed: int
-) -> list[dict[str, Any]]:
-    """Every pair of models on every subset, as metrics/comparisons.json holds them."""
+) -> list[ModelComparison]:
+    """Every pair of models on every subset."""
     bootstrap = Bootstrap(params.bootstrap_samples, params.confidence, seed)
     return [
-        {"first": first, "second": second, "subset": subset, **comparison.to_json()}
+        ModelComparison(
+            first,
+            second,
+            subset,
+            compare(predictions, evaluations[second].predictions[subset], bootstrap),
+        )
         for first, second in combinations(evaluations, 2)
-        for subset in evaluations[first].predictions
-        for comparison in [
-            compare(
-                evaluations[first].predictions[subset], evaluations[second].predictions[subset], bootstrap
-            )
-        ]
+        for subset, predictions in evaluations[first].predictions.items()
     ]
 
 
@@ -122,7 +118,7 @@ def summary_table(evaluations: Mapping[str, Evaluation], best: str) -> str:
         lines.append(
             f"{'*' if name == best else ' '} {name:<20} {evaluation.scores['validation'].accuracy:>10.4f}"
             f"  {test.accuracy:<6.4f} {interval:<18} {test.f1_macro:>8.4f} {test.log_loss:>8.4f}"
-            f" {test.calibration.expected_error:>6.4f}"
+            f" {test.ece:>6.4f}"
         )
     return "\n".join([*lines, "* best on the validation subset"])
 

@@ -1,9 +1,13 @@
 """Whether one model is better than another on the same images, or was merely lucky."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline.foundation.files import read_json, write_json
 from pipeline.scoring.intervals import Bootstrap, Interval, percentile_interval, resample
 from pipeline.scoring.predictions import Predictions
 from pipeline.scoring.scores import rounded
@@ -27,15 +31,49 @@ class Comparison:
     accuracy_difference: float
     interval: Interval
 
-    def to_json(self) -> dict[str, float | int]:
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """Two models, by name, on one subset."""
+
+    first: str
+    second: str
+    subset: str
+    comparison: Comparison
+
+    def to_json(self) -> dict[str, str | float]:
         return {
-            "only_first_right": self.only_first_right,
-            "only_second_right": self.only_second_right,
-            "p_value": float(f"{self.p_value:.6g}"),
-            "accuracy_difference": rounded(self.accuracy_difference),
-            "difference_low": rounded(self.interval.low),
-            "difference_high": rounded(self.interval.high),
+            "first": self.first,
+            "second": self.second,
+            "subset": self.subset,
+            "only_first_right": self.comparison.only_first_right,
+            "only_second_right": self.comparison.only_second_right,
+            "p_value": float(f"{self.comparison.p_value:.6g}"),
+            "accuracy_difference": rounded(self.comparison.accuracy_difference),
+            "difference_low": rounded(self.comparison.interval.low),
+            "difference_high": rounded(self.comparison.interval.high),
         }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ModelComparison":
+        comparison = Comparison(
+            only_first_right=values["only_first_right"],
+            only_second_right=values["only_second_right"],
+            p_value=values["p_value"],
+            accuracy_difference=values["accuracy_difference"],
+            interval=Interval(values["difference_low"], values["difference_high"]),
+        )
+        return cls(values["first"], values["second"], values["subset"], comparison)
+
+
+def save_comparisons(path: Path, comparisons: Sequence[ModelComparison]) -> None:
+    """Write metrics/comparisons.json."""
+    write_json(path, [each.to_json() for each in comparisons])
+
+
+def load_comparisons(path: Path) -> list[ModelComparison]:
+    """What `save_comparisons` has written. Raises PipelineError where the file is missing."""
+    return [ModelComparison.from_json(values) for values in read_json(path)]
 
 
 def compare(first: Predictions, second: Predictions, bootstrap: Bootstrap) -> Comparison:

@@ -1,16 +1,23 @@
 """Classification scores of one model on one subset."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.foundation.array_types import Bool, Float64, Int64
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import read_json, write_json
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.scoring.calibration import Calibration, calibrate
 from pipeline.scoring.intervals import Bootstrap, Interval, percentile_interval, resample
 from pipeline.scoring.predictions import Predictions
 
 _DECIMALS = 6  # finer than one image in a million; keeps the metrics in git short
+_TOP_K = re.compile(r"top_(\d+)_accuracy")
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,9 @@ class ClassScores:
     occurs: Bool[np.ndarray, "*samples k"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scores:
-    """All scores of one model on one subset.
+    """The scores of one model on one subset, each a single number.
 
     Macro averages are means over the classes that occur among the labels or the predictions;
     weighted averages weigh each class by its number of images.
@@ -43,7 +50,8 @@ class Scores:
       log_loss: mean negative natural logarithm of the actual class's probability.
       brier_score: mean over images of the squared distance between the probabilities and the one-hot
         label, summed over the classes: 0 (perfect) to 2 (Brier, 1950).
-      confusion: number of images; rows are actual, columns predicted classes.
+      ece: expected calibration error, see `Calibration.expected_error`.
+      images: how many the subset has.
     """
 
     accuracy: float
@@ -59,13 +67,11 @@ class Scores:
     f1_weighted: float
     log_loss: float
     brier_score: float
+    ece: float
     images: int
-    classes: ClassScores
-    confusion: Int64[np.ndarray, "k k"]
-    calibration: Calibration
 
     def to_json(self) -> dict[str, float | int]:
-        """The scores that are single numbers, rounded, as metrics/evaluate.json holds them."""
+        """Rounded, by the names that files and MLflow have for them."""
         values = {
             "accuracy": self.accuracy,
             "accuracy_low": self.accuracy_interval.low,
@@ -81,9 +87,61 @@ class Scores:
             "f1_weighted": self.f1_weighted,
             "log_loss": self.log_loss,
             "brier_score": self.brier_score,
-            "ece": self.calibration.expected_error,
+            "ece": self.ece,
         }
         return {**{name: rounded(value) for name, value in values.items()}, "images": self.images}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Scores":
+        """What `to_json` has made. Raises KeyError, TypeError or ValueError where it has not."""
+        others = dict(values)
+        [top_k] = filter(None, map(_TOP_K.fullmatch, values))
+        return cls(
+            accuracy_interval=Interval(others.pop("accuracy_low"), others.pop("accuracy_high")),
+            f1_macro_interval=Interval(others.pop("f1_macro_low"), others.pop("f1_macro_high")),
+            top_k=int(top_k[1]),
+            top_k_accuracy=others.pop(top_k[0]),
+            **others,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailedScores(Scores):
+    """The scores of one model on one subset, also by class and by confidence.
+
+    Attributes:
+      confusion: number of images; rows are actual, columns predicted classes.
+    """
+
+    classes: ClassScores
+    confusion: Int64[np.ndarray, "k k"]
+    calibration: Calibration
+
+
+def save_scores(path: Path, models: Mapping[str, Mapping[str, Scores]]) -> None:
+    """Write metrics/evaluate.json or references.json: scores by model and subset."""
+    write_json(
+        path,
+        {
+            model: {subset: scores.to_json() for subset, scores in subsets.items()}
+            for model, subsets in models.items()
+        },
+    )
+
+
+def load_scores(path: Path) -> dict[str, dict[str, Scores]]:
+    """What `save_scores` has written. Raises PipelineError where a file holds anything else."""
+    try:
+        return {
+            model: {subset: Scores.from_json(values) for subset, values in subsets.items()}
+            for model, subsets in read_json(path).items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise PipelineError(
+            f"{path} does not hold scores of this version of the pipeline.",
+            found=repr(error),
+            remedy="run 'dvc repro', which writes it again",
+        ) from error
 
 
 def rounded(value: float) -> float:
@@ -91,13 +149,14 @@ def rounded(value: float) -> float:
     return round(float(value), _DECIMALS)
 
 
-def score(predictions: Predictions, params: EvaluateParams, seed: int) -> Scores:
+def score(predictions: Predictions, params: EvaluateParams, seed: int) -> DetailedScores:
     """All scores; `seed` is that of the bootstrap's generator."""
     bootstrap = Bootstrap(params.bootstrap_samples, params.confidence, seed)
     confusion = confusion_matrix(predictions)
     classes = class_scores(np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
     weights = classes.support / classes.support.sum()
-    return Scores(
+    calibration = calibrate(predictions, params.calibration_bins)
+    return DetailedScores(
         accuracy=float(predictions.right.mean()),
         accuracy_interval=accuracy_interval(predictions, bootstrap),
         top_k=params.top_k,
@@ -111,10 +170,11 @@ def score(predictions: Predictions, params: EvaluateParams, seed: int) -> Scores
         f1_weighted=float(weights @ classes.f1),
         log_loss=log_loss(predictions),
         brier_score=brier_score(predictions),
+        ece=calibration.expected_error,
         images=len(predictions),
         classes=classes,
         confusion=confusion,
-        calibration=calibrate(predictions, params.calibration_bins),
+        calibration=calibration,
     )
 
 

@@ -10,7 +10,7 @@ from pipeline.scoring.scores import rounded
 
 
 @dataclass(frozen=True)
-class Contender:
+class ScoredCandidate:
     """What the choice looks at; `parameters` is the number of the network's weights."""
 
     candidate: str
@@ -20,7 +20,7 @@ class Contender:
     validation_log_loss: float
 
     def to_json(self) -> dict[str, str | float]:
-        """The choice of this contender, as models/best.json holds it."""
+        """The choice of this candidate, as models/best.json holds it."""
         return {
             "candidate": self.candidate,
             "chosen_by": "validation accuracy",
@@ -29,6 +29,6 @@ class Contender:
         }
 
 
-def choose_best(contenders: Sequence[Contender]) -> Contender:
+def choose_best(candidates: Sequence[ScoredCandidate]) -> ScoredCandidate:
     """Highest validation accuracy; of equal ones the lower log loss, then the fewer parameters."""
-    return min(contenders, key=lambda c: (-c.validation_accuracy, c.validation_log_loss, c.parameters))
+    return min(candidates, key=lambda c: (-c.validation_accuracy, c.validation_log_loss, c.parameters))

@@ -16,7 +16,7 @@ from pipeline.deployment.job import ExportJob, ExportResult
 from pipeline.deployment.measuring import Speed
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
-from pipeline.inference.exported_model import EXACT_FORMATS, FORMATS
+from pipeline.inference.exported_model import EXACT_FORMATS, FORMATS, Latency
 from pipeline.params.whole import load_params
 from pipeline.training.trained_model import TrainedModel
 
@@ -26,7 +26,7 @@ MakeJob = Callable[..., ExportJob]
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timing takes two seconds for each format, and is tested by itself."""
-    speed = Speed({"median": 1.0, "p99": 2.0}, 1000.0, 0.5)
+    speed = Speed(Latency(1.0, 2.0), 1000.0, 0.5)
     monkeypatch.setattr(exporting, "measure_speed", lambda *arguments: speed)
 
 
@@ -84,9 +84,9 @@ def test_the_original_has_the_scores_that_evaluate_gives_it(make_job: MakeJob, m
     labels = np.load(test / "labels.npy")
     right = model.predict(np.load(test / "images.npy"), 64).argmax(axis=1) == labels
     scores = export(job).scores
-    assert scores["accuracy"] == pytest.approx(right.mean(), abs=1e-6)
-    assert scores["accuracy_low"] <= scores["accuracy"] <= scores["accuracy_high"]
-    assert (scores["images"], scores["confidence"]) == (48, 0.95)
+    assert scores.accuracy == pytest.approx(right.mean(), abs=1e-6)
+    assert scores.accuracy_low <= scores.accuracy <= scores.accuracy_high
+    assert (scores.images, scores.confidence) == (48, 0.95)
 
 
 def test_weights_that_changed_after_the_conversion_are_found(

@@ -1,11 +1,19 @@
 """McNemar's test and the paired bootstrap."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 from pipeline.scoring.intervals import Bootstrap
-from pipeline.scoring.paired import compare, mcnemar_exact
+from pipeline.scoring.paired import (
+    ModelComparison,
+    compare,
+    load_comparisons,
+    mcnemar_exact,
+    save_comparisons,
+)
 from tests.scoring.made_predictions import certain, random_predictions
 
 BOOTSTRAP = Bootstrap(samples=4000, confidence=0.95, seed=0)
@@ -75,3 +83,12 @@ def test_equally_good_models_are_rarely_told_apart() -> None:
 def test_other_images_cannot_be_compared() -> None:
     with pytest.raises(AssertionError):
         compare(random_predictions(1), random_predictions(2), BOOTSTRAP)
+
+
+def test_a_saved_comparison_comes_back(tmp_path: Path) -> None:
+    comparison = compare(certain([1, 0, 1], [1, 1, 1], 2), certain([0, 1, 1], [1, 1, 1], 2), BOOTSTRAP)
+    saved = [ModelComparison("baseline", "tuned", "test", comparison)]
+    save_comparisons(tmp_path / "comparisons.json", saved)
+    [loaded] = load_comparisons(tmp_path / "comparisons.json")
+    assert loaded.to_json() == saved[0].to_json()
+    assert (loaded.first, loaded.second, loaded.comparison.only_first_right) == ("baseline", "tuned", 1)

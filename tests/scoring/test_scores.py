@@ -1,13 +1,24 @@
 """Scores against scikit-learn and against figures computed by hand."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn import metrics
 
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import write_json
 from pipeline.scoring.intervals import Bootstrap
-from pipeline.scoring.scores import confusion_matrix, f1_macro_interval, score, top_k_accuracy
+from pipeline.scoring.scores import (
+    confusion_matrix,
+    f1_macro_interval,
+    load_scores,
+    rounded,
+    save_scores,
+    score,
+    top_k_accuracy,
+)
 from tests.evaluate_params import evaluate_params
 from tests.scoring.made_predictions import certain, predictions_of, random_predictions
 
@@ -136,3 +147,21 @@ def test_same_seed_same_intervals() -> None:
         "f1_macro_high",
     }
     assert first != other
+
+
+def test_saved_scores_come_back_typed(tmp_path: Path) -> None:
+    scores = score(random_predictions(6), PARAMS, seed=0)
+    save_scores(tmp_path / "scores.json", {"baseline": {"test": scores}})
+    loaded = load_scores(tmp_path / "scores.json")["baseline"]["test"]
+    assert loaded.to_json() == scores.to_json()
+    assert loaded.f1_macro_interval.low == rounded(scores.f1_macro_interval.low)
+    assert (loaded.top_k, loaded.images) == (PARAMS.top_k, 400)
+
+
+@pytest.mark.parametrize("change", [{"top_3_accuracy": None}, {"extra": 1.0}], ids=["lacks one", "has more"])
+def test_scores_of_another_form_are_refused(tmp_path: Path, change: dict[str, float | None]) -> None:
+    values = {**score(random_predictions(6), PARAMS, seed=0).to_json(), **change}
+    kept = {name: value for name, value in values.items() if value is not None}
+    write_json(tmp_path / "scores.json", {"baseline": {"test": kept}})
+    with pytest.raises(PipelineError, match="does not hold scores"):
+        load_scores(tmp_path / "scores.json")

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
-from pipeline.scoring.selection import Contender, choose_best
+from pipeline.scoring.selection import ScoredCandidate, choose_best
 
-BASELINE = Contender("baseline", "b0", parameters=1000, validation_accuracy=0.9, validation_log_loss=0.4)
+BASELINE = ScoredCandidate(
+    "baseline", "b0", parameters=1000, validation_accuracy=0.9, validation_log_loss=0.4
+)
 
 
-def _chosen(*contenders: Contender) -> set[str]:
+def _chosen(*candidates: ScoredCandidate) -> set[str]:
     """The choices in both orders; the order must not matter."""
-    return {choose_best(contenders).candidate, choose_best(contenders[::-1]).candidate}
+    return {choose_best(candidates).candidate, choose_best(candidates[::-1]).candidate}
 
 
 def test_higher_validation_accuracy_wins_whatever_else() -> None:

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.foundation.digests import digest_file
-from pipeline.inference.exported_model import ExportedFile, ExportedModel, publish
+from pipeline.inference.exported_model import ExportedFile, ExportedModel, ExportedScores, Latency, publish
 from pipeline.inference.preprocessing import PreprocessingSpec
 
 CLASSES = ("bright", "dark", "never")
@@ -47,13 +47,7 @@ def describe(
         network="brightness",
         model_digest=f"{version:064d}",
         preprocessing=PreprocessingSpec(size, "pad", "rgb", classes),
-        scores={
-            "accuracy": 0.9,
-            "accuracy_low": 0.85,
-            "accuracy_high": 0.94,
-            "images": 100,
-            "confidence": 0.95,
-        },
+        scores=ExportedScores(0.9, 0.85, 0.94, images=100, confidence=0.95),
         lineage={"git_commit": "0" * 40, "run_id": "1" * 32},
         files={format_name: _file(path) for format_name, path in paths.items()},
     ).save(folder)
@@ -69,7 +63,7 @@ def _file(path: Path) -> ExportedFile:
         "path": path.name,
         "digest": digest_file(path),
         "size_bytes": path.stat().st_size,
-        "latency_ms": {"median": 0.1, "p99": 0.2},
+        "latency_ms": Latency(median=0.1, p99=0.2),
     }
     return ExportedFile(**{field.name: known.get(field.name, 0) for field in fields(ExportedFile)})
 

@@ -338,7 +338,7 @@ def _print_table(source: _Source, result: ExportResult) -> None:
     table.add_column("checks")
     scores = result.scores
     size = source.files.network.stat().st_size
-    table.add_row("model.keras", _megabytes(size), "", f"{100 * scores['accuracy']:.2f}", style="dim")
+    table.add_row("model.keras", _megabytes(size), "", f"{100 * scores.accuracy:.2f}", style="dim")
     for name, each in result.formats.items():
         file = each.file
         table.add_row(
@@ -347,7 +347,7 @@ def _print_table(source: _Source, result: ExportResult) -> None:
             _megabytes(file.compressed_bytes),
             f"{100 * file.accuracy:.2f}",
             f"{file.largest_difference:.1e}",
-            f"{file.latency_ms['median']:.2f} ({file.latency_ms['p99']:.2f})",
+            f"{file.latency_ms.median:.2f} ({file.latency_ms.p99:.2f})",
             f"{file.images_per_second:,.0f}",
             f"{file.cold_start_seconds:.2f}",
             "failed" if each.failed else "passed",
@@ -355,10 +355,9 @@ def _print_table(source: _Source, result: ExportResult) -> None:
         )
     console = Console(width=WIDTH, highlight=False)
     console.print(table)
-    low, high = (100 * scores[f"accuracy_{end}"] for end in ("low", "high"))
     console.print(
-        f"accuracy and differences on {scores['images']:,.0f} test images, where the original's interval is "
-        f"[{low:.2f}, {high:.2f}]; times with one thread"
+        f"accuracy and differences on {scores.images:,} test images, where the original's interval is "
+        f"[{100 * scores.accuracy_low:.2f}, {100 * scores.accuracy_high:.2f}]; times with one thread"
     )
 
 

@@ -112,8 +112,8 @@ def _table(exported: ExportedModel, format_name: str) -> Show:
     scores = exported.scores
     console.print(
         f"{exported.name} {exported.version}: {exported.network}, {format_name}, "
-        f"{100 * scores['accuracy']:.2f} % [{100 * scores['accuracy_low']:.2f}, "
-        f"{100 * scores['accuracy_high']:.2f}] of {scores['images']:,.0f} test images",
+        f"{100 * scores.accuracy:.2f} % [{100 * scores.accuracy_low:.2f}, "
+        f"{100 * scores.accuracy_high:.2f}] of {scores.images:,} test images",
         style="dim",
     )
     class_width = class_column(exported.preprocessing.classes)

@@ -28,6 +28,13 @@ class Input(Schema):
     color: Color
 
 
+class Latency(Schema):
+    """Milliseconds for one image."""
+
+    median: float
+    p99: float
+
+
 class ExportedFormat(Schema):
     """One file of the export, as it was measured when it was made."""
 
@@ -35,7 +42,7 @@ class ExportedFormat(Schema):
     size_bytes: int
     accuracy: float
     largest_difference: float
-    latency_ms: dict[str, float]
+    latency_ms: Latency
     images_per_second: float
 
 
@@ -87,7 +94,7 @@ def _describe(services: Services) -> ModelDescription:
         model_digest=exported.model_digest,
         classes=list(preprocessing.classes),
         input=Input.model_validate(preprocessing),
-        scores=ModelScores(**exported.scores),
+        scores=ModelScores.model_validate(exported.scores),
         lineage=exported.lineage,
         commands=_commands(exported),
         formats=[
@@ -96,7 +103,7 @@ def _describe(services: Services) -> ModelDescription:
                 size_bytes=file.size_bytes,
                 accuracy=file.accuracy,
                 largest_difference=file.largest_difference,
-                latency_ms=file.latency_ms,
+                latency_ms=Latency.model_validate(file.latency_ms),
                 images_per_second=file.images_per_second,
             )
             for name, file in exported.files.items()

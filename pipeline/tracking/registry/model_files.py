@@ -178,8 +178,8 @@ def _figures(file: ExportedFile) -> dict[str, float]:
         "compressed_bytes": file.compressed_bytes,
         "accuracy": file.accuracy,
         "largest_difference": file.largest_difference,
-        "latency_ms": file.latency_ms["median"],
-        "latency_p99_ms": file.latency_ms["p99"],
+        "latency_ms": file.latency_ms.median,
+        "latency_p99_ms": file.latency_ms.p99,
         "images_per_second": file.images_per_second,
         "cold_start_seconds": file.cold_start_seconds,
     }

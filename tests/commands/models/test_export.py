@@ -22,7 +22,7 @@ from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import read_json, write_json
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import ImageArrays
-from pipeline.inference.exported_model import ExportedModel, published
+from pipeline.inference.exported_model import ExportedModel, Latency, published
 from pipeline.inference.predictor import load_predictor
 from pipeline.serving.application import Settings
 from pipeline.tracking.registry.registry import Registry
@@ -46,7 +46,7 @@ def trained_project(project: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def ready(trained_project: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A copy of it; the work is done in this process, and nothing is timed, which takes seconds."""
     shutil.copytree(trained_project.root, workspace.root, dirs_exist_ok=True)
-    speed = Speed({"median": 1.0, "p99": 2.0}, 1000.0, 0.5)
+    speed = Speed(Latency(1.0, 2.0), 1000.0, 0.5)
     monkeypatch.setattr(exporting, "measure_speed", lambda *arguments: speed)
     monkeypatch.setattr(ExportJob, "run", lambda job, say: exporting.export(job))
     return workspace
@@ -91,7 +91,7 @@ def test_an_export_is_a_folder_that_predicts_what_the_model_does(
     assert exported.model_digest == model.card.model_digest
     assert exported.preprocessing == model.card.preprocessing
     assert list(exported.files) == ["saved_model", "litert_fp32"]
-    assert exported.scores["images"] == len(images)
+    assert exported.scores.images == len(images)
     assert exported.lineage["stage"] == "train_baseline"
     assert exported.lineage["data_digest"] == model.card.data_digest
 
