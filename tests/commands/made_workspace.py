@@ -85,7 +85,8 @@ def make_workspace(
             subset: Predictions(values, labels, np.arange(images)) for subset in ("validation", "test")
         }
         save_predictions(workspace.predictions / f"{name}.npz", predictions)
-        scores[name] = evaluate_predictions(predictions, EVALUATE, seed=0).to_json()
+        evaluation = evaluate_predictions(predictions, EVALUATE, seed=0)
+        scores[name] = {subset: each.to_json() for subset, each in evaluation.scores.items()}
     workspace.scores.write_text(json.dumps({"baseline": scores.pop("baseline")}))
     workspace.references.write_text(json.dumps(scores))
     model = workspace.model("baseline")

@@ -7,7 +7,7 @@ several things is refused.
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -64,16 +64,16 @@ class Finder:
         self._outputs: dict[str, StageOutputs] = {}
 
     def __enter__(self) -> Self:
-        self._scratch = tempfile.TemporaryDirectory()
+        self._copies = ExitStack()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._scratch.cleanup()
+        self._copies.close()
 
-    @property
+    @cached_property
     def scratch(self) -> Path:
-        """A folder for copies."""
-        return Path(self._scratch.name)
+        """A folder for copies, made when there is one."""
+        return Path(self._copies.enter_context(tempfile.TemporaryDirectory()))
 
     @cached_property
     def repository(self) -> "Repository":

@@ -140,7 +140,7 @@ def _empty(title: str) -> tuple[Figure, Axes]:
 
 def _draw(
     axes: Axes,
-    curves: Sequence[tuple[ClassCurves, Float64[np.ndarray, " t"], Float64[np.ndarray, " t"], float]],
+    curves: Sequence[tuple[ClassCurves, Float64[np.ndarray, " _"], Float64[np.ndarray, " _"], float]],
     class_names: Sequence[str],
     legend: Literal["lower left", "lower right"],
 ) -> None:
