@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands.models.serve import TOKEN_VARIABLE, add_options
+from pipeline.commands.models.serve import TOKEN_VARIABLE, add_arguments
 from pipeline.params.whole import load_params
 from tests.end_to_end.container import COMPOSE_FILE, DOCKERFILE, compose_services, instructions
 
@@ -58,7 +58,7 @@ def test_the_compose_file_starts_what_the_image_starts(
     assert str(command).replace("'", '"') == said["CMD"]
     assert server["command"][:4] == ["python", "-m", "pipeline", "serve"]
     parser = argparse.ArgumentParser()
-    add_options(parser)
+    add_arguments(parser)
     options = parser.parse_args(server["command"][4:])
     assert options.allow_host == ["localhost"]
     port = int(said["EXPOSE"])

@@ -20,17 +20,20 @@ from tests.serving.live_server import encoded
 PROGRAM = """
 import argparse, sys
 from pathlib import Path
-from pipeline.commands.models.serve import add_options, serve
+from pipeline.commands.models.serve import add_arguments, serve
 from pipeline.execution.failures import failures_explained
 from pipeline.execution.process import quiet_libraries, stop_in_good_order
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.store import Store
 
 parser = argparse.ArgumentParser()
-add_options(parser)
+add_arguments(parser)
 quiet_libraries()
 stop_in_good_order()
 with failures_explained("serve"):
-    code = serve(Workspace.from_environment(), parser.parse_args(), lambda line: print(line, flush=True))
+    workspace = Workspace.from_environment()
+    with Store(workspace) as store:
+        code = serve(workspace, store, parser.parse_args(), lambda line: print(line, flush=True))
 heavy = {"tensorflow", "keras", "mlflow", "pandas", "sklearn", "matplotlib", "dvc"}
 print("imported:", *sorted(heavy & set(sys.modules)))
 sys.exit(code)
@@ -138,7 +141,7 @@ def test_it_is_ready_soon(project: Path, tmp_path: Path, exported: Path) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "nothing"], "nothing/export.json"),
+        (["--model", "nothing"], "Nothing is called 'nothing'"),
         (["--model", "EXPORTED", "--format", "litert_fp32"], "was not exported as litert_fp32"),
         (["--model", "EXPORTED", "--host", "203.0.113.1"], "The server cannot listen at 203.0.113.1, port"),
         (["--model", "EXPORTED", "--host", "a..b"], "The server cannot listen at a..b, port"),
