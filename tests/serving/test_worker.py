@@ -1,8 +1,8 @@
 """What a worker replies, without a process."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.serving.workers.messages import Job
 from pipeline.serving.workers.worker import _Model, _Worker
@@ -10,7 +10,7 @@ from tests.serving.live_server import encoded
 
 
 class Diverged:
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         return np.full((len(images), 2), np.nan, np.float32)
 
 

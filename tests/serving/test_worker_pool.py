@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from numpy.typing import NDArray
 
+from pipeline.foundation.array_types import Float32
 from pipeline.foundation.errors import PipelineError
 from pipeline.serving.http.event_log import EventLog
 from pipeline.serving.limits import Limits
@@ -52,12 +52,12 @@ def job(order: str) -> Job:
     return Job(order.encode())
 
 
-def first_bytes(probabilities: NDArray[np.float32]) -> bytes:
+def first_bytes(probabilities: Float32[np.ndarray, " k"]) -> bytes:
     """Of an image, as the stub repeats them."""
     return probabilities.tobytes()[:4]
 
 
-def bundle_size(probabilities: NDArray[np.float32]) -> int:
+def bundle_size(probabilities: Float32[np.ndarray, " k"]) -> int:
     """How many images came to the stub together."""
     return probabilities.tobytes()[4]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from numpy.typing import NDArray
 
+from pipeline.foundation.array_types import Float32
 from pipeline.serving.http.bodies import FIELD, Upload
 from pipeline.serving.refusals import Refused
 from pipeline.serving.responses import Error, ModelName, Schema, errors, example
@@ -118,7 +118,9 @@ async def _classify_one(services: Services, model: ServedModel, upload: Upload) 
     return Prediction(file=upload.name, predicted=predicted, probability=probability, classes=classes)
 
 
-def _by_probability(names: tuple[str, ...], probabilities: NDArray[np.float32]) -> list[ClassProbability]:
+def _by_probability(
+    names: tuple[str, ...], probabilities: Float32[np.ndarray, " k"]
+) -> list[ClassProbability]:
     values = probabilities.tolist()
     order = np.argsort(-probabilities, kind="stable").tolist()
     return [ClassProbability(names[index], values[index]) for index in order]

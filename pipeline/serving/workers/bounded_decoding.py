@@ -3,9 +3,9 @@
 import io
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.images.decoding import EXTENSIONS, UnreadableImageError
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.serving.refusals import Refused
@@ -18,8 +18,10 @@ _MAX_SCANS = 200
 _START_OF_SCAN = b"\xff\xda"
 
 
-def decode_bounded(data: bytes, preprocessing: PreprocessingSpec, max_pixels: int) -> NDArray[np.uint8]:
-    """An image file as the network sees it, uint8 of `preprocessing.shape`.
+def decode_bounded(
+    data: bytes, preprocessing: PreprocessingSpec, max_pixels: int
+) -> UInt8[np.ndarray, "h w c"]:
+    """An image file as the network sees it, of `preprocessing.shape`.
 
     Raises:
       Refused: 415 where the file is not in an accepted format, 422 where it is damaged or too large.

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.foundation.array_types import Float32
 from pipeline.foundation.errors import PipelineError
 from pipeline.serving.limits import Limits
 from pipeline.serving.refusals import Refused, refused_for_now
@@ -77,11 +77,11 @@ class _WaitingImage:
     """
 
     data: bytes
-    probabilities: asyncio.Future[NDArray[np.float32]]
+    probabilities: asyncio.Future[Float32[np.ndarray, " k"]]
     expiry: asyncio.TimerHandle
 
     # Its request may have been canceled meanwhile.
-    def settle(self, probabilities: NDArray[np.float32]) -> None:
+    def settle(self, probabilities: Float32[np.ndarray, " k"]) -> None:
         if not self.probabilities.done():
             self.probabilities.set_result(probabilities)
 
@@ -149,8 +149,8 @@ class WorkerPool:
         self._require_success(reply.outcome)
         return reply
 
-    async def classify(self, image: bytes) -> NDArray[np.float32]:
-        """Class probabilities (K,) of an image file. Raises Refused as `run` does."""
+    async def classify(self, image: bytes) -> Float32[np.ndarray, " k"]:
+        """Class probabilities of an image file. Raises Refused as `run` does."""
         if len(image) > _BUNDLED_BYTES:
             return await self._classify_alone(image)
         loop = asyncio.get_running_loop()
@@ -166,7 +166,7 @@ class WorkerPool:
         finally:
             expiry.cancel()
 
-    async def _classify_alone(self, image: bytes) -> NDArray[np.float32]:
+    async def _classify_alone(self, image: bytes) -> Float32[np.ndarray, " k"]:
         reply = await self.run(Job.of_images([image]))
         self._require_success(reply.images[0])
         return np.frombuffer(reply.data, "<f4")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.serving.refusals import Refused
 
 SignatureName = Literal["serving_default", "serve_bytes"]
@@ -32,11 +32,11 @@ class PredictRequest:
     """What a predict request asks.
 
     Attributes:
-      images: uint8 (N, height, width, channels), or the bytes of N encoded images.
+      images: pixels, or the bytes of encoded images.
       answer_key: of the answer: predictions for rows, outputs for columns.
     """
 
-    images: NDArray[np.uint8] | list[bytes]
+    images: UInt8[np.ndarray, "n h w c"] | list[bytes]
     answer_key: str
 
 
@@ -109,7 +109,7 @@ def _encoded_images(tensor: list[Any]) -> list[bytes]:
     return images
 
 
-def _pixels(tensor: list[Any], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _pixels(tensor: list[Any], shape: tuple[int, int, int]) -> UInt8[np.ndarray, "n h w c"]:
     expected = f"{ARRAY_SIGNATURE} takes {_SHAPE_WORDS} [N, {', '.join(map(str, shape))}]"
     if any(map(_is_base64, tensor)):
         raise Refused(400, f'{expected}; for {{"b64": ...}} use "signature_name": "{BYTES_SIGNATURE}"')

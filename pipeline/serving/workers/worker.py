@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import Predictor, load_predictor
@@ -56,14 +56,11 @@ class _Model:
             )
         return model
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities, float32 (N, K), of uint8 (N, height, width, channels).
-
-        Raises ValueError where they are not finite numbers, which JSON could not express.
-        """
+    def predict(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """Class probabilities. Raises ValueError where they are not finite, which JSON cannot express."""
         starts = range(0, len(images), _BATCH_SIZE)
         batches = [self.predictor.predict(images[start : start + _BATCH_SIZE]) for start in starts]
-        probabilities: NDArray[np.float32] = np.concatenate(batches)
+        probabilities: Float32[np.ndarray, "n k"] = np.concatenate(batches)
         if not np.isfinite(probabilities).all():
             raise ValueError("the network yields probabilities that are not finite numbers")
         return probabilities
@@ -102,10 +99,10 @@ class _Worker:
             images = np.stack([self._decode_row(row, image) for row, image in enumerate(request.images)])
         return Reply(Outcome(), answer_key=request.answer_key, data=_encoded(self.model.predict(images)))
 
-    def _decode(self, data: bytes) -> NDArray[np.uint8]:
+    def _decode(self, data: bytes) -> UInt8[np.ndarray, "h w c"]:
         return decode_bounded(data, self.model.preprocessing, self.max_pixels)
 
-    def _decode_row(self, row: int, data: bytes) -> NDArray[np.uint8]:
+    def _decode_row(self, row: int, data: bytes) -> UInt8[np.ndarray, "h w c"]:
         try:
             return self._decode(data)
         except Refused as refusal:
@@ -113,7 +110,7 @@ class _Worker:
             raise Refused(400, f"image {row}: {refusal.reason}") from None
 
 
-def _encoded(probabilities: NDArray[np.float32]) -> bytes:
+def _encoded(probabilities: Float32[np.ndarray, "n k"]) -> bytes:
     return np.ascontiguousarray(probabilities, "<f4").tobytes()
 
 
