@@ -31,7 +31,7 @@ from IPython.display import Image
 
 from pipeline import fetch, preprocess, split, train_baseline
 from pipeline.execution.in_process import run_stages, temporary_workspace
-from pipeline.explanation.explaining import explain_candidates
+from pipeline.explanation.candidates import explain_candidates
 from pipeline.images.arrays import ImageArrays
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.whole import load_params

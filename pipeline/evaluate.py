@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pipeline.execution.stage import run_stage
-from pipeline.explanation.explaining import explain_candidates
+from pipeline.explanation.candidates import explain_candidates
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_json, write_text
 from pipeline.foundation.tracker import Tracker

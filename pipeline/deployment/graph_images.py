@@ -12,6 +12,7 @@ They differ from Pillow in this, as tests/deployment/test_graph_images.py shows:
 """
 
 from collections.abc import Callable
+from typing import assert_never
 
 import tensorflow as tf
 
@@ -25,7 +26,7 @@ _EXIF_WITHIN = 1 << 17  # bytes; the Exif segment is the first or second of a JP
 _ORIENTATION_TAG = 0x0112
 
 
-def decode_to_square(data: tf.Tensor, spec: PreprocessingSpec) -> tf.Tensor:
+def decode_in_graph(data: tf.Tensor, spec: PreprocessingSpec) -> tf.Tensor:
     """One encoded image, a scalar string, as uint8 pixels of `spec.shape`.
 
     Raises tf.errors.InvalidArgumentError (when it runs) where the file is no JPEG or PNG.
@@ -119,18 +120,21 @@ def _resized(pixels: tf.Tensor, spec: PreprocessingSpec) -> tf.Tensor:
     """int32 (H, W, C) to (size, size, C)."""
     size = spec.image_size
     height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
-    if spec.resize == "stretch":
-        return _resample(pixels, size, size)
-    if spec.resize == "crop":
-        side = tf.cast(tf.minimum(height, width), tf.float64)
-        # Half a pixel may remain at either end; the filter takes such a box.
-        return _resample(pixels, size, size, side)
-    longest = tf.maximum(height, width)
-    inner_height, inner_width = _scaled(height, size, longest), _scaled(width, size, longest)
-    inner = _resample(pixels, inner_height, inner_width)
-    top, left = (size - inner_height) // 2, (size - inner_width) // 2
-    margins = [[top, size - inner_height - top], [left, size - inner_width - left], [0, 0]]
-    return tf.pad(inner, margins)
+    match spec.resize:
+        case "stretch":
+            return _resample(pixels, size, size)
+        case "crop":
+            side = tf.cast(tf.minimum(height, width), tf.float64)
+            # Half a pixel may remain at either end; the filter takes such a box.
+            return _resample(pixels, size, size, side)
+        case "pad":
+            longest = tf.maximum(height, width)
+            inner_height, inner_width = _scaled(height, size, longest), _scaled(width, size, longest)
+            inner = _resample(pixels, inner_height, inner_width)
+            top, left = (size - inner_height) // 2, (size - inner_width) // 2
+            margins = [[top, size - inner_height - top], [left, size - inner_width - left], [0, 0]]
+            return tf.pad(inner, margins)
+    assert_never(spec.resize)
 
 
 def _scaled(length: tf.Tensor, size: int, longest: tf.Tensor) -> tf.Tensor:

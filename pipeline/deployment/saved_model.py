@@ -43,7 +43,7 @@ def write_saved_model(network: keras.Model, spec: PreprocessingSpec, folder: Pat
 
     def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = tf.map_fn(
-            lambda data: graph_images.decode_to_square(data, spec),
+            lambda data: graph_images.decode_in_graph(data, spec),
             image_bytes,
             fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8),
         )

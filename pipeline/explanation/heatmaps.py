@@ -11,6 +11,8 @@ Networks without convolutions get the gradient of the score by the pixels: Simon
 Convolutional Networks", 2014.
 """
 
+from typing import assert_never
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -19,7 +21,7 @@ from pipeline.explanation.opened_network import LayerOutput, OpenedNetwork
 from pipeline.foundation.array_types import Float32, Int64, UInt8
 from pipeline.images.parallel import with_progress
 from pipeline.params.evaluate import HeatmapMethod
-from pipeline.scoring.explanations import INPUT_GRADIENT, INPUT_LAYER
+from pipeline.scoring.explanations import INPUT_GRADIENT, INPUT_LAYER, UsedMethod
 
 AUTO = "auto"
 
@@ -37,7 +39,7 @@ class Heatmaps:
     """Computes heatmaps of one network.
 
     Attributes:
-      method: hires_cam, grad_cam, or INPUT_GRADIENT in a network without convolutions.
+      method: the one asked for, or INPUT_GRADIENT in a network without convolutions.
       layer: name of the layer whose activations are weighed, or INPUT_LAYER.
     """
 
@@ -45,7 +47,7 @@ class Heatmaps:
         """`layer` is the name of one, or "auto"; "auto" is also what a network without that layer gets."""
         chosen = named_layer(network, layer) or _deepest_sharp_layer(network)
         self.layer = chosen.name if chosen else INPUT_LAYER
-        self.method: str = method if chosen else INPUT_GRADIENT
+        self.method: UsedMethod = method if chosen else INPUT_GRADIENT
         # Gradients start from the image in floats: a tape cannot watch whole numbers.
         self._to_floats = network.reading(network.scaled_image)
         wanted = [chosen.tensor, network.logits] if chosen else network.logits
@@ -67,7 +69,7 @@ class Heatmaps:
         size = max(1, _PIXELS_AT_ONCE // (images.shape[1] * images.shape[2]))
         batches = [slice(start, start + size) for start in range(0, len(images), size)]
         parts = [
-            _HEAT[self.method](*self._activations_and_gradients(images[rows], classes[rows]))
+            _heat(self.method, *self._activations_and_gradients(images[rows], classes[rows]))
             for rows in with_progress(batches, len(batches), doing)
         ]
         heatmaps = np.concatenate(parts)
@@ -105,6 +107,19 @@ def _deepest_sharp_layer(network: OpenedNetwork) -> LayerOutput | None:
     return sharp[-1] if sharp else next(iter(network.maps), None)
 
 
+def _heat(
+    method: UsedMethod, activations: tf.Tensor, gradients: tf.Tensor
+) -> Float32[np.ndarray, "n rows columns"]:
+    match method:
+        case "hires_cam":
+            return _hires_cam(activations, gradients)
+        case "grad_cam":
+            return _grad_cam(activations, gradients)
+        case "input_gradient":
+            return _input_gradient(gradients)
+    assert_never(method)
+
+
 def _hires_cam(activations: tf.Tensor, gradients: tf.Tensor) -> Float32[np.ndarray, "n rows columns"]:
     """Activation times gradient, summed over the channels; what is negative becomes 0."""
     return tf.nn.relu(tf.reduce_sum(gradients * activations, axis=-1)).numpy()
@@ -115,11 +130,8 @@ def _grad_cam(activations: tf.Tensor, gradients: tf.Tensor) -> Float32[np.ndarra
     return _hires_cam(activations, tf.reduce_mean(gradients, axis=(1, 2), keepdims=True))
 
 
-def _input_gradient(floats: tf.Tensor, gradients: tf.Tensor) -> Float32[np.ndarray, "n rows columns"]:
+def _input_gradient(gradients: tf.Tensor) -> Float32[np.ndarray, "n rows columns"]:
     """The largest absolute gradient among the channels of each pixel."""
     saliency = tf.reduce_max(tf.abs(gradients), axis=-1, keepdims=True)
     square = -(-saliency.shape[1] // _LARGEST_SALIENCY)
     return tf.nn.avg_pool2d(saliency, square, square, padding="SAME")[..., 0].numpy()
-
-
-_HEAT = {"hires_cam": _hires_cam, "grad_cam": _grad_cam, INPUT_GRADIENT: _input_gradient}

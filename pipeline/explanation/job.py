@@ -10,6 +10,7 @@ from pipeline.foundation.array_types import Float32
 from pipeline.foundation.files import read_json, write_json
 from pipeline.params.evaluate import HeatmapMethod
 from pipeline.processes.child_process import Say, run_job
+from pipeline.scoring.explanations import UsedMethod
 
 _PROGRAM = "pipeline.explanation.process"
 _PATHS = ("model", "images", "probabilities", "heatmaps")
@@ -66,7 +67,7 @@ class ExplainResult:
       heatmaps: 0 to 1.
     """
 
-    method: str
+    method: UsedMethod
     layer: str
     probabilities: Float32[np.ndarray, "n k"]
     heatmaps: Float32[np.ndarray, "n rows columns"]

@@ -9,7 +9,7 @@ upright 8-bit image in one of two modes, grayscale or RGB. Color profiles are no
 
 import io
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ MAX_PIXELS = 100_000_000
 """More pixels than any camera's image: a file that claims them is meant to fill the memory."""
 
 _FORMATS = [name for name in EXTENSIONS if name != "MPO"]  # Pillow finds MPO through JPEG
+_MODES: dict[Color, str] = {"rgb": "RGB", "grayscale": "L"}
 _WHITE = (255, 255, 255, 255)
 
 
@@ -107,26 +108,30 @@ def decode_to_square(data: bytes, size: int, resize: Resize, color: Color) -> np
 
     Raises UnreadableImageError.
     """
-    image = decode(data).pixels.convert("RGB" if color == "rgb" else "L")
+    image = decode(data).pixels.convert(_MODES[color])
     return np.asarray(_resized(image, size, resize)).reshape(size, size, -1)
 
 
 def _resized(image: Image.Image, size: int, resize: Resize) -> Image.Image:
     width, height = image.size
-    if resize == "stretch" or width == height:
-        return image.resize((size, size), Image.Resampling.BILINEAR)
-    if resize == "crop":
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    longest = max(width, height)
-    inner = (max(1, round(width * size / longest)), max(1, round(height * size / longest)))
-    canvas = Image.new(image.mode, (size, size))  # black
-    canvas.paste(
-        image.resize(inner, Image.Resampling.BILINEAR), ((size - inner[0]) // 2, (size - inner[1]) // 2)
-    )
-    return canvas
+    if width == height:
+        resize = "stretch"  # which comes to the same
+    match resize:
+        case "stretch":
+            return image.resize((size, size), Image.Resampling.BILINEAR)
+        case "crop":
+            side = min(width, height)
+            left, top = (width - side) / 2, (height - side) / 2
+            box = (left, top, left + side, top + side)
+            return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+        case "pad":
+            longest = max(width, height)
+            inner = (max(1, round(width * size / longest)), max(1, round(height * size / longest)))
+            resized = image.resize(inner, Image.Resampling.BILINEAR)
+            canvas = Image.new(image.mode, (size, size))  # black
+            canvas.paste(resized, ((size - inner[0]) // 2, (size - inner[1]) // 2))
+            return canvas
+    assert_never(resize)
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:

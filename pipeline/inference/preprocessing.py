@@ -13,6 +13,8 @@ from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.files import read_json, write_json
 from pipeline.images.decoding import Color, Resize, decode_to_square
 
+_CHANNELS: dict[Color, int] = {"rgb": 3, "grayscale": 1}
+
 
 @dataclass(frozen=True)
 class PreprocessingSpec:
@@ -34,7 +36,7 @@ class PreprocessingSpec:
 
     @property
     def channels(self) -> int:
-        return 3 if self.color == "rgb" else 1
+        return _CHANNELS[self.color]
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final, Literal, cast
 
 import numpy as np
 
 from pipeline.foundation.array_types import Float32, Int64
 from pipeline.foundation.files import atomic_path, require
+from pipeline.params.evaluate import HeatmapMethod
 
-INPUT_LAYER, INPUT_GRADIENT = "input", "input_gradient"
+INPUT_LAYER = "input"
+INPUT_GRADIENT: Final = "input_gradient"
 """Layer and method of the heatmaps of a network without convolutions: the score's gradient by the pixels."""
+
+UsedMethod = HeatmapMethod | Literal["input_gradient"]
 
 _FEATURE_MAPS, _FEATURE_CHANNELS = "feature_maps/", "feature_channels/"
 
@@ -23,7 +28,7 @@ class Explanations:
         candidate gets wrong, and right answers spread over the classes.
       heatmaps: for the predicted class, in the layer's own resolution, each divided by its maximum; all
         zero where nothing speaks for the class.
-      heatmap_method: hires_cam, grad_cam, or INPUT_GRADIENT.
+      heatmap_method: that of the params, or INPUT_GRADIENT.
       heatmap_layer: the layer they are taken from, or INPUT_LAYER.
       feature_rows: images whose feature maps are kept.
       feature_maps: by layer, the first one first, its strongest channels.
@@ -38,7 +43,7 @@ class Explanations:
 
     rows: Int64[np.ndarray, " m"]
     heatmaps: Float32[np.ndarray, "m h w"]
-    heatmap_method: str
+    heatmap_method: UsedMethod
     heatmap_layer: str
     feature_rows: Int64[np.ndarray, " p"]
     feature_maps: dict[str, Float32[np.ndarray, "p _ _ _"]]
@@ -89,7 +94,7 @@ class Explanations:
             return cls(
                 rows=file["rows"],
                 heatmaps=file["heatmaps"],
-                heatmap_method=str(file["heatmap_method"]),
+                heatmap_method=cast(UsedMethod, str(file["heatmap_method"])),
                 heatmap_layer=str(file["heatmap_layer"]),
                 feature_rows=file["feature_rows"],
                 feature_maps={layer: file[_FEATURE_MAPS + layer] for layer in layers},

@@ -48,7 +48,7 @@ def noise(height: int, width: int, mode: str = "RGB", seed: int = 0) -> Image.Im
 
 
 def assert_same_pixels(data: bytes, rules: PreprocessingSpec) -> None:
-    pixels = graph_images.decode_to_square(tf.constant(data), rules)
+    pixels = graph_images.decode_in_graph(tf.constant(data), rules)
     np.testing.assert_array_equal(pixels.numpy(), rules.apply(data))
 
 
@@ -131,32 +131,32 @@ def test_a_damaged_exif_segment_does_no_harm() -> None:
     damaged = (
         whole[:place] + b"\xff\xff\xff\x7f" + whole[place + 4 :]
     )  # the directory lies far behind the end
-    graph_images.decode_to_square(tf.constant(damaged), spec())
+    graph_images.decode_in_graph(tf.constant(damaged), spec())
 
 
 @pytest.mark.parametrize("file_format", ["WEBP", "GIF", "BMP", "TIFF"])
 def test_other_formats_are_refused(file_format: str) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
-        graph_images.decode_to_square(tf.constant(encoded(noise(9, 9), file_format)), spec())
+        graph_images.decode_in_graph(tf.constant(encoded(noise(9, 9), file_format)), spec())
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
 def test_what_is_no_image_is_refused(data: bytes) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
-        graph_images.decode_to_square(tf.constant(data), spec())
+        graph_images.decode_in_graph(tf.constant(data), spec())
 
 
 def test_half_a_file_is_refused() -> None:
     for data in (encoded(noise(60, 60)), encoded(noise(60, 60), "JPEG")):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            graph_images.decode_to_square(tf.constant(data[: len(data) // 2]), spec())
+            graph_images.decode_in_graph(tf.constant(data[: len(data) // 2]), spec())
 
 
 def test_documented_a_rotation_in_a_png_is_not_undone() -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     data = encoded(noise(30, 50), exif=exif)
-    pixels = graph_images.decode_to_square(tf.constant(data), spec()).numpy()
+    pixels = graph_images.decode_in_graph(tf.constant(data), spec()).numpy()
     np.testing.assert_array_equal(pixels, spec().apply(encoded(noise(30, 50))))
     assert not np.array_equal(pixels, spec().apply(data))
 
@@ -165,7 +165,7 @@ def test_documented_a_palette_of_few_bits_loses_one_degree_of_transparency() -> 
     palette, nearly_transparent = chunk(b"PLTE", bytes(range(48))), chunk(b"tRNS", bytes([15] * 16))
     data = png(4, 3, palette + nearly_transparent)
     assert spec().apply(data).min() > 235  # on white
-    assert graph_images.decode_to_square(tf.constant(data), spec()).numpy().max() < 48  # the bare palette
+    assert graph_images.decode_in_graph(tf.constant(data), spec()).numpy().max() < 48  # the bare palette
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

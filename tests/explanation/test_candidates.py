@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.explanation.explaining import explain_candidates
+from pipeline.explanation.candidates import explain_candidates
 from pipeline.foundation.errors import PipelineError
 from pipeline.scoring.predictions import Predictions
 from tests.evaluate_params import evaluate_params
