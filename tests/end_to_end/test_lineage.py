@@ -123,6 +123,6 @@ def test_a_lock_that_this_revision_has_not_made_is_refused(clone: Clone) -> None
     output = verify(clone, "--stage", "evaluate", exit_code=EXIT_REFUSED)
     assert re.search(r"metrics/evaluate\.json +[\d,]+ +differs", output)
     assert re.search(r"models/best\.json +[\d,]+ +agrees", output)
-    assert "evaluate: params.yaml has not the values of dvc.lock in evaluate.bootstrap_samples" in output
+    assert "evaluate: params.yaml and dvc.lock differ in evaluate.bootstrap_samples" in output
     # More samples move the ends of the intervals, not the accuracies.
     assert "All accuracies agree within their recorded intervals." in output

@@ -18,22 +18,10 @@ from pipeline.serving.server import _bound, _listening_explained
 from tests.serving.live_server import encoded
 
 PROGRAM = """
-import argparse, sys
-from pathlib import Path
-from pipeline.commands.models.serve import add_arguments, serve
-from pipeline.execution.failures import failures_explained
-from pipeline.execution.process import quiet_libraries, stop_in_good_order
-from pipeline.foundation.workspace import Workspace
-from pipeline.tracking.store import Store
+import sys
+from pipeline.__main__ import main
 
-parser = argparse.ArgumentParser()
-add_arguments(parser)
-quiet_libraries()
-stop_in_good_order()
-with failures_explained("serve"):
-    workspace = Workspace.from_environment()
-    with Store(workspace) as store:
-        code = serve(workspace, store, parser.parse_args(), lambda line: print(line, flush=True))
+code = main(["serve", *sys.argv[1:]])
 heavy = {"tensorflow", "keras", "mlflow", "pandas", "sklearn", "matplotlib", "dvc"}
 print("imported:", *sorted(heavy & set(sys.modules)))
 sys.exit(code)
@@ -141,7 +129,7 @@ def test_it_is_ready_soon(project: Path, tmp_path: Path, exported: Path) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "nothing"], "Nothing is called 'nothing'"),
+        (["--model", "nothing"], "Nothing is called 'nothing'."),
         (["--model", "EXPORTED", "--format", "litert_fp32"], "was not exported as litert_fp32"),
         (["--model", "EXPORTED", "--host", "203.0.113.1"], "The server cannot listen at 203.0.113.1, port"),
         (["--model", "EXPORTED", "--host", "a..b"], "The server cannot listen at a..b, port"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import Found, InRegistry, InRevision, InWorkingTree, OfRun
+from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
@@ -85,8 +86,8 @@ class EvaluatedModel:
         return Provenance.load(self.require(self._workspace.raw / "source.json"))
 
     @property
-    def labels(self) -> dict[str, np.ndarray]:
-        """int64, (N,), by subset."""
+    def labels(self) -> dict[str, Int64[np.ndarray, " n"]]:
+        """By subset."""
         arrays = self._workspace.arrays
         return {name: np.load(self.require(arrays / name / "labels.npy")) for name in SUBSETS}
 
@@ -96,9 +97,9 @@ class EvaluatedModel:
         return arrays_digest([self._test])
 
     @property
-    def test_images(self) -> np.ndarray:
-        """uint8, (N, height, width, channels)."""
-        return np.load(self._test / "images.npy", mmap_mode="r")
+    def test_images(self) -> UInt8[np.ndarray, "n h w c"]:
+        images: np.ndarray = np.load(self._test / "images.npy", mmap_mode="r")
+        return images
 
     def require(self, path: Path) -> Path:
         """Where a file or folder of the workspace can be read."""

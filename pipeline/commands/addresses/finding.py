@@ -5,12 +5,12 @@ best` needs neither git nor MLflow. What lies on disk comes first; of what does 
 several things is refused.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
 from pipeline.commands.addresses.address import (
@@ -73,7 +73,7 @@ class Finder:
     @cached_property
     def scratch(self) -> Path:
         """A folder for copies, made when there is one."""
-        return Path(self._copies.enter_context(tempfile.TemporaryDirectory()))
+        return Path(self._copies.enter_context(TemporaryDirectory()))
 
     @cached_property
     def repository(self) -> "Repository":

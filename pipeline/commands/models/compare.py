@@ -16,6 +16,7 @@ from pipeline.commands.addresses.found import Found, InRegistry
 from pipeline.commands.addresses.lineages import lineage_of
 from pipeline.commands.runs.sync import synchronize
 from pipeline.commands.terminal import say
+from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_text
 from pipeline.foundation.workspace import Workspace
@@ -101,13 +102,13 @@ class _Model:
       side: what the page needs of it.
       raw_data: DVC's hash of the images that it was made from; empty where that is not known.
       test_data: DVC's hash of its test arrays; empty where that is not known.
-      read_images: its test images, uint8 (N, height, width, channels); None where they are gone.
+      read_images: its test images; None where they are gone.
     """
 
     side: ComparedModel
     raw_data: str
     test_data: str
-    read_images: Callable[[], np.ndarray | None]
+    read_images: Callable[[], UInt8[np.ndarray, "n h w c"] | None]
 
 
 def _compared(finder: Finder, address: Address) -> _Model:
@@ -127,7 +128,7 @@ def _from_outputs(asked: str, model: EvaluatedModel) -> _Model:
     stages = [outputs.lock.stages[name].params for name in _DATA_STAGES if name in outputs.lock.stages]
     data = {key: value for params in stages for key, value in params.items()}
 
-    def read_images() -> np.ndarray | None:
+    def read_images() -> UInt8[np.ndarray, "n h w c"] | None:
         path = outputs.find(workspace.arrays / "test" / "images.npy")
         return None if path is None else np.load(path, mmap_mode="r")
 
@@ -193,7 +194,7 @@ def _typed(scores: Mapping[str, Mapping[str, float]]) -> dict[str, SubsetScores]
     return {subset: SubsetScores.from_json(values) for subset, values in scores.items()}
 
 
-def _images_here(workspace: Workspace, test: Predictions) -> np.ndarray | None:
+def _images_here(workspace: Workspace, test: Predictions) -> UInt8[np.ndarray, "n h w c"] | None:
     """The test images of the working tree, if they are those that were predicted."""
     folder = workspace.arrays / "test"
     if not (folder / "images.npy").exists():
@@ -210,7 +211,7 @@ def _same_data(first: _Model, second: _Model) -> bool:
     return any(known) or not known
 
 
-def _images(first: _Model, second: _Model) -> np.ndarray | None:
+def _images(first: _Model, second: _Model) -> UInt8[np.ndarray, "n h w c"] | None:
     for each in (first, second):
         images = each.read_images()
         if images is not None and len(images) == len(first.side.test):

@@ -60,11 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--class",
         metavar="CLASS",
         dest="class_name",
-        help="what speaks for this class (default: for the most probable one)",
+        help="show what speaks for this class (default: the most probable one)",
     )
     parser.add_argument("--top", type=int, default=3, metavar="K", help="classes to show (%(default)s)")
     parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="for the pictures (default: explanations)"
+        "--output", type=Path, metavar="FOLDER", help="where to put the pictures (default: explanations)"
     )
 
 
@@ -111,7 +111,7 @@ def explain(
       PipelineError: there is no such model or class, or a picture cannot be written.
     """
     if top < 1:
-        raise PipelineError("--top is a number of classes.", expected="at least 1", found=str(top))
+        raise PipelineError("--top takes a number of classes.", expected="at least 1", found=str(top))
     params = load_params(workspace.params)
     pictures = workspace.explained_images if output is None else output
     if pictures.exists() and not pictures.is_dir():
@@ -134,7 +134,7 @@ def _label(card: ModelCard, class_name: str | None) -> int | None:
     classes = card.preprocessing.classes
     if class_name is not None and class_name not in classes:
         raise PipelineError(
-            f"{card.candidate} knows no class '{class_name}'.", expected="one of " + ", ".join(classes)
+            f"{card.candidate} has no class '{class_name}'.", expected="one of " + ", ".join(classes)
         )
     return None if class_name is None else classes.index(class_name)
 

@@ -196,15 +196,15 @@ def _require_fitting_images(workspace: Workspace, card: ModelCard, say: Say) -> 
     differing = [name for name in expected if found[name] != expected[name]]
     if differing:
         raise PipelineError(
-            f"The images of this project do not fit to the model: {', '.join(differing)} differ.",
+            f"The images of this project are not what the model takes: {', '.join(differing)} differ.",
             expected="; ".join(f"{name} {expected[name]}" for name in differing),
             found="; ".join(f"{name} {found[name]}" for name in differing),
             remedy="check out the commit that the model comes from: python -m pipeline lineage MODEL",
         )
     if arrays_digest([arrays / "train", arrays / "validation"]) != card.data_digest:
         say(
-            "The model has learned from other images than this project has now. Where test images are "
-            "among those, its accuracy is flattered."
+            "The model was trained on other images than this project has now. If test images are among "
+            "those, its accuracy is too high."
         )
 
 

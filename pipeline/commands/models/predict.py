@@ -74,7 +74,7 @@ def predict(
       PipelineError: there is no such model, or it cannot be run.
     """
     if top < 1:
-        raise PipelineError("--top is a number of classes.", expected="at least 1", found=str(top))
+        raise PipelineError("--top takes a number of classes.", expected="at least 1", found=str(top))
     folder = exported_folder(workspace, store, model)
     exported = ExportedModel.load(folder)
     chosen = format_name or preferred_format(tuple(exported.files))

@@ -7,6 +7,8 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from pipeline.foundation.array_types import Float32
+
 _NAME_WIDTH, _CLASS_WIDTH, _BAR_WIDTH = 40, 24, 24
 
 
@@ -26,7 +28,7 @@ class PredictedImage:
 
 
 def most_probable(
-    probabilities: np.ndarray, classes: Sequence[str], top: int
+    probabilities: Float32[np.ndarray, " k"], classes: Sequence[str], top: int
 ) -> tuple[tuple[str, float], ...]:
     """The `top` most probable classes of one image with their probabilities, the most probable first."""
     order = np.argsort(-probabilities, kind="stable")[:top]

@@ -14,6 +14,7 @@ from pipeline.commands.addresses.exported import exported_folder
 from pipeline.commands.terminal import say
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.processes.child_process import Say
 from pipeline.serving.application import Settings
 from pipeline.serving.http.access_control import Access, is_loopback
 from pipeline.serving.limits import MEGABYTE, Limits
@@ -114,7 +115,7 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     return serve(workspace, store, options, say)
 
 
-def serve(workspace: Workspace, store: Store, options: argparse.Namespace, say: Callable[[str], None]) -> int:
+def serve(workspace: Workspace, store: Store, options: argparse.Namespace, say: Say) -> int:
     """Serve until Ctrl-C or SIGTERM; returns 0.
 
     Args:

@@ -20,6 +20,7 @@ from pipeline.commands.registry.version_card import CardFacts, shortened, versio
 from pipeline.commands.reproducing.dvc_process import dvc_environment
 from pipeline.commands.runs.sync import synchronize
 from pipeline.commands.terminal import say
+from pipeline.foundation.array_types import Float64, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_json, write_text
 from pipeline.foundation.workspace import Workspace
@@ -157,7 +158,7 @@ def _require_up_to_date(workspace: Workspace) -> None:
     stale = json.loads(done.stdout)
     if stale:
         raise PipelineError(
-            "The models or their scores are not up to date, so that nobody could say what was registered.",
+            "The models or their scores are not up to date, so nobody could say what was registered.",
             expected="all stages up to evaluate as dvc.lock has them",
             found="; ".join(f"{stage}: {_changes(changes)}" for stage, changes in stale.items()),
             remedy="run 'dvc repro'; or go back to what was committed: 'git stash; dvc checkout'",
@@ -192,7 +193,7 @@ def _require_same_predictions(
         )
     if use.classes != evaluated.card.preprocessing.classes:
         raise PipelineError(
-            "The model in MLflow knows other classes than the one in the workspace.",
+            "The model in MLflow has other classes than the one that was evaluated.",
             expected=", ".join(evaluated.card.preprocessing.classes),
             found=", ".join(use.classes),
         )
@@ -210,7 +211,7 @@ def _require_same_predictions(
     return use
 
 
-def _as_files(images: np.ndarray, path: Path) -> EncodedFiles:
+def _as_files(images: UInt8[np.ndarray, "n h w c"], path: Path) -> EncodedFiles:
     """The images as PNG, one behind the other in one file."""
     files = [encode_png(image.squeeze(-1) if image.shape[-1] == 1 else image) for image in images]
     path.write_bytes(b"".join(files))
@@ -219,7 +220,7 @@ def _as_files(images: np.ndarray, path: Path) -> EncodedFiles:
 
 
 def _version_tags(
-    run_tags: Mapping[str, str], evaluated: EvaluatedModel, milliseconds: np.ndarray
+    run_tags: Mapping[str, str], evaluated: EvaluatedModel, milliseconds: Float64[np.ndarray, " repetitions"]
 ) -> dict[str, str]:
     """All that a version says about itself."""
     spec = evaluated.card.preprocessing

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.commands.addresses.evaluated import EvaluatedModel, ScoresBySubset
+from pipeline.foundation.array_types import Float64, Int64
 from pipeline.inference.model_card import ModelCard
 from pipeline.reporting.wording import (
     accuracy_decimals,
@@ -173,7 +174,7 @@ def _accuracy(scores: Mapping[str, float]) -> str:
     return f"{percent(scores['accuracy'], decimals)} [{low}, {high}]"
 
 
-def _weaknesses(classes: Sequence[str], confusion: np.ndarray, by_class: ClassScores) -> str:
+def _weaknesses(classes: Sequence[str], confusion: Int64[np.ndarray, "k k"], by_class: ClassScores) -> str:
     """Of the test images: the lowest recalls and precisions, and the pairs that are confused most."""
     hits, predicted = np.diagonal(confusion), confusion.sum(axis=0)
     lines = [
@@ -191,7 +192,12 @@ def _weaknesses(classes: Sequence[str], confusion: np.ndarray, by_class: ClassSc
     return "\n".join([*lines, f"- confused most: {'; '.join(pairs) or 'no pair of classes'}"])
 
 
-def _lowest(classes: Sequence[str], shares: np.ndarray, hits: np.ndarray, of: np.ndarray) -> str:
+def _lowest(
+    classes: Sequence[str],
+    shares: Float64[np.ndarray, " k"],
+    hits: Int64[np.ndarray, " k"],
+    of: Int64[np.ndarray, " k"],
+) -> str:
     """The classes with the lowest shares of `hits` among `of` images; none that has no such images."""
     below = [index for index in np.argsort(shares, kind="stable") if of[index] and shares[index] < 1]
     found = [f"{classes[index]}: {percent(shares[index])} ({hits[index]} of {of[index]})" for index in below]

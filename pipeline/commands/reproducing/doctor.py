@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pipeline.foundation.declarations import Declaration, parse_declarations, pa
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
+from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Lock, Repository
 from pipeline.tracking.environment import requirement_differences
 from pipeline.tracking.flat_params import as_text
@@ -72,7 +73,7 @@ Finding = Fact | PipelineError
 """Something to know, or something wrong with its remedy."""
 
 
-def examine(workspace: Workspace, say: Callable[[str], None]) -> int:
+def examine(workspace: Workspace, say: Say) -> int:
     """Print what there is, in 80 columns, then what is wrong and how to fix it.
 
     Returns the exit code: 0 when nothing is wrong.
@@ -239,7 +240,7 @@ def _lock(workspace: Workspace, repository: Repository, recording: bool) -> Iter
         yield PipelineError(
             "dvc.lock was made with other params.",
             found=_some(changed),
-            remedy="make repro; or 'git checkout params.yaml' brings the committed ones back",
+            remedy="make repro; or 'git checkout params.yaml' restores the committed ones",
         )
     outputs = [path for stage in declared.values() for path in stage.outputs]
     in_git = (repository.git("ls-files", "--", *outputs) or "").splitlines()

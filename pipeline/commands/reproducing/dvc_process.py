@@ -5,12 +5,13 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 from pipeline.execution.process import Terminated
+from pipeline.processes.child_process import Say
 
 
 def dvc_environment() -> dict[str, str]:
@@ -19,9 +20,7 @@ def dvc_environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "true"}
 
 
-def run_dvc(
-    folder: Path, arguments: Sequence[str], environment: Mapping[str, str], say: Callable[[str], None]
-) -> int:
+def run_dvc(folder: Path, arguments: Sequence[str], environment: Mapping[str, str], say: Say) -> int:
     """Run a DVC command in a folder and return its exit code.
 
     Ctrl-C reaches DVC and its stage from the terminal, SIGTERM is passed on to the stage; both then end by

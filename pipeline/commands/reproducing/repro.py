@@ -1,7 +1,7 @@
 """Runs DVC for `python -m pipeline repro` and sees what DVC cannot: that the source of the images changed."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
@@ -11,6 +11,7 @@ from pipeline.commands.terminal import say
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.whole import load_params
+from pipeline.processes.child_process import Say
 from pipeline.sources.fingerprint import local_fingerprint
 from pipeline.tracking.store import Store
 
@@ -36,7 +37,7 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     return code
 
 
-def reproduce(workspace: Workspace, overrides: Sequence[str], say: Callable[[str], None]) -> int:
+def reproduce(workspace: Workspace, overrides: Sequence[str], say: Say) -> int:
     """Bring all outputs up to date; returns the exit code of the DVC command that failed, or 0.
 
     Args:
@@ -79,14 +80,14 @@ def changed_location(workspace: Workspace) -> Path | None:
     return path
 
 
-def _run_experiment(workspace: Workspace, overrides: Sequence[str], say: Callable[[str], None]) -> int:
+def _run_experiment(workspace: Workspace, overrides: Sequence[str], say: Say) -> int:
     settings = [part for override in overrides for part in ("-S", override)]
     code = -1
     try:
         code = _run(workspace, ["exp", "run", *settings], say)
     finally:  # Ctrl-C, too, leaves them behind
         if code:
-            say("params.yaml keeps these settings; 'git checkout params.yaml' brings the committed ones back")
+            say("params.yaml keeps these settings; 'git checkout params.yaml' restores the committed ones")
     return code
 
 
@@ -94,7 +95,7 @@ def _touch_fetch(overrides: Sequence[str]) -> bool:
     return any(override.lstrip("+~").startswith("fetch.") for override in overrides)
 
 
-def _force_fetch_if_changed(workspace: Workspace, say: Callable[[str], None]) -> int:
+def _force_fetch_if_changed(workspace: Workspace, say: Say) -> int:
     path = changed_location(workspace)
     if path is None:
         return 0
@@ -102,5 +103,5 @@ def _force_fetch_if_changed(workspace: Workspace, say: Callable[[str], None]) ->
     return _run(workspace, ["repro", "--single-item", "--force", "fetch"], say)
 
 
-def _run(workspace: Workspace, arguments: Sequence[str], say: Callable[[str], None]) -> int:
+def _run(workspace: Workspace, arguments: Sequence[str], say: Say) -> int:
     return run_dvc(workspace.root, arguments, dvc_environment(), say)

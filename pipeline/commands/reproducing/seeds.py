@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
@@ -15,8 +15,9 @@ from pipeline.commands.terminal import say
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
-from pipeline.inference.model_card import ModelCard
+from pipeline.inference.model_card import CARD_FILE, ModelCard
 from pipeline.params.whole import Params, load_params
+from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_graph import read_stage_graph
 from pipeline.sources.fingerprint import local_fingerprint
@@ -51,9 +52,7 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     return code
 
 
-def run_seeds(
-    workspace: Workspace, store: Store, count: int, candidate: str, say: Callable[[str], None]
-) -> int:
+def run_seeds(workspace: Workspace, store: Store, count: int, candidate: str, say: Say) -> int:
     """Run the pipeline under `count` seeds from that of params.yaml on, and record their mean and deviation.
 
     What has been run before, also by an earlier call that was stopped, is not run again. The files of
@@ -90,7 +89,7 @@ def run_seeds(
         say(f"seed {number} of {count}, seed={seed}")
         code = series.run(seed, say)
         if code:
-            say(f"seed={seed} has not ended well; the same command goes on from there")
+            say(f"seed={seed} did not finish; run the same command to continue from there")
             return code
     synchronize(workspace, store, say)
     series.record()
@@ -148,7 +147,7 @@ class _Series:
             return "it is what the workspace has, with its runs in MLflow"
         return ""
 
-    def run(self, seed: int, say: Callable[[str], None]) -> int:
+    def run(self, seed: int, say: Say) -> int:
         """Run DVC in a temporary copy of the workspace; returns its exit code."""
         settings = ["--name", self._names[seed], "-S", f"{SEED}={seed}"]
         command = ["exp", "run", "--temp", *settings, self.stage]
@@ -170,7 +169,7 @@ class _Series:
         """Whether the workspace's models are of these params, code and data, and MLflow knows them."""
         try:
             digests = {
-                ModelCard.load(self._workspace.model(each) / "card.json").model_digest
+                ModelCard.load(self._workspace.model(each) / CARD_FILE).model_digest
                 for each in self._candidates
             }
         except PipelineError:

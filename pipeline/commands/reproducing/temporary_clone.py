@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipeline.foundation.declarations import parse_values
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import disk_errors_explained
 from pipeline.foundation.workspace import Workspace
+from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Lock, Repository, parse_lock
 
 _PREFIX = f"verify-{socket.gethostname()}-"
@@ -45,7 +46,7 @@ class TemporaryClone:
         """dvc.lock as it is now."""
         return parse_lock(self._lock_file.read_text(encoding="utf-8"))
 
-    def fetch(self, outputs: Sequence[str], say: Callable[[str], None]) -> bool:
+    def fetch(self, outputs: Sequence[str], say: Say) -> bool:
         """Put outputs that DVC keeps into the clone, from the workspace's cache or else its remote.
 
         Returns whether all of them were there. The workspace's cache is only read.
@@ -68,7 +69,7 @@ class TemporaryClone:
         with self._lock_file.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
 
-    def reproduce(self, arguments: Sequence[str], say: Callable[[str], None]) -> int:
+    def reproduce(self, arguments: Sequence[str], say: Say) -> int:
         """Run `dvc repro`, its output live; returns its exit code."""
         # Nothing needs a second copy in the clone's cache, and nothing is to be taken from a run cache.
         return run_dvc(

@@ -62,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stage", metavar="STAGE", help="only this stage, on inputs from the cache")
     parser.add_argument(
-        "--from-source", action="store_true", help="import the images anew instead of from DVC's cache"
+        "--from-source",
+        action="store_true",
+        help="import the images again, not from DVC's cache",
     )
 
 
@@ -136,7 +138,7 @@ def _require_commit(workspace: Workspace, store: Store, address: Address) -> str
         if isinstance(found, InRevision) and found.candidate is None:
             return found.commit
         raise PipelineError(
-            f"{found} is a model, and a revision is what can be verified.",
+            f"{found} is a model; verify takes a revision.",
             expected="a commit, branch, tag or DVC experiment",
             remedy=f"python -m pipeline verify {_revision_and_stage(finder, address, found)}",
         )
@@ -292,26 +294,26 @@ def _explanation(
     stale = [check for check in checks if check.stale]
     for check in stale:
         if check.params:
-            yield f"{check.name}: params.yaml has not the values of dvc.lock in {_few(check.params)}"
+            yield f"{check.name}: params.yaml and dvc.lock differ in {_few(check.params)}"
         if check.code:
-            yield f"{check.name}: the code is not that of dvc.lock in {_few(check.code)}"
+            yield f"{check.name}: the code differs from that in dvc.lock: {_few(check.code)}"
         if check.outdated:
-            yield f"{check.name}: was not run again after a change of {_few(check.outdated)}"
+            yield f"{check.name}: was not run again after these had changed: {_few(check.outdated)}"
     if stale:
         yield "So dvc.lock was not made by this revision: run 'dvc repro' there, and commit dvc.lock."
         if all(check.agrees for check in checks if not check.stale and not check.inputs):
-            yield "All stages that it did make agree; --stage verifies one of them alone."
+            yield "All stages that it did make agree; --stage verifies one of them."
     moved = [
         check
         for check in checks
         if check.unexplained and _imports_other_images(check, clone, repository, commit)
     ]
     for check in moved:
-        yield f"{check.name}: the images at their source are not those of dvc.lock any more"
+        yield f"{check.name}: the images at their source are no longer those in dvc.lock"
     yield from _accuracy_lines(checks, clone, repository, commit)
     unexplained = [check.name for check in checks if check.unexplained and check not in moved]
     if unexplained:
-        yield f"The same params, code and inputs have given other bytes in {', '.join(unexplained)}."
+        yield f"The same params, code and inputs gave different bytes in {', '.join(unexplained)}."
         yield from _environment_lines(clone, store, commit)
         yield _CLAIM
 
@@ -347,7 +349,7 @@ def _accuracy_lines(
     yield "Accuracies, recorded with their interval and reproduced:"
     yield from (f"    {_accuracy_line(each)}" for each in accuracies)
     if outside:
-        yield f"{len(outside)} of {len(accuracies)} accuracies lie outside of the recorded interval."
+        yield f"{len(outside)} of {len(accuracies)} accuracies lie outside the recorded interval."
     else:
         yield "All accuracies agree within their recorded intervals."
 
@@ -374,7 +376,7 @@ def _environment_lines(clone: TemporaryClone, store: Store, commit: str) -> Iter
         for each in machine_differences(facts, params):
             differences.setdefault(each, []).append(path)
     if not known:
-        yield "MLflow does not know the runs that made its models, nor therefore their processor."
+        yield "MLflow does not know the runs that made its models, so their processor is unknown."
         for candidate in CANDIDATES:
             path = (clone.original.model(candidate) / CARD_FILE).relative_to(clone.original.root).as_posix()
             card = repository.output(commit, path)
@@ -383,7 +385,7 @@ def _environment_lines(clone: TemporaryClone, store: Store, commit: str) -> Iter
     for each in requirement_differences(repository.text(commit, "requirements.lock") or ""):
         differences.setdefault(each, []).append("requirements.lock")
     if not differences:
-        yield "Nothing that is recorded of its environment differs from this one."
+        yield "As far as it was recorded, its environment is the same as this one."
         return
-    yield "What differs from the environment in which it was made:"
+    yield "How this environment differs from the one in which it was made:"
     yield from (f"    {each} ({', '.join(where)})" for each, where in differences.items())

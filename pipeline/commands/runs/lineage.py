@@ -90,7 +90,7 @@ def _model_rows(lineage: ModelLineage) -> Iterator[Row]:
 
 def _run_lines(lineage: ModelLineage) -> list[str]:
     if lineage.run is None:
-        return ["MLflow has it no more; this is what the model version repeats of it"]
+        return ["MLflow no longer has it; this is what the model version repeats of it"]
     lines = [f"{lineage.run.run_id} {_run_state(lineage.run)}"]
     if lineage.run.restored:
         origin = f"what run {lineage.run.restored_from} had made" if lineage.run.restored_from else "it"

@@ -113,9 +113,9 @@ def _parse_condition(text: str) -> _Condition:
     parts = _CONDITION.fullmatch(text)
     if parts is None:
         raise PipelineError(
-            f"'{text}' is no condition.",
+            f"'{text}' is not a condition.",
             expected="a name, one of = != < <= > >=, and a value, as in 'test_accuracy>0.9' or 'lr=0.1'",
-            remedy="put it in quotes: < and > have a meaning to the shell",
+            remedy="put it in quotes: < and > mean something to the shell",
         )
     condition = _Condition(*parts.groups())
     if condition.symbol in _SIZES and isinstance(number_or_text(condition.text), str):

@@ -41,11 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CONDITION",
-        help="only runs for which it holds, such as 'test_accuracy>0.9' or 'lr=0.1'; may be repeated",
+        help="only runs that satisfy it, such as 'test_accuracy>0.9' or 'lr=0.1'; may be repeated",
     )
-    parser.add_argument("--sort", metavar="COLUMN", default="-started", help="a minus before it: descending")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most so many runs")
-    parser.add_argument("--all", action="store_true", help="also runs that failed, were killed or still run")
+    parser.add_argument("--sort", metavar="COLUMN", default="-started", help="a leading minus: descending")
+    parser.add_argument("--limit", type=int, metavar="N", help="show at most N runs")
+    parser.add_argument("--all", action="store_true", help="also failed, killed and running ones")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_json
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
+from pipeline.processes.child_process import Say
 from pipeline.recording.restoring import restore
 from pipeline.repository.repository import Experiment, Repository
 from pipeline.repository.stage_outputs import (
@@ -40,8 +41,6 @@ from pipeline.tracking.sync import synchronize as deliver_and_mend
 
 _MANY_EXPERIMENTS = 5
 """From here on it takes seconds to look at them, and a person wants to know why."""
-
-Say = Callable[[str], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

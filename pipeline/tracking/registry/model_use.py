@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.foundation.array_types import Float32, Float64, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.processes.child_process import Say, run_command
 from pipeline.tracking.redaction import without_credentials
@@ -40,15 +41,15 @@ class Use:
 
     Attributes:
       classes: names; the index is the column.
-      pixels: probabilities of the images given as pixels, float32 (N, K).
-      encoded: of those given as encoded files, float32 (M, K).
-      milliseconds: for the first image, float64 (repetitions,).
+      pixels: probabilities of the images given as pixels.
+      encoded: of those given as encoded files.
+      milliseconds: for the first image, each time.
     """
 
     classes: tuple[str, ...]
-    pixels: np.ndarray
-    encoded: np.ndarray
-    milliseconds: np.ndarray
+    pixels: Float32[np.ndarray, "n k"]
+    encoded: Float32[np.ndarray, "m k"]
+    milliseconds: Float64[np.ndarray, " repetitions"]
 
 
 def use_model(
@@ -56,7 +57,7 @@ def use_model(
     model: str,
     say: Say,
     *,
-    pixels: np.ndarray | None = None,
+    pixels: UInt8[np.ndarray, "n h w c"] | None = None,
     encoded: EncodedFiles | None = None,
     repetitions: int = 0,
     threads: int | None = None,
@@ -67,7 +68,7 @@ def use_model(
       store: where it is.
       model: its address there, such as models:/name/1.
       say: is told what takes time.
-      pixels: uint8 (N, height, width, channels), as the network takes them.
+      pixels: as the network takes them.
       encoded: encoded images, of any size.
       repetitions: how often the first of `pixels` is predicted again for the time.
       threads: of TensorFlow; its own choice where None.

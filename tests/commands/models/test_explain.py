@@ -138,7 +138,7 @@ def test_the_class_that_is_asked_for(run: Explain, jobs: list[ExplainJob], tmp_p
     run(image)
     run(image, class_name="never")
     assert [job.label for job in jobs] == [None, 2]
-    with pytest.raises(PipelineError, match="knows no class 'nevr'") as caught:
+    with pytest.raises(PipelineError, match="has no class 'nevr'") as caught:
         run(image, class_name="nevr")
     assert caught.value.expected == "one of dark, bright, never"
 

@@ -271,7 +271,7 @@ def test_a_logged_model_of_other_classes_is_not_registered(registry, enrol, monk
         return replace(truthful(*arguments, **options), classes=("dog", "cat", "a, bird"))
 
     monkeypatch.setattr(registration, "use_model", wrong)
-    refused(enrol, registry, "knows other classes")
+    refused(enrol, registry, "has other classes")
 
 
 def test_a_model_that_mlflow_lacks_is_not_registered(registry, enrol, monkeypatch) -> None:

@@ -166,7 +166,7 @@ def test_a_revision_that_is_none(bare):
     [("tuned", "verify HEAD --stage tune"), ("main:transfer", "verify main --stage train_transfer")],
 )
 def test_a_model_is_not_verified_but_the_stage_that_made_it(bare, model, remedy):
-    with pytest.raises(PipelineError, match="is a model, and a revision is what can be verified") as caught:
+    with pytest.raises(PipelineError, match="is a model; verify takes a revision") as caught:
         verify(bare, Store(bare), parse_address(model), None, False, print)
     assert caught.value.remedy == f"python -m pipeline {remedy}"
 
@@ -236,7 +236,7 @@ def test_images_are_imported_anew_from_a_location_relative_to_the_project(toy, r
     code, output = run(toy, from_source=True)
     assert code == EXIT_REFUSED
     assert rows(output)["data/raw"] == "differs: images.txt, source.json"
-    assert "fetch: the images at their source are not those of dvc.lock any more" in output
+    assert "fetch: the images at their source are no longer those in dvc.lock" in output
     assert "have given other bytes" not in output
 
 
@@ -275,7 +275,7 @@ def test_a_lock_that_was_not_made_by_the_committed_params_is_refused(toy, run):
         "models/baseline": "differs: model.keras",
         "metrics/evaluate.json": "differs",
     }
-    assert "train: params.yaml has not the values of dvc.lock in lr" in output
+    assert "train: params.yaml and dvc.lock differ in lr" in output
     assert "run 'dvc repro' there, and commit dvc.lock" in output
     assert "was not run again" not in output
     assert "have given other bytes" not in output
@@ -291,8 +291,8 @@ def test_a_lock_of_which_only_one_stage_was_run_again_is_refused_and_says_so(toy
     code, output = run(toy)
     assert code == EXIT_REFUSED
     assert rows(output)["models/baseline"] == "agrees"
-    assert "evaluate: was not run again after a change of models/baseline" in output
-    assert "All stages that it did make agree; --stage verifies one of them alone." in output
+    assert "evaluate: was not run again after these had changed: models/baseline" in output
+    assert "All stages that it did make agree; --stage verifies one of them." in output
     assert "have given other bytes" not in output
     assert run(toy, stage="train")[0] == 0
 
@@ -306,7 +306,7 @@ def test_another_machine_gives_other_bytes_and_is_described(toy, run, monkeypatc
     assert code == EXIT_REFUSED
     assert "baseline test          0.9000 [0.8500, 0.9500]  0.9200  agrees" in output
     assert "All accuracies agree within their recorded intervals." in output
-    assert "The same params, code and inputs have given other bytes in train" in output
+    assert "The same params, code and inputs gave different bytes in train" in output
     assert "    processor: Z80 there, " in output
     assert "(models/baseline)" in output
     assert "claimed for the same kind of machine only" in output

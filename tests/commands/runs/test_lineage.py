@@ -141,7 +141,7 @@ def test_what_is_not_known_is_said(printed):
             recovery=Recovery((), "nothing has it"),
         )
     )
-    assert beside(text, "run") == ["MLflow has it no more; this is what the model version repeats of it"]
+    assert beside(text, "run") == ["MLflow no longer has it; this is what the model version repeats of it"]
     assert beside(text, "params") == ["not recorded in full: the run of the whole experiment is missing"]
     assert beside(text, "code")[1] == "whether there were uncommitted changes, or which, is not known"
     assert beside(text, "scores") == ["not evaluated"]
