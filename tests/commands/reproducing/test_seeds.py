@@ -163,7 +163,7 @@ def test_the_first_failure_ends_it_and_another_call_goes_on(project_folder, outs
     assert run_seeds(project_folder, Store(project_folder), 5, "all", outside.said.append) == 255
     assert outside.seeds == [5, 6]
     assert outside.recorded == []
-    assert "goes on from there" in outside.said[-1]
+    assert "to continue from there" in outside.said[-1]
     outside.trainings += trained(outside.names[0])
     outside.codes = itertools.repeat(0)
     outside.commands.clear()
