@@ -67,15 +67,15 @@ def _table(exported: ExportedModel, network: Path, speeds: dict[str, Speed]) -> 
     for name, speed in speeds.items():
         file = exported.files.get(name)
         size = file.size_bytes if file else network.stat().st_size
-        accuracy = file.accuracy if file else exported.scores["accuracy"]
-        median, p99 = speed.latency_ms["median"], speed.latency_ms["p99"]
+        accuracy = file.accuracy if file else exported.scores.accuracy
+        median, p99 = speed.latency_ms.median, speed.latency_ms.p99
         table.add_row(
             titles.get(name, name),
             f"{size / 1e6:.2f}",
             f"{100 * accuracy:.2f}",
             f"{median:.2f}",
             f"{p99:.2f}",
-            f"{base.latency_ms['median'] / median:,.0f}",
+            f"{base.latency_ms.median / median:,.0f}",
             f"{speed.images_per_second:,.0f}",
             f"{speed.images_per_second / base.images_per_second:.1f}",
             f"{speed.cold_start_seconds:.2f}",

@@ -9,8 +9,9 @@ import shutil
 import struct
 import tarfile
 import zipfile
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -35,9 +36,8 @@ def run(
     workspace: Workspace, dataset: str = "folder", location: Path | str | None = None, **changes: Any
 ) -> None:
     params = {"class_names": {}, "max_rejected": 0.05, "min_images_per_class": 1, **changes}
-    config = fetch.Config(
-        fetch=FetchParams(dataset=dataset, location=None if location is None else str(location), **params)
-    )
+    values = {"dataset": dataset, "location": None if location is None else str(location), **params}
+    config = fetch.Config(fetch=FetchParams.model_validate(values))
     fetch.run(workspace, config, SilentTracker())
 
 
@@ -47,7 +47,8 @@ def rows(workspace: Workspace, name: str = "catalogue") -> list[dict[str, str]]:
 
 
 def source(workspace: Workspace) -> dict[str, Any]:
-    return json.loads((workspace.raw / "source.json").read_text(encoding="utf-8"))
+    values: dict[str, Any] = json.loads((workspace.raw / "source.json").read_text(encoding="utf-8"))
+    return values
 
 
 def stored(workspace: Workspace, row: dict[str, str]) -> bytes:
@@ -420,19 +421,13 @@ def test_an_idx_mirror_with_one_other_pixel_is_refused(
 
 
 def test_the_table_of_facts_is_complete() -> None:
-    accepted = FetchParams.model_fields["dataset"].annotation.__args__
+    accepted = get_args(FetchParams.model_fields["dataset"].annotation)
     assert set(DATASETS) == set(accepted)
     for name, dataset in DATASETS.items():
         assert dataset.origin, name
-    files = [
-        *(DATASETS[name].archive for name in ("cifar10", "cifar100")),
-        *(
-            file
-            for name in ("mnist", "fashion_mnist")
-            for pair in DATASETS[name].files.values()
-            for file in pair
-        ),
-    ]
+    archives = [each.archive for each in DATASETS.values() if isinstance(each, CifarDataset)]
+    pairs = [each.files.values() for each in DATASETS.values() if isinstance(each, IdxDataset)]
+    files = [*archives, *(file for pair in chain(*pairs) for file in pair)]
     assert len({file.sha256 for file in files}) == len(files) == 10
     assert all(len(bytes.fromhex(file.sha256)) == 32 for file in files)
     assert files[0].name == "cifar-10-binary.tar.gz"
