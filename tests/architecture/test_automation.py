@@ -23,12 +23,14 @@ def read_yaml(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def github(project: Path) -> dict[str, Any]:
-    return read_yaml(project / GITHUB)["jobs"]["check"]
+    job: dict[str, Any] = read_yaml(project / GITHUB)["jobs"]["check"]
+    return job
 
 
 @pytest.fixture(scope="module")
 def gitlab(project: Path) -> dict[str, Any]:
-    return read_yaml(project / GITLAB)["check"]
+    job: dict[str, Any] = read_yaml(project / GITLAB)["check"]
+    return job
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,8 @@ def hooks(project: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def container(project: Path) -> dict[str, Any]:
-    return json.loads((project / CONTAINER).read_text(encoding="utf-8"))
+    values: dict[str, Any] = json.loads((project / CONTAINER).read_text(encoding="utf-8"))
+    return values
 
 
 def run_hook(folder: Path, hook: dict[str, Any], names: list[str]) -> subprocess.CompletedProcess[str]:

@@ -159,7 +159,9 @@ def test_a_confusion_matrix_is_a_picture(address: str, page: "Page") -> None:
     picture = page.get_by_role("img", name="evaluation/confusion_matrix_baseline.png")
     see(picture)
     assert picture.evaluate("image => image.complete && image.naturalWidth") > 300
-    assert picture.bounding_box()["width"] > 300
+    box = picture.bounding_box()
+    assert box is not None
+    assert box["width"] > 300
 
 
 def test_a_registered_model_with_its_card(address: str, page: "Page") -> None:

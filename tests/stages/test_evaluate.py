@@ -19,6 +19,7 @@ from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import load_predictions
+from pipeline.training.trained_model import TrainedModel
 from tests.evaluate_params import evaluate_params
 from tests.explanation.made_networks import from_scratch
 
@@ -80,7 +81,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     models = {
         workspace.model(name): FakeModel(_card(name), errs_every) for name, errs_every in ERRS_EVERY.items()
     }
-    monkeypatch.setattr(evaluate.TrainedModel, "load", models.__getitem__)
+    monkeypatch.setattr(TrainedModel, "load", models.__getitem__)
     return workspace
 
 
@@ -220,7 +221,7 @@ def test_same_inputs_same_bytes(workspace: Workspace) -> None:
 
 def test_model_of_other_classes_is_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     swapped = FakeModel(_card("any", classes=("dog", "cat", "a, bird")), errs_every=3)
-    monkeypatch.setattr(evaluate.TrainedModel, "load", lambda folder: swapped)
+    monkeypatch.setattr(TrainedModel, "load", lambda folder: swapped)
     with pytest.raises(PipelineError, match="models/baseline was trained on other classes") as caught:
         _run(workspace)
     assert (caught.value.expected, caught.value.found) == ("cat, dog, a, bird", "dog, cat, a, bird")

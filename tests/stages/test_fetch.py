@@ -8,6 +8,7 @@ import json
 import shutil
 import struct
 import tarfile
+import typing
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,14 @@ OUTS = ("catalogue.csv", "images.tar", "rejected.csv", "source.json")
 def run(
     workspace: Workspace, dataset: str = "folder", location: Path | str | None = None, **changes: Any
 ) -> None:
-    params = {"class_names": {}, "max_rejected": 0.05, "min_images_per_class": 1, **changes}
-    config = fetch.Config(
-        fetch=FetchParams(dataset=dataset, location=None if location is None else str(location), **params)
-    )
+    params: dict[str, Any] = {
+        "dataset": dataset,
+        "location": None if location is None else str(location),
+        "class_names": {},
+        "max_rejected": 0.05,
+        "min_images_per_class": 1,
+    }
+    config = fetch.Config(fetch=FetchParams(**{**params, **changes}))
     fetch.run(workspace, config, SilentTracker())
 
 
@@ -47,7 +52,8 @@ def rows(workspace: Workspace, name: str = "catalogue") -> list[dict[str, str]]:
 
 
 def source(workspace: Workspace) -> dict[str, Any]:
-    return json.loads((workspace.raw / "source.json").read_text(encoding="utf-8"))
+    values: dict[str, Any] = json.loads((workspace.raw / "source.json").read_text(encoding="utf-8"))
+    return values
 
 
 def stored(workspace: Workspace, row: dict[str, str]) -> bytes:
@@ -420,16 +426,17 @@ def test_an_idx_mirror_with_one_other_pixel_is_refused(
 
 
 def test_the_table_of_facts_is_complete() -> None:
-    accepted = FetchParams.model_fields["dataset"].annotation.__args__
+    accepted = typing.get_args(FetchParams.model_fields["dataset"].annotation)
     assert set(DATASETS) == set(accepted)
     for name, dataset in DATASETS.items():
         assert dataset.origin, name
     files = [
-        *(DATASETS[name].archive for name in ("cifar10", "cifar100")),
+        *(dataset.archive for dataset in DATASETS.values() if isinstance(dataset, CifarDataset)),
         *(
             file
-            for name in ("mnist", "fashion_mnist")
-            for pair in DATASETS[name].files.values()
+            for dataset in DATASETS.values()
+            if isinstance(dataset, IdxDataset)
+            for pair in dataset.files.values()
             for file in pair
         ),
     ]

@@ -36,7 +36,8 @@ def run_fetch(workspace: Workspace, location: Path) -> None:
 def run(workspace: Workspace, **changes: Any) -> dict[str, Any]:
     params = {"seed": 0, "test_share": 0.2, "validation_share": 0.25, "train_limit": None, **changes}
     split.run(workspace, split.Config(split=SplitParams(**params)), SilentTracker())
-    return json.loads(workspace.split_metrics.read_text(encoding="utf-8"))
+    report: dict[str, Any] = json.loads(workspace.split_metrics.read_text(encoding="utf-8"))
+    return report
 
 
 def subsets(workspace: Workspace) -> dict[str, str]:
