@@ -17,7 +17,7 @@ from pipeline.images.splitting import stratified_counts
 
 def convert_to_float32(saved_model: Path) -> bytes:
     """The network as it is."""
-    return _converter(saved_model).convert()
+    return _converted(_converter(saved_model))
 
 
 def convert_to_float16(saved_model: Path) -> bytes:
@@ -25,14 +25,14 @@ def convert_to_float16(saved_model: Path) -> bytes:
     converter = _converter(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    return _converted(converter)
 
 
 def convert_to_dynamic_int8(saved_model: Path) -> bytes:
     """Weights in 8 bits; activations in 8 bits too, each time with the range that they have."""
     converter = _converter(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return converter.convert()
+    return _converted(converter)
 
 
 def convert_to_int8(saved_model: Path, calibration: UInt8[np.ndarray, "m h w c"]) -> bytes:
@@ -51,7 +51,7 @@ def convert_to_int8(saved_model: Path, calibration: UInt8[np.ndarray, "m h w c"]
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = one_by_one
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return converter.convert()
+    return _converted(converter)
 
 
 def calibration_images(
@@ -71,3 +71,7 @@ def calibration_images(
 def _converter(saved_model: Path) -> tf.lite.TFLiteConverter:
     # From functions in memory the variables would not be frozen into the file, which then predicts NaN.
     return tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+
+
+def _converted(converter: tf.lite.TFLiteConverter) -> bytes:
+    return bytes(converter.convert())

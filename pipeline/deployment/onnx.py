@@ -16,12 +16,12 @@ def convert_to_onnx(network: keras.Model, spec: PreprocessingSpec) -> bytes:
     """From `image`, uint8 (N, height, width, channels), to `probabilities`, float32 (N, K)."""
     signature = [tf.TensorSpec((None, *spec.shape), tf.uint8, PIXELS_INPUT)]
 
-    @tf.function(input_signature=signature, autograph=False)
     def probabilities(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": network(image, training=False)}
 
-    model, _ = tf2onnx.convert.from_function(probabilities, input_signature=signature, opset=_OPSET)
-    _fix_constants(model.graph, probabilities.get_concrete_function())
+    function = tf.function(probabilities, signature, autograph=False)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
+    _fix_constants(model.graph, function.get_concrete_function())
     return bytes(model.SerializeToString())
 
 

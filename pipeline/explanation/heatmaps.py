@@ -74,7 +74,7 @@ class Heatmaps:
         ]
         heatmaps = np.concatenate(parts)
         peaks = heatmaps.max(axis=(1, 2), keepdims=True)
-        return np.divide(heatmaps, peaks, out=np.zeros_like(heatmaps), where=peaks > 0)
+        return np.asarray(np.divide(heatmaps, peaks, out=np.zeros_like(heatmaps), where=peaks > 0))
 
     def _activations_and_gradients(
         self, images: UInt8[np.ndarray, "n h w c"], classes: Int64[np.ndarray, " n"]
@@ -122,7 +122,7 @@ def _heat(
 
 def _hires_cam(activations: tf.Tensor, gradients: tf.Tensor) -> Float32[np.ndarray, "n rows columns"]:
     """Activation times gradient, summed over the channels; what is negative becomes 0."""
-    return tf.nn.relu(tf.reduce_sum(gradients * activations, axis=-1)).numpy()
+    return np.asarray(tf.nn.relu(tf.reduce_sum(gradients * activations, axis=-1)))
 
 
 def _grad_cam(activations: tf.Tensor, gradients: tf.Tensor) -> Float32[np.ndarray, "n rows columns"]:
@@ -134,4 +134,4 @@ def _input_gradient(gradients: tf.Tensor) -> Float32[np.ndarray, "n rows columns
     """The largest absolute gradient among the channels of each pixel."""
     saliency = tf.reduce_max(tf.abs(gradients), axis=-1, keepdims=True)
     square = -(-saliency.shape[1] // _LARGEST_SALIENCY)
-    return tf.nn.avg_pool2d(saliency, square, square, padding="SAME")[..., 0].numpy()
+    return np.asarray(tf.nn.avg_pool2d(saliency, square, square, padding="SAME")[..., 0])

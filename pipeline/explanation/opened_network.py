@@ -44,7 +44,7 @@ class LayerOutput:
     @property
     def side(self) -> int:
         """The shorter side of its map, in cells."""
-        return min(self.tensor.shape[1:3])
+        return int(min(self.tensor.shape[1:3]))
 
     @property
     def is_activation(self) -> bool:

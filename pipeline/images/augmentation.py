@@ -52,7 +52,7 @@ def _flip_and_shift(
     count, height, width, _ = images.shape
     rows = _source_index(count, height, params.shift, params.vertical_flip, generator)
     columns = _source_index(count, width, params.shift, params.horizontal_flip, generator)
-    return images[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return np.asarray(images[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]])
 
 
 def _source_index(
@@ -72,7 +72,7 @@ def _mirror(index: Int64[np.ndarray, "*shape"], side: int) -> Int64[np.ndarray, 
     if side == 1:
         return np.zeros_like(index)
     index = np.abs(index) % (2 * (side - 1))
-    return np.minimum(index, 2 * (side - 1) - index)
+    return np.asarray(np.minimum(index, 2 * (side - 1) - index))
 
 
 def _rotate_and_zoom(
@@ -94,7 +94,7 @@ def _rotate_and_zoom(
     batch = np.arange(count)[:, None, None]
     upper = images[batch, rows[0], columns[0]] * (1 - right) + images[batch, rows[0], columns[1]] * right
     lower = images[batch, rows[1], columns[0]] * (1 - right) + images[batch, rows[1], columns[1]] * right
-    return np.rint(upper * (1 - down) + lower * down).astype(np.uint8)
+    return np.asarray(np.rint(upper * (1 - down) + lower * down), np.uint8)
 
 
 def _brighten_and_contrast(
@@ -106,7 +106,7 @@ def _brighten_and_contrast(
     offset = (255.0 * generator.uniform(-brightness, brightness, size=shape)).astype(np.float32)
     mean = images.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float32)
     changed = (images - mean) * factor + (mean + offset)
-    return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(changed), 0, 255), np.uint8)
 
 
 def _cutout(
@@ -178,7 +178,7 @@ def _cutmix(
 def _mix_targets(
     targets: Float32[np.ndarray, "n k"], other: Int64[np.ndarray, " n"], weight: Float32[np.ndarray, " n"]
 ) -> Float32[np.ndarray, "n k"]:
-    return targets * weight[:, None] + targets[other] * (1 - weight[:, None])
+    return np.asarray(targets * weight[:, None] + targets[other] * (1 - weight[:, None]))
 
 
 def _rectangles(

@@ -13,7 +13,7 @@ from typing import Literal, assert_never
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Resize = Literal["pad", "crop", "stretch"]
 Color = Literal["rgb", "grayscale"]
@@ -67,7 +67,7 @@ def decode(data: bytes) -> DecodedImage:
             return DecodedImage(_to_8_bit(ImageOps.exif_transpose(image)), extension)
     except UnreadableImageError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnreadableImageError(f"not one of {', '.join(_FORMATS)}") from None
     except Exception as error:  # Pillow's decoders raise errors of any kind on damaged files
         raise UnreadableImageError(_one_line(error)) from error

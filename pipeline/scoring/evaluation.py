@@ -99,7 +99,7 @@ def calibration_csv(calibration: Calibration) -> str:
 def classification_report_text(predictions: Predictions, class_names: Sequence[str]) -> str:
     """scikit-learn's report on the classes that occur among the labels or the predictions."""
     occurring = np.union1d(predictions.labels, predictions.predicted)
-    return classification_report(
+    report: str = classification_report(
         predictions.labels,
         predictions.predicted,
         labels=occurring,
@@ -107,6 +107,7 @@ def classification_report_text(predictions: Predictions, class_names: Sequence[s
         digits=4,
         zero_division=0,
     )
+    return report
 
 
 def summary_table(evaluations: Mapping[str, Evaluation], best: str) -> str:

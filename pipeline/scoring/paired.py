@@ -106,4 +106,4 @@ def mcnemar_exact(only_first_right: int, only_second_right: int) -> float:
     for chosen in range(1, min(only_first_right, only_second_right) + 1):
         ways = ways * (total - chosen + 1) // chosen
         tail += ways
-    return min(1.0, 2 * tail / 2**total)
+    return float(min(1.0, 2 * tail / 2**total))

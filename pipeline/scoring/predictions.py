@@ -45,12 +45,12 @@ class Predictions:
     @property
     def predicted(self) -> Int64[np.ndarray, " n"]:
         """The most probable class; the first of several that are equally probable."""
-        return self.probabilities.argmax(axis=1)
+        return np.asarray(self.probabilities.argmax(axis=1))
 
     @property
     def right(self) -> Bool[np.ndarray, " n"]:
         """Whether the predicted class is the actual one."""
-        return self.predicted == self.labels
+        return np.asarray(self.predicted == self.labels)
 
 
 def require_finite(probabilities: Float32[np.ndarray, "n k"], source: str) -> Float32[np.ndarray, "n k"]:

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.deployment import litert
 from pipeline.deployment.saved_model import write_bare_saved_model
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import ImageArrays
 from pipeline.inference.predictor import LiteRtPredictor
@@ -26,7 +27,7 @@ def arrays(trained_project: Workspace) -> Callable[[str], ImageArrays]:
     return lambda subset: ImageArrays.load(trained_project.arrays / subset)
 
 
-def answers(content: bytes, folder: Path, images: np.ndarray) -> np.ndarray:
+def answers(content: bytes, folder: Path, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
     file = folder / "model.tflite"
     file.write_bytes(content)
     return LiteRtPredictor(file, threads=1).predict(images)

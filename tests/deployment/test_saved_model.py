@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pipeline.deployment.parity import encoded_copies
 from pipeline.deployment.saved_model import SavedModelPredictor, write_saved_model
+from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import ImageArrays
 from pipeline.training.trained_model import TrainedModel
@@ -22,12 +23,12 @@ def folder(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def images(trained_project: Workspace) -> np.ndarray:
+def images(trained_project: Workspace) -> UInt8[np.ndarray, "n h w c"]:
     return np.asarray(ImageArrays.load(trained_project.arrays / "test").images)
 
 
 def test_pixels_give_probabilities_and_nothing_else(
-    folder: Path, model: TrainedModel, images: np.ndarray
+    folder: Path, model: TrainedModel, images: UInt8[np.ndarray, "n h w c"]
 ) -> None:
     """A second output would change the form of TensorFlow Serving's answers."""
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
@@ -44,7 +45,7 @@ def test_the_names_of_the_classes_travel_inside(folder: Path) -> None:
 
 
 def test_encoded_images_of_any_size_give_what_the_evaluation_path_gives(
-    folder: Path, model: TrainedModel, images: np.ndarray
+    folder: Path, model: TrainedModel, images: UInt8[np.ndarray, "n h w c"]
 ) -> None:
     files = list(encoded_copies(images[:12]))
     prepared = np.stack([model.card.preprocessing.apply(data) for data in files])
@@ -54,7 +55,9 @@ def test_encoded_images_of_any_size_give_what_the_evaluation_path_gives(
     assert set(found) == {"probabilities"}
 
 
-def test_the_predictor_uses_both_signatures(folder: Path, model: TrainedModel, images: np.ndarray) -> None:
+def test_the_predictor_uses_both_signatures(
+    folder: Path, model: TrainedModel, images: UInt8[np.ndarray, "n h w c"]
+) -> None:
     predictor = SavedModelPredictor(folder)
     np.testing.assert_allclose(predictor.predict(images[:5]), model.predict(images[:5], 64), atol=1e-6)
     files = list(encoded_copies(images[:2]))

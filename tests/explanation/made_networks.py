@@ -7,9 +7,11 @@ import keras
 import numpy as np
 from keras import layers
 
+from pipeline.foundation.array_types import Bool, Int64, UInt8
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.networks.from_scratch import build_from_scratch
 from pipeline.networks.precision import in_float32
+from pipeline.params.train_baseline import NetworkName
 
 SIZE = 32
 OBJECT = 12
@@ -21,7 +23,7 @@ def with_softmax(builder: Callable[[], keras.Model]) -> keras.Model:
     return in_float32(builder(), builder)
 
 
-def from_scratch(network: str, size: int, channels: int) -> keras.Model:
+def from_scratch(network: NetworkName, size: int, channels: int) -> keras.Model:
     """An untrained network from scratch for images of that size, with three classes."""
     images = np.random.default_rng(0).integers(0, 256, (8, size, size, channels), dtype=np.uint8)
     statistics = ChannelStatistics((127.0,) * channels, (60.0,) * channels)
@@ -42,11 +44,13 @@ def randomised(network: keras.Model) -> keras.Model:
     return twin
 
 
-def object_images(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def object_images(
+    count: int, seed: int
+) -> tuple[UInt8[np.ndarray, "n h w 3"], Int64[np.ndarray, " n"], Bool[np.ndarray, "n h w"]]:
     """A striped square, its stripes upright (class 0) or lying (class 1), at a random place in noise.
 
     Returns:
-      images uint8 (N, SIZE, SIZE, 3), labels int64 (N,), and bool (N, SIZE, SIZE): where the object is.
+      Images, labels, and where the object is.
     """
     random = np.random.default_rng(seed)
     images = random.integers(90, 166, (count, SIZE, SIZE, 3), dtype=np.uint8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.explanation.chosen_images import choose_images, stratified
+from pipeline.explanation.chosen_images import ChosenImages, choose_images, stratified
 from pipeline.scoring.predictions import Predictions
 
 
@@ -22,7 +22,7 @@ BASELINE = predictions([0.1, 0.9, 0.6, 0.2, 0.7, 0.9, 0.3, 0.8], LABELS)  # wron
 TUNED = predictions([0.2, 0.7, 0.1, 0.8, 0.6, 0.4, 0.2, 0.9], LABELS)  # wrong in 1, 3, 5, 6
 
 
-def choose(mistakes: int, examples: int, feature_map_images: int = 1):
+def choose(mistakes: int, examples: int, feature_map_images: int = 1) -> ChosenImages:
     candidates = {"baseline": BASELINE, "tuned": TUNED}
     return choose_images(candidates, mistakes, examples, feature_map_images, 100, seed=0)
 

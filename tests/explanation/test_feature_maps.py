@@ -6,11 +6,12 @@ import pytest
 
 from pipeline.explanation.feature_maps import chosen_layers, feature_maps
 from pipeline.explanation.filters import first_filters
-from pipeline.explanation.opened_network import OpenedNetwork
+from pipeline.explanation.opened_network import LayerOutput, OpenedNetwork
+from pipeline.foundation.array_types import UInt8
 from tests.explanation.made_networks import from_scratch
 
 
-def images(count: int, size: int = 32) -> np.ndarray:
+def images(count: int, size: int = 32) -> UInt8[np.ndarray, "n h w 3"]:
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
@@ -19,7 +20,7 @@ def opened() -> OpenedNetwork:
     return OpenedNetwork(from_scratch("fast_cnn", 32, 3))
 
 
-def names(layers: list) -> list[str]:
+def names(layers: list[LayerOutput]) -> list[str]:
     return [layer.name for layer in layers]
 
 
@@ -52,6 +53,7 @@ def test_the_strongest_channels_as_the_network_computes_them(opened: OpenedNetwo
 
 def test_filters_of_the_first_convolution(opened: OpenedNetwork) -> None:
     filters = first_filters(opened)
+    assert filters is not None
     assert filters.shape == (2, 2, 3, 24)
 
 

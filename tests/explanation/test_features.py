@@ -5,10 +5,13 @@ import pytest
 import threadpoolctl
 
 from pipeline.explanation.features import map_features
+from pipeline.foundation.array_types import Float32, Int64
+
+Groups = tuple[Float32[np.ndarray, "90 12"], Int64[np.ndarray, "90"]]
 
 
 @pytest.fixture(scope="module")
-def groups() -> tuple[np.ndarray, np.ndarray]:
+def groups() -> Groups:
     """90 points in 12 dimensions in three groups, and the number of the group of each."""
     random = np.random.default_rng(0)
     labels = np.arange(90) % 3
@@ -16,7 +19,7 @@ def groups() -> tuple[np.ndarray, np.ndarray]:
     return (centers[labels] + random.normal(0, 1, (90, 12))).astype(np.float32), labels
 
 
-def test_pca_agrees_with_the_eigenvectors_of_the_covariance(groups) -> None:
+def test_pca_agrees_with_the_eigenvectors_of_the_covariance(groups: Groups) -> None:
     features, _ = groups
     centered = features - features.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(centered.T.astype(np.float64)))
@@ -26,7 +29,7 @@ def test_pca_agrees_with_the_eigenvectors_of_the_covariance(groups) -> None:
     np.testing.assert_allclose(found.explained_variance, values[[-1, -2]] / values.sum(), rtol=1e-5)
 
 
-def test_tsne_keeps_neighbors_together(groups) -> None:
+def test_tsne_keeps_neighbors_together(groups: Groups) -> None:
     features, labels = groups
     tsne = map_features(features, seed=0).tsne
     distances = np.linalg.norm(tsne[:, np.newaxis] - tsne, axis=-1)
@@ -34,7 +37,7 @@ def test_tsne_keeps_neighbors_together(groups) -> None:
     assert (labels[distances.argmin(axis=1)] == labels).all()
 
 
-def test_same_bytes_with_any_number_of_threads(groups) -> None:
+def test_same_bytes_with_any_number_of_threads(groups: Groups) -> None:
     features, _ = groups
     found = []
     for threads in (1, 2, 2):

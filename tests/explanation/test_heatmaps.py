@@ -9,17 +9,18 @@ from scipy.stats import spearmanr
 
 from pipeline.explanation.heatmaps import Heatmaps
 from pipeline.explanation.opened_network import OpenedNetwork
+from pipeline.foundation.array_types import Float32, Int64, UInt8
 from pipeline.params.evaluate import HeatmapMethod
 from tests.explanation.made_networks import from_scratch, object_images, randomised, trained_on_objects
 
 
 def heatmaps(
     network: keras.Model,
-    images: np.ndarray,
-    classes: np.ndarray,
+    images: UInt8[np.ndarray, "n h w c"],
+    classes: Int64[np.ndarray, " n"],
     layer: str = "auto",
     method: HeatmapMethod = "hires_cam",
-) -> np.ndarray:
+) -> Float32[np.ndarray, "n rows columns"]:
     return Heatmaps(OpenedNetwork(network), method, layer).compute(images, classes, "batches")
 
 
@@ -49,7 +50,7 @@ def test_under_global_average_pooling_both_methods_by_hand(method: HeatmapMethod
     images = np.array([[0, 1], [3, 6]], np.uint8).reshape(1, 2, 2, 1).repeat(2, axis=0)
     found = heatmaps(two_filter_network(), images, np.array([0, 1]), method=method)
     np.testing.assert_allclose(found[0], np.array([[1, 2.25], [4.75, 9]]) / 9, rtol=1e-6)
-    np.testing.assert_allclose(found[1], [[1, 0.5], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(found[1], [[1.0, 0.5], [0.0, 0.0]], rtol=1e-6)
     assert found.dtype == np.float32
 
 
@@ -68,7 +69,9 @@ def test_where_places_differ_grad_cam_averages_and_hires_cam_does_not() -> None:
     pixels = np.array([[1, 2], [3, 6]], np.uint8).reshape(1, 2, 2, 1)
     averaged = heatmaps(network, pixels, np.array([0]), method="grad_cam")
     np.testing.assert_allclose(averaged[0], np.array([[0.5, 1], [1.5, 3]]) / 3, rtol=1e-6)
-    np.testing.assert_allclose(heatmaps(network, pixels, np.array([0]))[0], [[1 / 9, 0], [1, 0]], rtol=1e-6)
+    np.testing.assert_allclose(
+        heatmaps(network, pixels, np.array([0]))[0], [[1 / 9, 0.0], [1.0, 0.0]], rtol=1e-6
+    )
 
 
 def test_nothing_speaks_for_a_class_that_every_pixel_speaks_against() -> None:
@@ -91,7 +94,7 @@ def test_dense_network_has_input_gradients_by_hand() -> None:
     computed = Heatmaps(OpenedNetwork(network), "hires_cam", "auto")
     assert computed.layer == "input"
     found = computed.compute(np.zeros((2, 2, 2, 1), np.uint8), np.array([0, 1]), "batches")
-    np.testing.assert_allclose(found, [[[0.25, 1], [0.5, 0]], [[0, 1], [0, 0]]])
+    np.testing.assert_allclose(found, [[[0.25, 1.0], [0.5, 0.0]], [[0.0, 1.0], [0.0, 0.0]]])
 
 
 @pytest.mark.parametrize(

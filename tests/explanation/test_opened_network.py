@@ -1,5 +1,6 @@
 """Networks taken apart layer by layer."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -31,7 +32,9 @@ def transfer(backbone: str, size: int, channels: int) -> keras.Model:
         pytest.param(lambda: transfer("InceptionV3", 32, 3), id="InceptionV3", marks=pytest.mark.slow),
     ],
 )
-def test_logits_and_features_lead_to_the_networks_own_probabilities(network) -> None:
+def test_logits_and_features_lead_to_the_networks_own_probabilities(
+    network: Callable[[], keras.Model],
+) -> None:
     closed = network()
     opened = OpenedNetwork(closed)
     images = np.random.default_rng(0).integers(0, 256, (4, *closed.input.shape[1:]), dtype=np.uint8)

@@ -64,7 +64,7 @@ def test_another_class_has_other_heatmaps(job: ExplainJob) -> None:
     assert not np.allclose(for_one.heatmaps[~ones], own.heatmaps[~ones])
 
 
-def test_a_layer_that_the_network_lacks_is_said(job: ExplainJob, capsys) -> None:
+def test_a_layer_that_the_network_lacks_is_said(job: ExplainJob, capsys: pytest.CaptureFixture[str]) -> None:
     explain(dataclasses.replace(job, layer="mixed7", count=2))
     assert "no layer 'mixed7'" in capsys.readouterr().out
 

@@ -6,24 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.images import parallel
 from pipeline.images.array_writing import channel_statistics, write_arrays
 from pipeline.images.arrays import ImageArrays
 from pipeline.images.catalogue import CatalogueEntry, EncodedImages, ImageTarWriter
 
+Write = Callable[[str], Int64[np.ndarray, "c 256"]]
+
 
 @pytest.fixture
-def pictures() -> np.ndarray:
+def pictures() -> UInt8[np.ndarray, "n h w c"]:
     return np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3), dtype=np.uint8)
 
 
-def decode_raw(data: bytes) -> np.ndarray:
+def decode_raw(data: bytes) -> UInt8[np.ndarray, "4 4 3"]:
     return np.frombuffer(data, dtype=np.uint8).reshape(4, 4, 3)
 
 
 @pytest.fixture
-def write(tmp_path: Path, pictures: np.ndarray) -> Callable[[str], np.ndarray]:
-    """Writes rows 49, 47, ... of the pictures as arrays; returns the counts of grey levels."""
+def write(tmp_path: Path, pictures: UInt8[np.ndarray, "n h w c"]) -> Write:
+    """Writes rows 49, 47, ... of the pictures as arrays; returns the counts of gray levels."""
     with (tmp_path / "images.tar").open("wb") as file:
         writer = ImageTarWriter(file)
         entries = []
@@ -32,7 +35,7 @@ def write(tmp_path: Path, pictures: np.ndarray) -> Callable[[str], np.ndarray]:
             entries.append(CatalogueEntry(image_id, "x", "a", "", "", 4, 4, offset, picture.nbytes))
         writer.finish()
 
-    def run(name: str) -> np.ndarray:
+    def run(name: str) -> Int64[np.ndarray, "c 256"]:
         chosen = entries[::-2]
         with EncodedImages(tmp_path / "images.tar") as encoded:
             return write_arrays(
@@ -43,7 +46,7 @@ def write(tmp_path: Path, pictures: np.ndarray) -> Callable[[str], np.ndarray]:
 
 
 def test_rows_labels_and_ids_belong_together(
-    tmp_path: Path, pictures: np.ndarray, write: Callable[[str], np.ndarray]
+    tmp_path: Path, pictures: UInt8[np.ndarray, "n h w c"], write: Write
 ) -> None:
     write("train")
     arrays = ImageArrays.load(tmp_path / "train")
@@ -54,7 +57,7 @@ def test_rows_labels_and_ids_belong_together(
     np.testing.assert_array_equal(arrays.images, pictures[::-2])
 
 
-def test_statistics_are_exact(pictures: np.ndarray, write: Callable[[str], np.ndarray]) -> None:
+def test_statistics_are_exact(pictures: UInt8[np.ndarray, "n h w c"], write: Write) -> None:
     statistics = channel_statistics(write("train"))
     pixels = pictures[::-2].reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(statistics.mean, pixels.mean(axis=0), rtol=1e-14)
@@ -77,7 +80,7 @@ def test_statistics_do_not_overflow() -> None:
 
 
 def test_the_number_of_cores_does_not_show(
-    tmp_path: Path, write: Callable[[str], np.ndarray], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for cores in (1, 5):
         monkeypatch.setattr(parallel, "available_cores", lambda cores=cores: cores)

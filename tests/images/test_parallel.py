@@ -34,7 +34,7 @@ def test_several_threads_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_only_a_few_results_wait_for_a_slow_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "available_cores", lambda: 2)
-    done = []
+    done: list[int] = []
     results = ordered_map(done.append, range(10_000))
     next(results)
     time.sleep(0.05)

@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.foundation.array_types import Float64, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import LiteRtPredictor, load_predictor, open_predictor, preferred_format
 from tests.serving.tiny_model import CLASSES, SIZE, describe, export, probabilities_of
 
 
-def images(*levels: int) -> np.ndarray:
+def images(*levels: int) -> UInt8[np.ndarray, "n h w 3"]:
     return np.array(levels, np.uint8)[:, None, None, None] * np.ones((1, SIZE, SIZE, 3), np.uint8)
 
 
-def expected(*levels: int) -> np.ndarray:
+def expected(*levels: int) -> Float64[np.ndarray, "n k"]:
     return np.array([[probabilities_of(level)[name] for name in CLASSES] for level in levels])
 
 
@@ -28,14 +29,13 @@ def tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network of tests.serving.tiny_model as a LiteRT file."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec((None, SIZE, SIZE, 3), tf.uint8, "image")])
     def probabilities(image: tf.Tensor) -> dict[str, tf.Tensor]:
         bright = tf.reduce_mean(tf.cast(image, tf.float32), axis=(1, 2, 3))[:, None] / 255
         return {"probabilities": tf.concat([bright, 1 - bright, 0 * bright], axis=1)}
 
     folder = tmp_path_factory.mktemp("tflite")
-    module = tf.Module()
-    tf.saved_model.save(module, str(folder / "saved"), signatures={"serving_default": probabilities})
+    served = tf.function(probabilities, [tf.TensorSpec((None, SIZE, SIZE, 3), tf.uint8, "image")])
+    tf.saved_model.save(tf.Module(), str(folder / "saved"), signatures={"serving_default": served})
     file = folder / "litert_fp32.tflite"
     file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved")).convert())
     return file

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jaxtyping import Bool
 from scipy.stats import binom, binomtest
 
+from pipeline.foundation.array_types import Bool
 from pipeline.params.registry import RegistryParams
 from pipeline.promotion.gates import (
     Challenger,
@@ -38,6 +38,10 @@ EVALUATE = evaluate_params(
 )
 
 CLASSES = ("cat", "dog")
+
+
+Pair = tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]
+"""Which images two models get right."""
 
 
 def answers(right: Bool[np.ndarray, " n"]) -> Predictions:
@@ -119,7 +123,7 @@ def test_the_champion_itself_is_no_better_than_the_champion() -> None:
 
 
 @pytest.mark.parametrize(("only_challenger", "outcome"), [(5, "failed"), (6, "passed")])
-def test_mcnemar_decides_as_the_binomial_distribution_does(only_challenger, outcome) -> None:
+def test_mcnemar_decides_as_the_binomial_distribution_does(only_challenger: int, outcome: Outcome) -> None:
     # 5 to 0: p = 2 / 2^5 = 0.0625; 6 to 0: p = 0.03125.
     expected = binomtest(only_challenger, only_challenger).pvalue
     assert (expected < ALPHA) == (outcome == "passed")
@@ -207,7 +211,7 @@ SURELY = 1e-5
 
 
 def promoted(
-    draw: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]],
+    draw: Callable[[np.random.Generator], Pair],
     seed: int,
 ) -> int:
     """How many of ROUNDS simulated challengers, drawn with their champions, become champion."""
@@ -219,7 +223,7 @@ def promoted(
 @pytest.mark.parametrize("images", [100, 1000])
 @pytest.mark.usefixtures("arrays_unchecked")
 def test_of_equally_good_challengers_at_most_half_of_alpha_are_promoted(images: int) -> None:
-    def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(generator: np.random.Generator) -> Pair:
         easy = generator.random(images) < 0.7  # right for both: what makes the pairs dependent
         first, second = generator.random((2, images)) < 0.7
         return easy | first, easy | second
@@ -233,7 +237,7 @@ def test_of_equally_good_challengers_at_most_half_of_alpha_are_promoted(images: 
 def test_a_truly_better_challenger_passes_with_the_power_of_the_test() -> None:
     images, challenger, champion = 2000, 0.92, 0.88
 
-    def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(generator: np.random.Generator) -> Pair:
         return generator.random(images) < challenger, generator.random(images) < champion
 
     power = mcnemar_power(images, challenger * (1 - champion), champion * (1 - challenger))

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from jaxtyping import Float64
 
+from pipeline.foundation.array_types import Float64
 from pipeline.scoring.calibration import calibrate
 from pipeline.scoring.predictions import Predictions
 from tests.scoring.made_predictions import predictions_of, random_predictions

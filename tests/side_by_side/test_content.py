@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from pipeline.reporting.results import History, SubsetScores
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
 from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
+
+Kind = TypeVar("Kind")
 
 CLASSES = ("cat", "dog")
 HISTORY = History(("train",), *(np.array([value]) for value in (1, 0.5, 0.8, 0.6, 0.7, 0.1)))
@@ -39,7 +42,7 @@ def card(classes: tuple[str, ...] = CLASSES) -> ModelCard:
     )
 
 
-def side(wrong: Sequence[int], images: int = 40, **changes: object) -> ComparedModel:
+def side(wrong: Sequence[int], images: int = 40, **changes: Any) -> ComparedModel:
     """Right on alternating cats and dogs, but for some rows; the higher the row, the surer."""
     labels = np.arange(images) % 2
     predicted = labels.copy()
@@ -48,7 +51,7 @@ def side(wrong: Sequence[int], images: int = 40, **changes: object) -> ComparedM
     probabilities = np.stack([1 - sure, sure], axis=1)
     probabilities[predicted == 0] = probabilities[predicted == 0, ::-1]
     scores = SubsetScores(images=images, accuracy=1 - len(wrong) / images, log_loss=0.5)
-    values = {
+    values: dict[str, Any] = {
         "asked": "main",
         "origin": "commit abc",
         "card": card(),
@@ -69,7 +72,7 @@ def pair(
     )
 
 
-def blocks(document: Document, kind: type) -> list:
+def blocks(document: Document, kind: type[Kind]) -> list[Kind]:
     return [block for section in document.sections for block in section.blocks if isinstance(block, kind)]
 
 
@@ -164,7 +167,7 @@ def test_recall_of_each_class() -> None:
 
 
 @pytest.mark.parametrize("histories", [(HISTORY, None), (None, None)])
-def test_a_curve_that_is_not_kept(histories: tuple) -> None:
+def test_a_curve_that_is_not_kept(histories: tuple[History | None, None]) -> None:
     first, second = (side([0], history=history) for history in histories)
     document = pair_document(pair(first, second))
     names = [chart.name for chart in blocks(document, Chart)]

@@ -20,7 +20,8 @@ MISSING = object()
 
 @pytest.fixture
 def values(project: Path) -> dict[str, Any]:
-    return YAML(typ="safe").load((project / "params.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = YAML(typ="safe").load((project / "params.yaml").read_text(encoding="utf-8"))
+    return loaded
 
 
 def changed(values: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def test_numbers_are_numbers_however_dvc_writes_them(
 
     lr = load_params(tmp_path / "params.yaml").lr
 
-    assert not isinstance(lr, str)
+    assert type(lr) is float
     assert lr == expected
 
 
@@ -219,7 +220,7 @@ def test_sections_are_immutable_and_have_no_defaults(values: dict[str, Any]) -> 
 
     with_default = [
         f"{section.__name__}.{name}"
-        for section in [*sections(Params), Values, Range]
+        for section in (*sections(Params), *sections(Values), *sections(Range))
         for name, field in section.model_fields.items()
         if not field.is_required()
     ]
