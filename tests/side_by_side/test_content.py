@@ -12,10 +12,11 @@ from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.reporting.document import Chart, Document, Finding, Gallery, Paragraph, Table
 from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
-from pipeline.reporting.results import History, SubsetScores
+from pipeline.reporting.results import History
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
 from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
+from tests.reporting.reading import made_scores
 
 CLASSES = ("cat", "dog")
 HISTORY = History(("train",), *(np.array([value]) for value in (1, 0.5, 0.8, 0.6, 0.7, 0.1)))
@@ -47,7 +48,7 @@ def side(wrong: Sequence[int], images: int = 40, **changes: object) -> ComparedM
     sure = 0.6 + 0.3 * np.arange(images) / images
     probabilities = np.stack([1 - sure, sure], axis=1)
     probabilities[predicted == 0] = probabilities[predicted == 0, ::-1]
-    scores = SubsetScores(images=images, accuracy=1 - len(wrong) / images, log_loss=0.5)
+    scores = made_scores(images, accuracy=1 - len(wrong) / images)
     values = {
         "asked": "main",
         "origin": "commit abc",

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from pipeline.reporting.results import SubsetScores
 from pipeline.reporting.topics.comparison.accuracy import (
     MeasuredAccuracy,
     accuracy_figure,
@@ -18,8 +17,10 @@ from pipeline.reporting.topics.comparison.pairs import against
 from pipeline.reporting.topics.mistakes.section import wrong_by_all
 from pipeline.reporting.topics.summary import introduction
 from pipeline.reporting.topics.tuning.section import search_gain
+from pipeline.scoring.intervals import Interval
+from pipeline.scoring.scores import Scores
 from tests.reporting.fake_project import FakeProject
-from tests.reporting.reading import Load, changed, lines, plain
+from tests.reporting.reading import Load, changed, lines, made_scores, plain
 
 TRANSFER_WINS = FakeProject(
     wrong={"baseline": range(40), "transfer": range(5), "tuned": range(30)},
@@ -161,8 +162,8 @@ def test_classes_that_are_all_alike(results: Load) -> None:
     assert "every test image of every class" in hardest_and_easiest(found.candidate("tuned"))
 
 
-def measured(low: float, accuracy: float, high: float) -> SubsetScores:
-    return SubsetScores(images=100, accuracy=accuracy, accuracy_low=low, accuracy_high=high)
+def measured(low: float, accuracy: float, high: float) -> Scores:
+    return made_scores(100, accuracy=accuracy, accuracy_interval=Interval(low, high))
 
 
 def test_accuracies_with_their_intervals() -> None:
