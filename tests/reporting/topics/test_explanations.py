@@ -226,8 +226,8 @@ def test_heatmaps_of_candidates_are_compared_on_the_same_images() -> None:
 
 
 def test_feature_maps_are_stretched_to_their_own_range() -> None:
-    maps = {"conv_1": np.stack([np.array([[2.0, 4.0], [3.0, 2.0]]), np.full((2, 2), 7.0)], axis=2)}
-    canvas = feature_maps_figure(IMAGES[0], maps, "Title").axes[0]
+    channels = np.array([[[2, 7], [4, 7]], [[3, 7], [2, 7]]], np.float32)
+    canvas = feature_maps_figure(IMAGES[0], {"conv_1": channels}, "Title").axes[0]
     _, first, constant = canvas.images
     np.testing.assert_array_equal(np.asarray(first.get_array())[..., 0], [[0, 255], [128, 0]])
     np.testing.assert_array_equal(np.asarray(constant.get_array()), np.zeros((2, 2, 3)))
