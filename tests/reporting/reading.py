@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pipeline.reporting.results import Candidate, RunResults
 from pipeline.scoring.intervals import Interval
@@ -18,6 +19,11 @@ Load = Callable[[FakeProject], RunResults]
 
 def plain(text: str) -> str:
     return text.replace("\u00a0", " ")
+
+
+def panels(figure: Figure) -> Any:
+    """The axes of a figure; what they hold has more attributes than matplotlib's types tell."""
+    return figure.axes
 
 
 def texts(axes: Axes) -> list[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +10,14 @@ import pytest
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.reporting.document import Chart, Document, Finding, Gallery, Paragraph, Table
+from pipeline.reporting.document import Block, Chart, Document, Finding, Gallery, Paragraph, Table
 from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
 from pipeline.reporting.results import History
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
 from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
-from tests.reporting.reading import made_scores
+from tests.reporting.reading import made_scores, plain
 
 CLASSES = ("cat", "dog")
 HISTORY = History(("train",), *(np.array([value]) for value in (1, 0.5, 0.8, 0.6, 0.7, 0.1)))
@@ -49,7 +50,7 @@ def side(wrong: Sequence[int], images: int = 40, **changes: object) -> ComparedM
     probabilities = np.stack([1 - sure, sure], axis=1)
     probabilities[predicted == 0] = probabilities[predicted == 0, ::-1]
     scores = made_scores(images, accuracy=1 - len(wrong) / images)
-    values = {
+    values: dict[str, Any] = {
         "asked": "main",
         "origin": "commit abc",
         "card": card(),
@@ -70,7 +71,7 @@ def pair(
     )
 
 
-def blocks(document: Document, kind: type) -> list:
+def blocks(document: Document, kind: type[Block]) -> list[Any]:
     return [block for section in document.sections for block in section.blocks if isinstance(block, kind)]
 
 
@@ -79,7 +80,8 @@ def texts(document: Document) -> list[str]:
 
 
 def finding(document: Document) -> str:
-    return blocks(document, Finding)[0].text.replace("\u00a0", " ")
+    text: str = blocks(document, Finding)[0].text
+    return plain(text)
 
 
 def test_more_than_luck() -> None:
@@ -165,7 +167,7 @@ def test_recall_of_each_class() -> None:
 
 
 @pytest.mark.parametrize("histories", [(HISTORY, None), (None, None)])
-def test_a_curve_that_is_not_kept(histories: tuple) -> None:
+def test_a_curve_that_is_not_kept(histories: tuple[History | None, ...]) -> None:
     first, second = (side([0], history=history) for history in histories)
     document = pair_document(pair(first, second))
     names = [chart.name for chart in blocks(document, Chart)]

@@ -20,7 +20,7 @@ from pipeline.reporting.topics.tuning.section import search_gain
 from pipeline.scoring.intervals import Interval
 from pipeline.scoring.scores import Scores
 from tests.reporting.fake_project import FakeProject
-from tests.reporting.reading import Load, changed, lines, made_scores, plain
+from tests.reporting.reading import Load, changed, lines, made_scores, panels, plain
 
 TRANSFER_WINS = FakeProject(
     wrong={"baseline": range(40), "transfer": range(5), "tuned": range(30)},
@@ -171,7 +171,7 @@ def test_accuracies_with_their_intervals() -> None:
         MeasuredAccuracy("Baseline", "baseline", measured(0.90, 0.92, 0.94), 0.93),
         MeasuredAccuracy("Majority class", None, measured(0.08, 0.10, 0.12), None),
     ]
-    everything, enlarged = accuracy_figure(rows, "Title").axes
+    everything, enlarged = panels(accuracy_figure(rows, "Title"))
     assert lines(everything, "Baseline") == [([0.92], [0])]
     assert lines(everything, "Majority class") == [([0.10], [1])]
     assert list(everything.lines[0].get_xdata()) == [0.90, 0.94]
@@ -181,6 +181,6 @@ def test_accuracies_with_their_intervals() -> None:
 
 
 def test_per_class_scores() -> None:
-    axes = per_class_figure({"baseline": np.array([0.5, 0.9])}, ["a", "b"], "Title").axes[0]
+    axes = panels(per_class_figure({"baseline": np.array([0.5, 0.9])}, ["a", "b"], "Title"))[0]
     assert list(axes.lines[0].get_xdata()) == [0.5, 0.9]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
