@@ -78,7 +78,7 @@ def build_document(results: RunResults, settings: ReportSettings) -> Document:
     sections = (
         ReportSection(anchor, title, tuple(content(results, settings))) for anchor, title, content in SECTIONS
     )
-    images = counted(results.source["images"], "image")
+    images = counted(results.source.images, "image")
     classes = counted(len(results.class_names), "class", "classes")
     return Document(
         title=settings.report.title,

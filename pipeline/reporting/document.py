@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
 from matplotlib.figure import Figure
+
+from pipeline.foundation.array_types import UInt8
+from pipeline.scoring.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,23 @@ class Commands:
 class Table:
     """The first column names the row.
 
-    `numeric` says which columns are numbers, `strong` which rows stand out.
+    Attributes:
+      text_columns: which columns are not numbers, from 0.
+      strong: rows that stand out.
+      separated: rows before which a line is drawn.
     """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[bool, ...]
+    text_columns: frozenset[int] = frozenset({0})
     strong: frozenset[int] = frozenset()
     separated: frozenset[int] = frozenset()
-    """Rows before which a line is drawn."""
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Whether each column holds numbers."""
+        return tuple(column not in self.text_columns for column in range(len(self.columns)))
 
 
 @dataclass(frozen=True)
@@ -85,46 +94,36 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bars:
+class ChartData:
+    """A chart that can be edited; `axis_titles` are those of categories and values, empty for none."""
+
+    categories: tuple[str, ...]
+    series: tuple[Series, ...]
+    axis_titles: tuple[str, str]
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars(ChartData):
     """Horizontal bars from zero, stacked where there are several series; the first category on top.
 
     `shares` says that the values are shares of 1.
     """
 
-    categories: tuple[str, ...]
-    series: tuple[Series, ...]
     shares: bool = False
-    axis_title: str
-    alt: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lines:
+class Lines(ChartData):
     """Shares of 1 over steps."""
 
-    categories: tuple[str, ...]
-    series: tuple[Series, ...]
-    axis_titles: tuple[str, str]
-    alt: str
-
 
 @dataclass(frozen=True, kw_only=True)
-class Dots:
-    """Shares of 1, one per category, with their intervals where they have some.
+class Dots(ChartData):
+    """Shares of 1 in one series, each in its own color and with its interval where there is one."""
 
-    The axis need not begin at zero. Without a title for the categories, the first of `axis_titles` is empty.
-    """
-
-    categories: tuple[str, ...]
-    name: str
-    values: tuple[float, ...]
     colors: tuple[str, ...]
-    intervals: tuple[tuple[float, float], ...] | None = None
-    axis_titles: tuple[str, str]
-    alt: str
-
-
-ChartData = Bars | Lines | Dots
+    intervals: tuple[Interval, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ class Chart:
     alt: str
     caption: str = ""
     pictorial: bool = False
-    data: ChartData | None = None
+    data: Bars | Lines | Dots | None = None
 
     @property
     def inches(self) -> tuple[float, float]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float32, UInt8
 
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.reporting.document import Example
 from pipeline.reporting.results import Candidate, RunResults
 from pipeline.reporting.topics.explanations.heatmaps import overlay

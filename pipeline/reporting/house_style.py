@@ -13,12 +13,12 @@ from typing import ParamSpec, TypeVar
 
 import matplotlib.style
 import numpy as np
-from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.files import atomic_path
 from pipeline.reporting.wording import shortened
 

@@ -3,8 +3,9 @@
 import io
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
+
+from pipeline.foundation.array_types import UInt8
 
 _SHARP_SIDE = 160
 """Pixels: smaller images are enlarged by whole factors, so that no viewer blurs what was never there."""

@@ -2,19 +2,19 @@
 
 import csv
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
+from pipeline.foundation.array_types import Float64, Int64
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json, require
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
+from pipeline.images.catalogue import Provenance
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.augmentation import AugmentationParams
@@ -22,11 +22,13 @@ from pipeline.params.evaluate import EvaluateParams
 from pipeline.params.report import ReportParams
 from pipeline.reporting.wording import accuracy_decimals, candidate_title
 from pipeline.scoring.explanations import Explanations
+from pipeline.scoring.intervals import Interval
+from pipeline.scoring.paired import Comparison, ModelComparison, load_comparisons
 from pipeline.scoring.predictions import Predictions, load_predictions
+from pipeline.scoring.scores import Scores, load_scores
 
 _CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 _TRIAL_COLUMNS = ("trial", "status", "epochs", "val_loss", "val_accuracy")
-_TOP_K = re.compile(r"top_(\d+)_accuracy")
 
 
 @dataclass(frozen=True)
@@ -72,44 +74,6 @@ class History:
         return [(int(self.epochs[i]), self.phases[i]) for i in changes]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SubsetScores:
-    """The scores of one model on one subset, as metrics/evaluate.json has them; NaN where one is missing.
-
-    Attributes:
-      top_k: the k of `top_k_accuracy`; 0 where that is missing.
-      ece: expected calibration error.
-    """
-
-    images: int
-    accuracy: float
-    accuracy_low: float = math.nan
-    accuracy_high: float = math.nan
-    top_k: int = 0
-    top_k_accuracy: float = math.nan
-    precision_macro: float = math.nan
-    recall_macro: float = math.nan
-    f1_macro: float = math.nan
-    f1_macro_low: float = math.nan
-    f1_macro_high: float = math.nan
-    log_loss: float = math.nan
-    brier_score: float = math.nan
-    ece: float = math.nan
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, float]) -> "SubsetScores":
-        known: dict[str, Any] = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        for name, value in values.items():
-            if match := _TOP_K.fullmatch(name):
-                known |= {"top_k": int(match[1]), "top_k_accuracy": value}
-        return cls(**{**known, "images": int(values["images"])})
-
-    @property
-    def decimals(self) -> int:
-        """Of percentages of these images."""
-        return accuracy_decimals(self.images)
-
-
 @dataclass(frozen=True)
 class SearchedSetting:
     """A row of models/tuned/trials.csv; `val_loss` and `val_accuracy` are None where the trial failed."""
@@ -147,8 +111,8 @@ class Candidate:
     name: str
     card: ModelCard
     history: History
-    validation: SubsetScores
-    test: SubsetScores
+    validation: Scores
+    test: Scores
     predictions: Predictions
     classes: tuple[ClassResult, ...]
     explanations: Explanations
@@ -163,6 +127,11 @@ class Candidate:
         return int(self.card.training["best_epoch"])
 
     @property
+    def decimals(self) -> int:
+        """Of percentages of the test images."""
+        return accuracy_decimals(self.test.images)
+
+    @property
     def mistakes(self) -> int:
         """Test images that it gets wrong."""
         return int((~self.predictions.right).sum())
@@ -175,48 +144,11 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class PairedTest:
-    """Two candidates on the test images; the difference is the first's accuracy minus the second's."""
-
-    first: str
-    second: str
-    only_first_right: int
-    only_second_right: int
-    p_value: float
-    difference: float
-    low: float
-    high: float
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> "PairedTest":
-        """A row of metrics/comparisons.json."""
-        named = {name: row[name] for name in ("first", "second", "only_first_right", "only_second_right")}
-        gap = {
-            "difference": row["accuracy_difference"],
-            "low": row["difference_low"],
-            "high": row["difference_high"],
-        }
-        return cls(**named, p_value=row["p_value"], **gap)
-
-    def is_significant(self, confidence: float) -> bool:
-        return self.p_value < 1.0 - confidence
-
-    def seen_from(self, candidate: str) -> "PairedTest":
-        """The same test with `candidate` as the first of the two."""
-        if candidate == self.first:
-            return self
-        assert candidate == self.second
-        wins, losses = self.only_second_right, self.only_first_right
-        gap = (-self.difference, -self.high, -self.low)
-        return PairedTest(self.second, self.first, wins, losses, self.p_value, *gap)
-
-
-@dataclass(frozen=True)
 class RunResults:
     """The whole of a run.
 
     Attributes:
-      source: data/raw/source.json.
+      source: where the images come from.
       image_names: of every original image, by its id.
       original_sizes: width and height of every original image, pixels.
       rejected: file and reason of every image that could not be used.
@@ -230,7 +162,7 @@ class RunResults:
       best_hyperparameters: what the search chose.
     """
 
-    source: dict[str, Any]
+    source: Provenance
     image_names: tuple[str, ...]
     original_sizes: Int64[np.ndarray, "n 2"]
     rejected: tuple[tuple[str, str], ...]
@@ -239,8 +171,8 @@ class RunResults:
     statistics: ChannelStatistics
     subsets: dict[str, ImageArrays]
     candidates: tuple[Candidate, ...]
-    references: dict[str, dict[str, SubsetScores]]
-    paired_tests: tuple[PairedTest, ...]
+    references: dict[str, dict[str, Scores]]
+    paired_tests: tuple[ModelComparison, ...]
     best: str
     trials: tuple[SearchedSetting, ...]
     best_hyperparameters: dict[str, Any]
@@ -265,11 +197,10 @@ class RunResults:
         return [candidate for candidate in self.candidates if candidate.name != self.best]
 
     @property
-    def tests_of_winner(self) -> list[PairedTest]:
+    def tests_of_winner(self) -> list[ModelComparison]:
         """The paired tests of the chosen candidate, seen from it."""
-        return [
-            test.seen_from(self.best) for test in self.paired_tests if self.best in (test.first, test.second)
-        ]
+        tests = (test if test.first == self.best else reversed_test(test) for test in self.paired_tests)
+        return [test for test in tests if test.first == self.best]
 
     @property
     def class_counts(self) -> dict[str, Int64[np.ndarray, " k"]]:
@@ -293,7 +224,7 @@ class RunResults:
     @classmethod
     def load(cls, workspace: Workspace) -> "RunResults":
         """Raises PipelineError where a file is missing or files contradict each other."""
-        scores = read_json(workspace.scores)
+        scores = load_scores(workspace.scores)
         names = [name for name in CANDIDATES if name in scores]
         per_class = read_table(workspace.per_class_scores)
         subsets = {name: ImageArrays.load(workspace.arrays / name) for name in SUBSETS}
@@ -303,7 +234,7 @@ class RunResults:
         trials, best_hyperparameters = _load_trials(workspace)
         catalogue = read_table(workspace.raw / "catalogue.csv")
         return cls(
-            source=read_json(workspace.raw / "source.json"),
+            source=Provenance.load(workspace.raw / "source.json"),
             image_names=tuple(row["name"] for row in catalogue),
             original_sizes=np.array([(int(row["width"]), int(row["height"])) for row in catalogue]),
             rejected=tuple(
@@ -314,19 +245,27 @@ class RunResults:
             statistics=ChannelStatistics.load(workspace.arrays / "statistics.json"),
             subsets=subsets,
             candidates=candidates,
-            references={
-                name: {subset: SubsetScores.from_json(values) for subset, values in by_subset.items()}
-                for name, by_subset in read_json(workspace.references).items()
-            },
+            references=load_scores(workspace.references),
             paired_tests=tuple(
-                PairedTest.from_json(row)
-                for row in read_json(workspace.comparisons)
-                if row["subset"] == "test"
+                test for test in load_comparisons(workspace.comparisons) if test.subset == "test"
             ),
             best=read_json(workspace.best)["candidate"],
             trials=trials,
             best_hyperparameters=best_hyperparameters,
         )
+
+
+def reversed_test(test: ModelComparison) -> ModelComparison:
+    """The same test with the second of the two models as the first."""
+    found = test.comparison
+    comparison = Comparison(
+        only_first_right=found.only_second_right,
+        only_second_right=found.only_first_right,
+        p_value=found.p_value,
+        accuracy_difference=-found.accuracy_difference,
+        interval=Interval(-found.interval.high, -found.interval.low),
+    )
+    return ModelComparison(test.second, test.first, test.subset, comparison)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -338,7 +277,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 def _load_candidate(
     workspace: Workspace,
     name: str,
-    scores: Mapping[str, Mapping[str, float]],
+    scores: Mapping[str, Scores],
     per_class: list[dict[str, str]],
 ) -> Candidate:
     folder = workspace.model(name)
@@ -347,8 +286,8 @@ def _load_candidate(
         name=name,
         card=ModelCard.load(folder / "card.json"),
         history=History.load(folder / "history.csv"),
-        validation=SubsetScores.from_json(scores["validation"]),
-        test=SubsetScores.from_json(scores["test"]),
+        validation=scores["validation"],
+        test=scores["test"],
         predictions=load_predictions(workspace.predictions / f"{name}.npz")["test"],
         classes=tuple(_class_result(row) for row in per_class if row.items() >= of_candidate.items()),
         explanations=Explanations.load(workspace.explanations / f"{name}.npz"),

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int64
 
+from pipeline.foundation.array_types import Int64
 from pipeline.scoring.predictions import Predictions
 
 

@@ -1,11 +1,10 @@
 """The page about two models: which is better and how sure that is, what differs, and where."""
 
-import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from jaxtyping import Int64, UInt8
 
+from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.reporting.document import (
     Block,
     Chart,
@@ -18,7 +17,6 @@ from pipeline.reporting.document import (
     Table,
 )
 from pipeline.reporting.examples import answered
-from pipeline.reporting.results import SubsetScores
 from pipeline.reporting.selection import surest_first
 from pipeline.reporting.wording import (
     accuracy_decimals,
@@ -32,22 +30,19 @@ from pipeline.reporting.wording import (
 )
 from pipeline.scoring.paired import Comparison, compare
 from pipeline.scoring.predictions import Predictions
-from pipeline.scoring.scores import confusion_matrix
+from pipeline.scoring.scores import Scores, confusion_matrix
 from pipeline.side_by_side.figures import confusion_difference_figure, curves_figure
 from pipeline.side_by_side.models import FIRST, SECOND, ComparedModel, ModelPair
 
 _TRAINING_SECTIONS, _COMMON_SECTION = ("train_baseline", "train_transfer"), "training"
 _MOST_PICTURES = 60
-_SCORES = (
-    ("accuracy", "accuracy", True),
-    ("f1_macro", "macro F1", True),
-    ("precision_macro", "macro precision", True),
-    ("recall_macro", "macro recall", True),
-    ("log_loss", "log loss", False),
-    ("brier_score", "Brier score", False),
-    ("ece", "calibration error (ECE)", False),
-)
-"""Name, title, and whether it is a share of images."""
+_SHARES = {
+    "accuracy": "accuracy",
+    "f1_macro": "macro F1",
+    "precision_macro": "macro precision",
+    "recall_macro": "macro recall",
+}
+_LOSSES = {"log_loss": "log loss", "brier_score": "Brier score", "ece": "calibration error (ECE)"}
 
 
 def pair_document(pair: ModelPair) -> Document:
@@ -116,39 +111,32 @@ def _models(pair: ModelPair) -> Table:
         caption="What is compared.",
         columns=("", "asked for", "found in", "candidate", "network", "weights", "training images"),
         rows=tuple(rows),
-        numeric=(False, False, False, False, False, True, True),
+        text_columns=frozenset({0, 1, 2, 3, 4}),
     )
 
 
 def _scores(pair: ModelPair, subset: str) -> Table:
-    """A row per score that both have."""
     ours, theirs = pair.first.scores[subset], pair.second.scores[subset]
-    decimals = min(ours.decimals, theirs.decimals)
+    decimals = accuracy_decimals(min(ours.images, theirs.images))
     rows = []
-    for key, title, is_share in _SCORES:
-        own, other = getattr(ours, key), getattr(theirs, key)
-        if math.isnan(own) or math.isnan(other):
-            continue
-        cells = (f"{own:.3f}", f"{other:.3f}", signed(other - own, 3))
-        if is_share:
-            gap = points(other - own, decimals)
-            cells = (_share(ours, key, decimals), _share(theirs, key, decimals), gap)
-        rows.append((title, *cells))
+    for name, title in _SHARES.items():
+        gap = points(getattr(theirs, name) - getattr(ours, name), decimals)
+        rows.append((title, _share(ours, name, decimals), _share(theirs, name, decimals), gap))
+    for name, title in _LOSSES.items():
+        own, other = getattr(ours, name), getattr(theirs, name)
+        rows.append((title, f"{own:.3f}", f"{other:.3f}", signed(other - own, 3)))
     return Table(
-        caption=f"On the {subset} images, with intervals where they were computed. Of the last three a "
-        "lower value is better.",
+        caption=f"On the {subset} images, some with an interval. Of the last three a lower value is better.",
         columns=("score", FIRST, SECOND, f"{SECOND} minus {FIRST}"),
         rows=tuple(rows),
-        numeric=(False, True, True, True),
     )
 
 
-def _share(scores: SubsetScores, key: str, decimals: int) -> str:
-    text = percent(getattr(scores, key), decimals)
-    low, high = (getattr(scores, f"{key}_{end}", math.nan) for end in ("low", "high"))
-    if math.isnan(low) or math.isnan(high):
+def _share(scores: Scores, name: str, decimals: int) -> str:
+    text, interval = percent(getattr(scores, name), decimals), getattr(scores, f"{name}_interval", None)
+    if interval is None:
         return text
-    return f"{text} ({percent(low, decimals)} to {percent(high, decimals)})"
+    return f"{text} ({percent(interval.low, decimals)} to {percent(interval.high, decimals)})"
 
 
 def _params(ours: Mapping[str, str], theirs: Mapping[str, str]) -> tuple[Block, ...]:
@@ -163,7 +151,7 @@ def _params(ours: Mapping[str, str], theirs: Mapping[str, str]) -> tuple[Block, 
         caption=f"Params that are the same in both: {whole(alike)}. A dash: this model has no such param.",
         columns=("param", FIRST, SECOND),
         rows=tuple((key, ours.get(key, "–"), theirs.get(key, "–")) for key in differing),
-        numeric=(False, False, False),
+        text_columns=frozenset({0, 1, 2}),
     )
     return (table,)
 
@@ -219,7 +207,6 @@ def _classes(first: ComparedModel, second: ComparedModel) -> Iterator[Block]:
         caption="Share of each class's test images that is recognized (recall).",
         columns=("class", "images", FIRST, SECOND, f"{SECOND} minus {FIRST}"),
         rows=tuple(rows),
-        numeric=(False, True, True, True, True),
     )
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.inference.model_card import ModelCard
-from pipeline.reporting.results import History, SubsetScores
+from pipeline.reporting.results import History
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
+from pipeline.scoring.scores import Scores
 
 FIRST, SECOND = "A", "B"
 
@@ -32,7 +33,7 @@ class ComparedModel:
     origin: str
     card: ModelCard
     params: Mapping[str, str]
-    scores: Mapping[str, SubsetScores]
+    scores: Mapping[str, Scores]
     test: Predictions
     history: History | None
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import binomtest
@@ -189,7 +189,7 @@ def _image(label: int, count: int, channels: int, generator: np.random.Generator
 
 
 def _spec(project: FakeProject) -> PreprocessingSpec:
-    color = "rgb" if project.channels == 3 else "grayscale"
+    color: Literal["rgb", "grayscale"] = "rgb" if project.channels == 3 else "grayscale"
     return PreprocessingSpec(image_size=SIZE, resize="pad", color=color, classes=tuple(project.classes))
 
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pipeline.reporting.results import Candidate, RunResults
+from pipeline.scoring.intervals import Interval
 from pipeline.scoring.predictions import Predictions
+from pipeline.scoring.scores import Scores
 from tests.reporting.fake_project import FakeProject
 
 Load = Callable[[FakeProject], RunResults]
@@ -16,6 +19,11 @@ Load = Callable[[FakeProject], RunResults]
 
 def plain(text: str) -> str:
     return text.replace("\u00a0", " ")
+
+
+def panels(figure: Figure) -> Any:
+    """The axes of a figure; what they hold has more attributes than matplotlib's types tell."""
+    return figure.axes
 
 
 def texts(axes: Axes) -> list[str]:
@@ -46,3 +54,13 @@ def with_test(
 ) -> Candidate:
     """The candidate with other predictions of the test subset."""
     return dataclasses.replace(candidate, predictions=predicted(probabilities, labels))
+
+
+def made_scores(images: int, **changes: Any) -> Scores:
+    """Scores of half of the images right, but for the changes."""
+    shares = dict.fromkeys(("accuracy", "precision_macro", "recall_macro", "f1_macro", "ece"), 0.5)
+    weighted = dict.fromkeys(("precision_weighted", "recall_weighted", "f1_weighted"), 0.5)
+    losses = {"log_loss": 0.5, "brier_score": 0.5, "top_k": 3, "top_k_accuracy": 1.0}
+    intervals = {"accuracy_interval": Interval(0.4, 0.6), "f1_macro_interval": Interval(0.4, 0.6)}
+    values: dict[str, Any] = {**shares, **weighted, **losses, **intervals, **changes}
+    return Scores(images=images, **values)

@@ -37,6 +37,7 @@ from pipeline.reporting.document import (
 from pipeline.reporting.house_style import figure_png, in_house_style, new_figure
 from pipeline.reporting.pdf import render_pdf
 from pipeline.reporting.slides import render_slides
+from pipeline.scoring.intervals import Interval
 
 HOSTILE = (
     '#import "secret.typ": *',
@@ -82,7 +83,6 @@ def table(rows: int = 3) -> Table:
         caption="caption of the table",
         columns=("Class", "First number", "Second number"),
         rows=tuple((f"row {row}", str(row), str(10 * row)) for row in range(rows)),
-        numeric=(False, True, True),
         strong=frozenset({1}),
         separated=frozenset({rows - 1}),
     )
@@ -136,7 +136,7 @@ BARS = Bars(
     categories=CATEGORIES,
     series=(Series("all", (0.5, 1.0), "#0072b2"),),
     shares=True,
-    axis_title="share",
+    axis_titles=("", "share"),
     alt="bars",
 )
 LINES = Lines(
@@ -147,10 +147,9 @@ LINES = Lines(
 )
 DOTS = Dots(
     categories=CATEGORIES,
-    name="all",
-    values=(0.5, 0.9),
+    series=(Series("all", (0.5, 0.9), ""),),
     colors=("#0072b2", "#0072b2"),
-    intervals=((0.4, 0.6), (0.85, 1.0)),
+    intervals=(Interval(0.4, 0.6), Interval(0.85, 1.0)),
     axis_titles=("", "x"),
     alt="dots",
 )
@@ -164,9 +163,7 @@ def with_slides(visuals: Mapping[str, Block | None] | None = None) -> Document:
         "networks": chart("bars", data=BARS),
         "learning": chart("lines", data=LINES),
         "fitting": chart("dots", data=DOTS),
-        "search": Table(
-            "the table", ("Name", "Number"), ((HOSTILE[2], "12"),), (False, True), frozenset({0})
-        ),
+        "search": Table("the table", ("Name", "Number"), ((HOSTILE[2], "12"),), strong=frozenset({0})),
         "accuracy": chart("picture"),
     }
     slides = tuple(

@@ -3,22 +3,26 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from tests.reporting.conftest import Made
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-playwright = pytest.importorskip("playwright.sync_api")
+sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
+def browser() -> Iterator["Browser"]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as running:
+    with sync_api.sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
@@ -28,7 +32,11 @@ def browser() -> Iterator["playwright.Browser"]:
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_the_page(
-    made: Callable[[int], Made], browser: "playwright.Browser", classes: int, width: int, scheme: str
+    made: Callable[[int], Made],
+    browser: "Browser",
+    classes: int,
+    width: int,
+    scheme: Literal["light", "dark"],
 ) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     requests: list[str] = []
@@ -48,7 +56,7 @@ def test_the_page(
 
 
 @pytest.fixture
-def report(made: Callable[[int], Made], browser: "playwright.Browser") -> Iterator["playwright.Page"]:
+def report(made: Callable[[int], Made], browser: "Browser") -> Iterator["Page"]:
     """The page about ten classes, on a desk."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto((made(10).workspace.report / "index.html").as_uri())
@@ -56,13 +64,13 @@ def report(made: Callable[[int], Made], browser: "playwright.Browser") -> Iterat
     page.close()
 
 
-def shown(page: "playwright.Page", gallery: str) -> list[tuple[str, str]]:
+def shown(page: "Page", gallery: str) -> list[tuple[str | None, str | None]]:
     """Actual and predicted class of the images that a reader sees, in order."""
     items = page.locator(f"#{gallery} ul > li:visible")
     return [(item.get_attribute("data-actual"), item.get_attribute("data-predicted")) for item in items.all()]
 
 
-def test_a_gallery_is_filtered_and_ordered(report: "playwright.Page") -> None:
+def test_a_gallery_is_filtered_and_ordered(report: "Page") -> None:
     """Transfer's mistakes: three of class 0, the least sure ones, and two of class 1."""
     gallery = report.locator("#mistakes_transfer")
     count = gallery.get_by_role("status")
@@ -80,9 +88,7 @@ def test_a_gallery_is_filtered_and_ordered(report: "playwright.Page") -> None:
     assert shown(report, "mistakes_transfer") == [("0", "1")] * 3
 
 
-def test_a_long_gallery_shows_more_when_asked(
-    made: Callable[[int], Made], browser: "playwright.Browser"
-) -> None:
+def test_a_long_gallery_shows_more_when_asked(made: Callable[[int], Made], browser: "Browser") -> None:
     page = browser.new_page()
     source = (made(10).workspace.report / "index.html").read_text(encoding="utf-8")
     start = source.index("<li", source.index("<ul>", source.index('id="mistakes_transfer"')))
@@ -98,7 +104,7 @@ def test_a_long_gallery_shows_more_when_asked(
     page.close()
 
 
-def test_heatmaps_are_switched_by_keyboard(report: "playwright.Page") -> None:
+def test_heatmaps_are_switched_by_keyboard(report: "Page") -> None:
     gallery = report.locator("#mistakes_transfer")
     overlay = gallery.locator(".overlay").first
     assert not overlay.is_visible()
@@ -108,7 +114,7 @@ def test_heatmaps_are_switched_by_keyboard(report: "playwright.Page") -> None:
     assert not report.locator("#right_answers .overlay").first.is_visible()
 
 
-def test_a_table_is_sorted_by_keyboard_within_its_groups(report: "playwright.Page") -> None:
+def test_a_table_is_sorted_by_keyboard_within_its_groups(report: "Page") -> None:
     """The fake accuracies: baseline 90 %, transfer 95 %, tuned 92 %; the references stay below."""
     table = report.locator("table[aria-label^='Scores on the 100\u00a0test images']")
     names = table.locator("tbody th")
@@ -128,9 +134,7 @@ def test_a_table_is_sorted_by_keyboard_within_its_groups(report: "playwright.Pag
     assert names.all_text_contents()[:3] == ["Baseline", "Transfer", "Tuned"]
 
 
-def test_without_script_everything_is_there(
-    made: Callable[[int], Made], browser: "playwright.Browser"
-) -> None:
+def test_without_script_everything_is_there(made: Callable[[int], Made], browser: "Browser") -> None:
     page = browser.new_page(java_script_enabled=False)
     page.goto((made(10).workspace.report / "index.html").as_uri())
     gallery = page.locator("#mistakes_transfer")
@@ -141,9 +145,7 @@ def test_without_script_everything_is_there(
     page.close()
 
 
-def test_dark_turns_curves_over_and_leaves_images(
-    made: Callable[[int], Made], browser: "playwright.Browser"
-) -> None:
+def test_dark_turns_curves_over_and_leaves_images(made: Callable[[int], Made], browser: "Browser") -> None:
     page = browser.new_page(color_scheme="dark")
     page.goto((made(10).workspace.report / "index.html").as_uri())
     filter_of = "each => getComputedStyle(each).filter"
@@ -153,7 +155,7 @@ def test_dark_turns_curves_over_and_leaves_images(
     page.close()
 
 
-def test_paper_shows_what_is_folded_and_no_controls(report: "playwright.Page") -> None:
+def test_paper_shows_what_is_folded_and_no_controls(report: "Page") -> None:
     report.emulate_media(media="print")
     assert not report.locator(".tools").first.is_visible()
     assert report.locator("#mistakes_baseline li").first.evaluate("each => each.offsetHeight") > 0

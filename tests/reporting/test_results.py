@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.reporting.results import RunResults, SubsetScores
+from pipeline.reporting.results import RunResults, reversed_test
 from tests.reporting.fake_project import FakeProject, write_fake_project
 
 
@@ -20,13 +20,13 @@ def test_a_paired_test_can_be_seen_from_either_side(tmp_path: Path) -> None:
     project = FakeProject(wrong={"baseline": range(10), "transfer": range(8, 12), "tuned": range(3)})
     found = RunResults.load(write_fake_project(tmp_path, project))
     there = next(test for test in found.paired_tests if {test.first, test.second} == {"baseline", "transfer"})
-    back = there.seen_from("transfer")
-    assert (there.only_first_right, there.only_second_right) == (2, 8)
-    assert (back.only_first_right, back.only_second_right) == (8, 2)
-    assert there.difference == pytest.approx(-0.06)
-    assert back.difference == pytest.approx(0.06)
-    assert (back.low, back.high) == (-there.high, -there.low)
-    assert back.seen_from("baseline") == there
+    back = reversed_test(there)
+    assert (there.comparison.only_first_right, there.comparison.only_second_right) == (2, 8)
+    assert (back.comparison.only_first_right, back.comparison.only_second_right) == (8, 2)
+    assert there.comparison.accuracy_difference == pytest.approx(-0.06)
+    assert back.comparison.accuracy_difference == pytest.approx(0.06)
+    assert back.comparison.interval.low == -there.comparison.interval.high
+    assert reversed_test(back) == there
     assert [test.second for test in found.tests_of_winner] == ["baseline", "tuned"]
 
 
@@ -55,13 +55,6 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     (tmp_path / missing).unlink()
     with pytest.raises(PipelineError, match=missing):
         RunResults.load(workspace)
-
-
-def test_scores_are_read_by_name() -> None:
-    found = SubsetScores.from_json({"images": 6000, "accuracy": 0.9, "top_5_accuracy": 0.99, "ece": 0.01})
-    assert (found.images, found.accuracy, found.top_k, found.top_k_accuracy) == (6000, 0.9, 5, 0.99)
-    assert found.decimals == 2
-    assert np.isnan(found.log_loss)
 
 
 def test_predictions_of_other_images_are_refused(tmp_path: Path) -> None:

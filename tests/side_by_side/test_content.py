@@ -10,13 +10,14 @@ import pytest
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.reporting.document import Chart, Document, Finding, Gallery, Paragraph, Table
+from pipeline.reporting.document import Block, Chart, Document, Finding, Gallery, Paragraph, Table
 from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
-from pipeline.reporting.results import History, SubsetScores
+from pipeline.reporting.results import History
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
 from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
+from tests.reporting.reading import made_scores, plain
 
 Kind = TypeVar("Kind")
 
@@ -81,7 +82,8 @@ def texts(document: Document) -> list[str]:
 
 
 def finding(document: Document) -> str:
-    return blocks(document, Finding)[0].text.replace("\u00a0", " ")
+    text: str = blocks(document, Finding)[0].text
+    return plain(text)
 
 
 def test_more_than_luck() -> None:

@@ -27,9 +27,10 @@ from pipeline.processes.child_process import Say
 from pipeline.reporting.document import Finding
 from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
-from pipeline.reporting.results import History, SubsetScores
+from pipeline.reporting.results import History
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
+from pipeline.scoring.scores import Scores
 from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
 from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.lineage.values import ModelLineage
@@ -190,8 +191,20 @@ def _from_registry(finder: Finder, asked: str, found: InRegistry) -> _Model:
     )
 
 
-def _typed(scores: Mapping[str, Mapping[str, float]]) -> dict[str, SubsetScores]:
-    return {subset: SubsetScores.from_json(values) for subset, values in scores.items()}
+def _typed(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Scores]:
+    """Raises PipelineError where some are missing."""
+    try:
+        return {
+            # MLflow keeps every metric as a float.
+            subset: Scores.from_json({**values, "images": int(values["images"])})
+            for subset, values in scores.items()
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise PipelineError(
+            "The scores of a model are not those that this version of the pipeline computes.",
+            found=str({subset: sorted(values) for subset, values in scores.items()}),
+            remedy="'dvc repro' in that revision evaluates the model again",
+        ) from error
 
 
 def _images_here(workspace: Workspace, test: Predictions) -> UInt8[np.ndarray, "n h w c"] | None:

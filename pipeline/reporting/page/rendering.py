@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import assert_never
 
 import numpy as np
-from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.reporting.document import (
     Block,
     Chart,

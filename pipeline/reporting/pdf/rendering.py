@@ -14,8 +14,8 @@ from typing import Any, assert_never
 
 import numpy as np
 import typst
-from jaxtyping import UInt8
 
+from pipeline.foundation.array_types import UInt8
 from pipeline.reporting.document import (
     Block,
     Chart,
@@ -102,8 +102,10 @@ class _Content:
 
     def _block(self, block: Block) -> dict[str, Any]:
         match block:
-            case Paragraph() | Finding() | Heading() | Facts() | Definitions() | Commands() | Table():
+            case Paragraph() | Finding() | Heading() | Facts() | Definitions() | Commands():
                 return asdict(block)
+            case Table():
+                return {**asdict(block), "numeric": block.numeric}
             case Chart():
                 return self._chart(block)
             case Row():

@@ -113,7 +113,7 @@ def _texts(slide: Slide) -> Iterator[tuple[str, bool]]:
                 yield block.text, False
             case Definitions():
                 for place_in_list, (term, meaning) in enumerate(block.items):
-                    yield f"{term}. {meaning}", place_in_list >= _MOST_DEFINITIONS
+                    yield f"{term}: {meaning}", place_in_list >= _MOST_DEFINITIONS
             case Table() if block is not visual:
                 yield f"{block.caption}: {'; '.join(' '.join(row) for row in block.rows)}.", False
             case Strips() if block is visual:

@@ -17,11 +17,11 @@ from pptx.util import Inches, Pt
 from pipeline.reporting.document import (
     Bars,
     Chart,
+    ChartData,
     Dots,
     Example,
     Gallery,
     Lines,
-    Series,
     Strip,
     Strips,
     Table,
@@ -32,6 +32,7 @@ from pipeline.reporting.slides import theme
 from pipeline.reporting.slides.fitting import fitted_name, text_width
 from pipeline.reporting.slides.theme import Box, Drawn, place, rgb
 from pipeline.reporting.wording import percent, shortened
+from pipeline.scoring.intervals import Interval
 
 Visual = Chart | Table | Gallery | Strips
 
@@ -40,7 +41,7 @@ _PERCENT, _WHOLE_PERCENT, _WHOLE = "0.0 %", "0 %", "#,##0"
 """Number formats, as office programs write them; those with a percent sign multiply by 100."""
 
 _LONGEST_NAME, _LONGEST_CELL = 24, 32
-"""Characters of a class name in a chart or below an image, and of a table's cell."""
+"""Characters of a category of a chart, and of a table's cell."""
 
 _CHART_TEXT = 12
 _MOST_STEPS = 12
@@ -54,8 +55,8 @@ _TITLE_LINES = 2
 _ROW_GAP = 0.2
 """Inches between the lines of a table."""
 
-_BOLD = 1.1
-"""Bold text is about a tenth wider."""
+_BOLD = 1.17
+"""Bold text is wider by about so much."""
 
 _TILE_LABEL, _TILE_NOTE = 11, 10
 _GAP = 0.12
@@ -123,14 +124,14 @@ def _example_tile(shown: Example) -> _Tile:
     if shown.overlay is not None:
         images.append((image_png(shown.overlay), f"Heatmap: {alt}"))
     sure = percent(shown.confidence, 0)
-    note = sure if shown.right else f"{sure}, actually {shortened(shown.actual, _LONGEST_NAME)}"
-    return _Tile(tuple(images), judged(shortened(shown.predicted, _LONGEST_NAME), shown.right), note)
+    note = sure if shown.right else f"{sure}, actually {shown.actual}"
+    return _Tile(tuple(images), judged(shown.predicted, shown.right), note)
 
 
 def _strip_tile(strip: Strip) -> _Tile:
     """Its first image."""
     image = (image_png(strip.images[0]), f"An image of {strip.label}")
-    return _Tile((image,), shortened(strip.label, _LONGEST_NAME), strip.note)
+    return _Tile((image,), strip.label, strip.note)
 
 
 def _draw_tiles(slide: Drawn, tiles: Sequence[_Tile], box: Box) -> None:
@@ -189,7 +190,8 @@ def _draw_bars(slide: Drawn, bars: Bars, box: Box) -> None:
     # Charts count from below.
     series = [replace(each, values=each.values[::-1]) for each in bars.series]
     number_format = _PERCENT if bars.shares else _WHOLE
-    chart = _add_chart(slide, kind, bars.categories[::-1], series, number_format, bars.alt, box)
+    upward = replace(bars, categories=bars.categories[::-1], series=tuple(series))
+    chart = _add_chart(slide, kind, upward, number_format, box)
     plot = chart.plots[0]
     plot.gap_width = 40
     if stacked:
@@ -200,8 +202,7 @@ def _draw_bars(slide: Drawn, bars: Bars, box: Box) -> None:
     axis = chart.value_axis
     axis.minimum_scale = 0
     if bars.shares:
-        axis.maximum_scale = 1
-    _title_axis(axis, bars.axis_title)
+        axis.maximum_scale, axis.major_unit = 1, 0.2
     _format_numbers(axis.tick_labels, _WHOLE_PERCENT if bars.shares else _WHOLE)
     if stacked:
         _add_legend(chart)
@@ -212,59 +213,44 @@ def _draw_bars(slide: Drawn, bars: Bars, box: Box) -> None:
 
 
 def _draw_lines(slide: Drawn, lines: Lines, box: Box) -> None:
-    kind = XL_CHART_TYPE.LINE_MARKERS
-    chart = _add_chart(slide, kind, lines.categories, lines.series, _PERCENT, lines.alt, box)
+    chart = _add_chart(slide, XL_CHART_TYPE.LINE_MARKERS, lines, _PERCENT, box)
     for number, (drawn, series) in enumerate(zip(chart.plots[0].series, lines.series, strict=True)):
         drawn.smooth = False
         drawn.format.line.color.rgb = rgb(series.color)
         drawn.format.line.width = Pt(2.25)
         _set_marker(drawn.marker, _MARKERS[number % len(_MARKERS)], series.color, 6)
-    steps, shares = lines.axis_titles
-    _title_axis(chart.category_axis, steps)
-    _set_percent_axis(chart, shares, [value for series in lines.series for value in series.values])
-    _name_every(chart, math.ceil(len(lines.categories) / _MOST_STEPS))
+    _scale_shares(chart, lines, [value for series in lines.series for value in series.values])
     _add_legend(chart)
 
 
 def _draw_dots(slide: Drawn, dots: Dots, box: Box) -> None:
-    values = [Series(dots.name, dots.values, "")]
-    kind = XL_CHART_TYPE.LINE_MARKERS
-    chart = _add_chart(slide, kind, dots.categories, values, _PERCENT, dots.alt, box)
+    chart = _add_chart(slide, XL_CHART_TYPE.LINE_MARKERS, dots, _PERCENT, box)
+    values = [value for value in dots.series[0].values if value is not None]
     series = chart.plots[0].series[0]
     series.smooth = False
     series.format.line.fill.background()
     for number, color in enumerate(dots.colors):
         _set_marker(series.points[number].marker, _MARKERS[0], color, 12)
-    ends: list[float | None] = list(dots.values)
     if dots.intervals is not None:
-        ends += [end for interval in dots.intervals for end in interval]
-        _add_error_bars(series, dots.values, dots.intervals)
+        _add_error_bars(series, values, dots.intervals)
     _label_points(chart.plots[0], _PERCENT)
-    category_title, share_title = dots.axis_titles
-    if category_title:
-        _title_axis(chart.category_axis, category_title)
-    _set_percent_axis(chart, share_title, ends)
-    _name_every(chart, math.ceil(len(dots.categories) / _MOST_STEPS))
+    ends = [end for interval in dots.intervals or () for end in (interval.low, interval.high)]
+    _scale_shares(chart, dots, [*values, *ends])
     chart.has_legend = False
 
 
-def _add_chart(
-    slide: Drawn,
-    kind: XL_CHART_TYPE,
-    categories: Sequence[str],
-    series: Sequence[Series],
-    number_format: str,
-    alt: str,
-    box: Box,
-) -> Drawn:
+def _add_chart(slide: Drawn, kind: XL_CHART_TYPE, data: ChartData, number_format: str, box: Box) -> Drawn:
     untyped: Drawn = CategoryChartData
-    data = untyped(number_format=number_format)
-    data.categories = [shortened(name, _LONGEST_NAME) for name in categories]
-    for each in series:
-        data.add_series(each.name, each.values)
-    frame = slide.shapes.add_chart(kind, *(Inches(length) for length in vars(box).values()), data)
-    describe(frame, alt)
+    content = untyped(number_format=number_format)
+    content.categories = [shortened(name, _LONGEST_NAME) for name in data.categories]
+    for series in data.series:
+        content.add_series(series.name, series.values)
+    frame = slide.shapes.add_chart(kind, *(Inches(length) for length in vars(box).values()), content)
+    describe(frame, data.alt)
     chart = frame.chart
+    for axis, title in zip((chart.category_axis, chart.value_axis), data.axis_titles, strict=True):
+        if title:
+            _title_axis(axis, title)
     chart.has_title = False
     chart.font.name, chart.font.size = theme.FONT, Pt(_CHART_TEXT)
     chart.font.color.rgb = theme.INK
@@ -274,8 +260,11 @@ def _add_chart(
     return chart
 
 
-def _set_percent_axis(chart: Drawn, title: str, values: Sequence[float | None]) -> None:
-    """Between round shares below the lowest value and above the highest, in steps that are easy to read."""
+def _scale_shares(chart: Drawn, data: ChartData, values: Sequence[float | None]) -> None:
+    """Between round shares below the lowest value and above the highest, in steps that are easy to read.
+
+    Of many categories some are named.
+    """
     known = [value for value in values if value is not None]
     lowest, highest = min(known), max(known)
     step = next((step for step in _STEPS if highest - lowest <= _MOST_INTERVALS * step), _STEPS[-1])
@@ -285,7 +274,7 @@ def _set_percent_axis(chart: Drawn, title: str, values: Sequence[float | None]) 
     axis.minimum_scale, axis.maximum_scale = round(max(0.0, bottom), 6), round(top, 6)
     axis.major_unit = step
     _format_numbers(axis.tick_labels, _PERCENT if step < 0.01 else _WHOLE_PERCENT)
-    _title_axis(axis, title)
+    _name_every(chart, math.ceil(len(data.categories) / _MOST_STEPS))
 
 
 def _label_points(plot: Drawn, number_format: str) -> None:
@@ -332,11 +321,11 @@ def _set_marker(marker: Drawn, style: XL_MARKER_STYLE, color: str, size: int) ->
     marker.format.line.color.rgb = rgb(color)
 
 
-def _add_error_bars(series: Drawn, values: Sequence[float], intervals: Sequence[tuple[float, float]]) -> None:
+def _add_error_bars(series: Drawn, values: Sequence[float], intervals: Sequence[Interval]) -> None:
     """Bars from the lower to the upper end of each interval; python-pptx has none, the format has."""
     pairs = list(zip(values, intervals, strict=True))
-    above = _numbers([high - value for value, (_, high) in pairs])
-    below = _numbers([value - low for value, (low, _) in pairs])
+    above = _numbers([interval.high - value for value, interval in pairs])
+    below = _numbers([value - interval.low for value, interval in pairs])
     bars = parse_xml(
         f'<c:errBars {nsdecls("c", "a")}><c:errDir val="y"/><c:errBarType val="both"/>'
         f'<c:errValType val="cust"/><c:noEndCap val="0"/><c:plus>{above}</c:plus><c:minus>{below}</c:minus>'

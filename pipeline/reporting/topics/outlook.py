@@ -19,6 +19,7 @@ from pipeline.reporting.document import (
 )
 from pipeline.reporting.results import Candidate, ReportSettings, RunResults
 from pipeline.reporting.topics.comparison.calibration import is_as_sure_as_right, label_smoothing
+from pipeline.reporting.topics.comparison.pairs import is_significant
 from pipeline.reporting.topics.networks.section import cost, times_lighter
 from pipeline.reporting.topics.training.fitting import Fit, diagnosis_of
 from pipeline.reporting.topics.tuning.effects import comparable_trials
@@ -51,7 +52,7 @@ def outlook(results: RunResults, settings: ReportSettings) -> Iterator[Block]:
         yield Heading(f"What speaks for {results.winner.title}")
         yield Definitions(found)
     steps = tuple(next_steps(results, settings.augmentation))
-    told = " ".join(f"{step}. {reason}" for step, reason in steps)
+    told = " ".join(f"{step}: {reason}" for step, reason in steps)
     yield Slide(
         name="limits",
         title="Its limits",
@@ -68,10 +69,10 @@ def strengths(results: RunResults) -> Iterator[Entry]:
     """What speaks for the chosen network."""
     winner, test = results.winner, results.winner.test
     best = max((scores["test"].accuracy for scores in results.references.values()), default=None)
-    if best is not None and test.accuracy_low > best:
+    if best is not None and test.accuracy_interval.low > best:
         wrong = 1.0 - test.accuracy
         fewer = f", {(1.0 - best) / wrong:.1f} times fewer mistakes" if wrong else ""
-        own, other = percent(test.accuracy, test.decimals), percent(best, test.decimals)
+        own, other = percent(test.accuracy, winner.decimals), percent(best, winner.decimals)
         yield (
             "It beats the simple references",
             f"{own} of the test images right, against {other} of the best simple reference{fewer}.",
@@ -131,14 +132,14 @@ def limits(results: RunResults, confidence: float) -> Iterator[Entry]:
     elif few:
         names = several([f"{quoted(each.name)} ({whole(each.support)})" for each in few], _MOST_NAMED)
         yield "Some classes have few test images", f"{chance}: {names}."
-    width = test.accuracy_high - test.accuracy_low
+    width = test.accuracy_interval.high - test.accuracy_interval.low
     if width > _WIDE_INTERVAL:
         yield (
             "Its accuracy is known only roughly",
             f"With {counted(test.images, 'test image')} the {percent(confidence, 0)} interval is "
             f"{100 * width:.1f} points wide; half of that takes four times as many images.",
         )
-    undecided = [test.second for test in results.tests_of_winner if not test.is_significant(confidence)]
+    undecided = [test.second for test in results.tests_of_winner if not is_significant(test, confidence)]
     if undecided:
         text = f"The test images do not tell it apart from {several([*map(candidate_title, undecided)], 5)}."
         lightest = min(map(results.candidate, undecided), key=lambda rival: rival.card.forward_macs)

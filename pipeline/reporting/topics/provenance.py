@@ -23,7 +23,7 @@ def provenance(results: RunResults, settings: ReportSettings) -> Iterator[Block]
 
 def _identity_table(results: RunResults) -> Table:
     rows = [
-        ("Images as they were fetched", results.source["dataset"], results.source["fingerprint"]),
+        ("Images as they were fetched", results.source.dataset, results.source.fingerprint),
         ("Training and validation arrays", "", results.winner.card.data_digest),
     ]
     rows += [
@@ -33,7 +33,7 @@ def _identity_table(results: RunResults) -> Table:
         caption="What was used and made",
         columns=("Item", "Name", "Digest"),
         rows=tuple((item, name, digest[:_DIGEST_CHARACTERS]) for item, name, digest in rows),
-        numeric=(False, False, False),
+        text_columns=frozenset({0, 1, 2}),
     )
 
 
@@ -47,7 +47,6 @@ def _hyperparameter_table(results: RunResults) -> Table:
             (name, *(compact(values[name]) if name in values else "" for values in by_candidate))
             for name in names
         ),
-        numeric=(False, *(True for _ in by_candidate)),
     )
 
 
@@ -64,7 +63,6 @@ def _params_table(results: RunResults, settings: ReportSettings) -> Table:
         caption="Other params",
         columns=("Param", "Value"),
         rows=tuple((name, compact(value)) for name, value in flattened(values)),
-        numeric=(False, True),
     )
 
 
@@ -78,5 +76,4 @@ def _versions_table(results: RunResults) -> Table:
             (name, ", ".join(dict.fromkeys(found[name] for found in versions if name in found)))
             for name in names
         ),
-        numeric=(False, True),
     )

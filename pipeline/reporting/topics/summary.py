@@ -42,7 +42,7 @@ def summary(results: RunResults, settings: ReportSettings) -> Iterator[Block]:
         "The report goes from the images and the networks to how they learned, what they get right and "
         "wrong, where they look, and what to try next. Terms are explained at the end."
     )
-    accuracy = percent(winner.test.accuracy, winner.test.decimals)
+    accuracy = percent(winner.test.accuracy, winner.decimals)
     yield Slide(
         name="accuracy",
         title=f"{winner.title} is right on {accuracy} of the test images",
@@ -79,7 +79,7 @@ def _reasons(results: RunResults, confidence: float) -> tuple[Paragraph, ...]:
     """What stands beside the accuracies; of slides the speaker tells the rest."""
     winner = results.winner
     spoken = (
-        *(against(test, confidence, winner.test.decimals) for test in results.tests_of_winner),
+        *(against(test, confidence, winner.decimals) for test in results.tests_of_winner),
         cost(results),
         fit_sentence(diagnosis_of(winner, results), winner.title),
     )
@@ -91,14 +91,14 @@ def _reasons(results: RunResults, confidence: float) -> tuple[Paragraph, ...]:
 
 def _facts(results: RunResults, confidence: float) -> Facts:
     winner, test = results.winner, results.winner.test
-    low, high = f"{100 * test.accuracy_low:.{test.decimals}f}", percent(test.accuracy_high, test.decimals)
-    interval = f"{percent(confidence, 0)} interval {low} to {high}"
+    low, high = test.accuracy_interval.low, percent(test.accuracy_interval.high, winner.decimals)
+    interval = f"{percent(confidence, 0)} interval {100 * low:.{winner.decimals}f} to {high}"
     weights, epochs = quantity(winner.card.parameters["total"]), f"{winner.card.training['epochs']} epochs"
     return Facts(
         (
             Fact(winner.title, "chosen network", winner.card.network),
-            Fact(percent(test.accuracy, test.decimals), "of the test images right", interval),
-            Fact(whole(test.images), "test images", f"of {whole(results.source['images'])} in all"),
+            Fact(percent(test.accuracy, winner.decimals), "of the test images right", interval),
+            Fact(whole(test.images), "test images", f"of {whole(results.source.images)} in all"),
             Fact(weights, "weights", epochs),
         )
     )

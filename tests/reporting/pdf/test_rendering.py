@@ -78,8 +78,9 @@ def test_it_says_that_it_is_accessible(sample: pypdf.PdfReader) -> None:
     """PDF/UA-1; typst refuses to write what it can tell does not conform."""
     assert sample.xmp_metadata is not None
     assert b"<pdfuaid:part>1</pdfuaid:part>" in sample.xmp_metadata.stream.get_data()
-    assert sample.trailer["/Root"]["/MarkInfo"]["/Marked"]
-    assert sample.trailer["/Root"]["/Lang"] == "en"
+    root: Any = sample.trailer["/Root"]
+    assert root["/MarkInfo"]["/Marked"]
+    assert root["/Lang"] == "en"
 
 
 def test_names_are_printed_and_never_run(sample: pypdf.PdfReader, content: bytes) -> None:
@@ -101,9 +102,10 @@ def test_pages_are_a4_and_numbered(sample: pypdf.PdfReader) -> None:
 
 def test_contents_lead_to_the_sections(sample: pypdf.PdfReader) -> None:
     """On the first page there are a link to each of three sections and one to the appendix's table."""
+    annotations: Any = sample.pages[0]["/Annots"]
     links = [
         annotation.get_object()
-        for annotation in sample.pages[0]["/Annots"]
+        for annotation in annotations
         if annotation.get_object()["/Subtype"] == "/Link"
     ]
     assert len(links) == 4
@@ -220,13 +222,15 @@ def _target_page(reader: pypdf.PdfReader, link: Any) -> Any:
     """The page that a link annotation leads to, by a place or by a name."""
     target = link["/Dest"] if "/Dest" in link else link["/A"]["/D"]
     if isinstance(target, str | bytes):
-        return reader.named_destinations[str(target)].page.get_object()
+        page: Any = reader.named_destinations[str(target)].page
+        return page.get_object()
     return target[0].get_object()
 
 
 def _alternative_texts(reader: pypdf.PdfReader) -> Iterator[str]:
     """Of every figure in the tree of tags that screen readers follow."""
-    waiting = [reader.trailer["/Root"]["/StructTreeRoot"]]
+    root: Any = reader.trailer["/Root"]
+    waiting = [root["/StructTreeRoot"]]
     while waiting:
         element = waiting.pop().get_object()
         if isinstance(element, list):

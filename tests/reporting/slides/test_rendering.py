@@ -10,7 +10,8 @@ from pptx import Presentation
 from pptx.enum.shapes import MSO_SHAPE_TYPE
 from pptx.oxml.ns import qn
 
-from pipeline.reporting.document import Dots
+from pipeline.reporting.document import Dots, Series
+from pipeline.scoring.intervals import Interval
 from tests.reporting.samples import HOSTILE, chart, slides_file, with_slides
 
 
@@ -108,10 +109,9 @@ def test_axes_of_shares_end_at_round_numbers(
     """At most eight steps: 4.5 points take steps of one, 97 points steps of twenty."""
     dots = Dots(
         categories=("one",),
-        name="all",
-        values=(interval[1],),
+        series=(Series("all", (interval[1],), ""),),
         colors=("#0072b2",),
-        intervals=(interval,),
+        intervals=(Interval(*interval),),
         axis_titles=("", ""),
         alt="dots",
     )

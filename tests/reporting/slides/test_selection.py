@@ -28,6 +28,7 @@ from pipeline.reporting.document import (
 )
 from pipeline.reporting.results import RunResults
 from pipeline.reporting.slides.rendering import shown_texts, slides_of, speaker_notes, visual_of
+from pipeline.scoring.intervals import Interval
 from tests.reporting.fake_project import FakeProject, settings, write_fake_project
 from tests.reporting.samples import chart, example, table
 
@@ -49,7 +50,7 @@ def test_a_slide_shows_findings_and_its_first_visual_and_tells_the_rest() -> Non
 
 
 def test_a_table_beside_a_chart_becomes_a_sentence() -> None:
-    setting = Table("The setting", ("Name", "Value"), (("lr", "0.1"), ("depth", "3")), (False, True))
+    setting = Table("The setting", ("Name", "Value"), (("lr", "0.1"), ("depth", "3")))
     assert shown_texts(Slide("search", "", (chart("trials"), setting))) == ["The setting: lr 0.1; depth 3."]
     assert shown_texts(Slide("search", "", (setting,))) == []
 
@@ -57,8 +58,8 @@ def test_a_table_beside_a_chart_becomes_a_sentence() -> None:
 def test_of_many_definitions_and_images_the_first_are_shown_and_all_told() -> None:
     items = tuple((f"Term {number}", "means it") for number in range(9))
     slide = Slide("limits", "", (Definitions(items),))
-    assert shown_texts(slide) == [f"Term {number}. means it" for number in range(6)]
-    assert speaker_notes(slide).endswith("Term 8. means it")
+    assert shown_texts(slide) == [f"Term {number}: means it" for number in range(6)]
+    assert speaker_notes(slide).endswith("Term 8: means it")
     gallery = Gallery("all", "Images.", tuple(example(number) for number in range(9)))
     assert shown_texts(Slide("mistakes", "", (gallery,))) == ["Images. Shown: the first 8."]
 
@@ -97,12 +98,12 @@ def test_charts_show_the_results(build: Build) -> None:
     accuracy, trials = data_of(slides["accuracy"]), data_of(slides["search"])
     assert isinstance(accuracy, Dots)
     assert accuracy.categories == ("Baseline", "Transfer", "Tuned")
-    assert accuracy.values == pytest.approx((0.90, 0.95, 0.92))
+    assert accuracy.series[0].values == pytest.approx((0.90, 0.95, 0.92))
     assert accuracy.intervals is not None
-    assert accuracy.intervals[0] == pytest.approx((0.859, 0.932))
+    assert accuracy.intervals[0] == Interval(0.859, 0.932)
     assert isinstance(trials, Dots)
     assert trials.categories == ("1", "2", "4")  # the third one failed
-    assert trials.values == pytest.approx((0.90, 0.92, 0.85))
+    assert trials.series[0].values == pytest.approx((0.90, 0.92, 0.85))
     learning, fitting = data_of(slides["learning"]), data_of(slides["fitting"])
     assert isinstance(learning, Lines)
     assert isinstance(fitting, Lines)

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from pipeline.reporting.results import SubsetScores
 from pipeline.reporting.topics.comparison.accuracy import (
     MeasuredAccuracy,
     accuracy_figure,
@@ -18,8 +17,10 @@ from pipeline.reporting.topics.comparison.pairs import against
 from pipeline.reporting.topics.mistakes.section import wrong_by_all
 from pipeline.reporting.topics.summary import introduction
 from pipeline.reporting.topics.tuning.section import search_gain
+from pipeline.scoring.intervals import Interval
+from pipeline.scoring.scores import Scores
 from tests.reporting.fake_project import FakeProject
-from tests.reporting.reading import Load, changed, lines, plain
+from tests.reporting.reading import Load, changed, lines, made_scores, panels, plain
 
 TRANSFER_WINS = FakeProject(
     wrong={"baseline": range(40), "transfer": range(5), "tuned": range(30)},
@@ -161,8 +162,8 @@ def test_classes_that_are_all_alike(results: Load) -> None:
     assert "every test image of every class" in hardest_and_easiest(found.candidate("tuned"))
 
 
-def measured(low: float, accuracy: float, high: float) -> SubsetScores:
-    return SubsetScores(images=100, accuracy=accuracy, accuracy_low=low, accuracy_high=high)
+def measured(low: float, accuracy: float, high: float) -> Scores:
+    return made_scores(100, accuracy=accuracy, accuracy_interval=Interval(low, high))
 
 
 def test_accuracies_with_their_intervals() -> None:
@@ -170,7 +171,7 @@ def test_accuracies_with_their_intervals() -> None:
         MeasuredAccuracy("Baseline", "baseline", measured(0.90, 0.92, 0.94), 0.93),
         MeasuredAccuracy("Majority class", None, measured(0.08, 0.10, 0.12), None),
     ]
-    everything, enlarged = accuracy_figure(rows, "Title").axes
+    everything, enlarged = panels(accuracy_figure(rows, "Title"))
     assert lines(everything, "Baseline") == [([0.92], [0])]
     assert lines(everything, "Majority class") == [([0.10], [1])]
     assert list(everything.lines[0].get_xdata()) == [0.90, 0.94]
@@ -180,6 +181,6 @@ def test_accuracies_with_their_intervals() -> None:
 
 
 def test_per_class_scores() -> None:
-    axes = per_class_figure({"baseline": np.array([0.5, 0.9])}, ["a", "b"], "Title").axes[0]
+    axes = panels(per_class_figure({"baseline": np.array([0.5, 0.9])}, ["a", "b"], "Title"))[0]
     assert list(axes.lines[0].get_xdata()) == [0.5, 0.9]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]

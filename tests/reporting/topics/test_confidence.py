@@ -20,7 +20,7 @@ from pipeline.scoring.calibration import Calibration
 from pipeline.scoring.curves import class_curves
 from pipeline.scoring.predictions import Predictions
 from tests.reporting.fake_project import FakeProject
-from tests.reporting.reading import Load, lines, plain, with_test
+from tests.reporting.reading import Load, lines, panels, plain, with_test
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_reliability_shows_bins_and_hollow_points_for_few_images() -> None:
         accuracy=np.array([0.2, 0.9]),
         images=np.array([9, 91]),
     )
-    diagram, histogram = reliability_figure(calibration, "blue", "Title").axes
+    diagram, histogram = panels(reliability_figure(calibration, "blue", "Title"))
     _, many, few = diagram.lines
     assert (list(many.get_xdata()), list(many.get_ydata())) == ([0.85], [0.9])
     assert (list(few.get_xdata()), list(few.get_ydata())) == ([0.55], [0.2])
@@ -90,7 +90,7 @@ def test_reliability_shows_bins_and_hollow_points_for_few_images() -> None:
 
 def test_confidence_of_right_and_wrong_answers() -> None:
     confidence, right = np.array([0.9, 0.7, 0.6, 0.8]), np.array([True, False, False, True])
-    upper, lower = confidence_figure(confidence, right, "Title").axes
+    upper, lower = panels(confidence_figure(confidence, right, "Title"))
     assert sum(bar.get_height() for bar in upper.patches) == 2
     assert sum(bar.get_height() for bar in lower.patches) == 2
     assert lines(upper, "median")[0][0][0] == pytest.approx(0.85)
@@ -102,7 +102,7 @@ def test_curves_name_the_hardest_classes() -> None:
     probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.1, 0.4, 0.5], [0.1, 0.6, 0.3]], np.float32)
     curves = class_curves(Predictions(probabilities, np.array([0, 1, 1, 2]), np.arange(4)))
     for draw in (precision_recall_figure, roc_figure):
-        axes = draw(curves, ["cat", "dog", "bird"], "Title").axes[0]
+        axes = panels(draw(curves, ["cat", "dog", "bird"], "Title"))[0]
         named = [text.get_text() for text in axes.get_legend().get_texts()]
         assert named[0].startswith("bird (")
         assert named[2] == "cat (1.000)"

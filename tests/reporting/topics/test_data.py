@@ -7,7 +7,7 @@ from pipeline.params.augmentation import AugmentationParams
 from pipeline.reporting.topics.data import section
 from pipeline.reporting.topics.data.figures import class_distribution_figure, image_rows_figure, mosaic_of
 from tests.reporting.fake_project import NO_AUGMENTATION, FakeProject
-from tests.reporting.reading import Load, plain
+from tests.reporting.reading import Load, panels, plain
 
 
 def test_duplicates_and_contradictions(results: Load) -> None:
@@ -53,7 +53,7 @@ def test_augmentation_names_what_is_on() -> None:
 
 def test_class_distribution_stacks_the_subsets() -> None:
     counts = {"train": np.array([5, 7]), "validation": np.array([1, 2]), "test": np.array([3, 3])}
-    axes = class_distribution_figure(counts, ["a", "b"]).axes[0]
+    axes = panels(class_distribution_figure(counts, ["a", "b"]))[0]
     bars = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
     assert bars == [(0, 5), (0, 7), (5, 1), (7, 2), (6, 3), (9, 3)]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
@@ -66,7 +66,7 @@ def test_class_distribution_stacks_the_subsets() -> None:
 
 def test_many_classes_are_ordered_by_size() -> None:
     sizes = np.arange(1, 41)
-    axes = class_distribution_figure({"train": sizes}, [str(i) for i in sizes]).axes[0]
+    axes = panels(class_distribution_figure({"train": sizes}, [str(i) for i in sizes]))[0]
     assert [bar.get_height() for bar in axes.patches] == list(range(40, 0, -1))
 
 
@@ -75,7 +75,7 @@ def test_the_legend_of_large_subsets_is_not_cut(classes: int) -> None:
     counts = {name: np.full(classes, 600_000 // classes) for name in ("train", "validation", "test")}
     figure = class_distribution_figure(counts, [f"species {number}" for number in range(classes)])
     figure.canvas.draw()
-    legend = figure.axes[0].get_legend().get_window_extent()
+    legend = panels(figure)[0].get_legend().get_window_extent()
     assert figure.bbox.x0 <= legend.x0
     assert legend.x1 <= figure.bbox.x1
 
@@ -98,6 +98,6 @@ def test_mosaic_puts_images_side_by_side() -> None:
 
 def test_image_rows_are_labeled_in_their_middle() -> None:
     images = np.zeros((2, 4, 4, 3), np.uint8)
-    axes = image_rows_figure([("a", images), ("b", images)], "Samples").axes[0]
+    axes = panels(image_rows_figure([("a", images), ("b", images)], "Samples"))[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
     np.testing.assert_allclose(axes.get_yticks(), [1.75, 6.25])

@@ -27,7 +27,7 @@ from pipeline.reporting.topics.explanations.section import (
 from pipeline.scoring.explanations import INPUT_LAYER, Explanations
 from pipeline.scoring.predictions import Predictions
 from tests.reporting.fake_project import FakeProject
-from tests.reporting.reading import Load, lines, plain, texts
+from tests.reporting.reading import Load, lines, panels, plain, texts
 
 
 def explained(heatmaps: np.ndarray) -> Explanations:
@@ -186,7 +186,7 @@ def test_an_overlay_of_a_gray_image_without_heat_is_that_image_dimmed() -> None:
 
 
 def test_heatmaps_stand_below_right_answers_and_mistakes() -> None:
-    canvas = heatmaps_figure(IMAGES, ANSWERS, EXPLAINED, ["cat", "dog"], "Title").axes[0]
+    canvas = panels(heatmaps_figure(IMAGES, ANSWERS, EXPLAINED, ["cat", "dog"], "Title"))[0]
     said = [text.replace("\u00a0", " ") for text in texts(canvas)]
     assert [text for text in said if "sure" in text] == [
         "✓ cat\n90 % sure",
@@ -202,7 +202,7 @@ def test_heatmaps_stand_below_right_answers_and_mistakes() -> None:
 
 def test_a_network_without_mistakes_shows_none() -> None:
     right = Predictions(np.eye(2, dtype=np.float32), np.array([0, 1]), np.arange(2))
-    canvas = heatmaps_figure(IMAGES, right, _only(EXPLAINED, 2), ["cat", "dog"], "Title").axes[0]
+    canvas = panels(heatmaps_figure(IMAGES, right, _only(EXPLAINED, 2), ["cat", "dog"], "Title"))[0]
     assert "Right answers" in texts(canvas)
     assert "Mistakes" not in texts(canvas)
 
@@ -215,7 +215,7 @@ def _only(explanations: Explanations, count: int) -> Explanations:
 
 def test_heatmaps_of_candidates_are_compared_on_the_same_images() -> None:
     both = {"baseline": (ANSWERS, EXPLAINED), "tuned": (ANSWERS, EXPLAINED)}
-    canvas = compared_heatmaps_figure(IMAGES, both, np.array([1, 3]), ["cat", "dog"], "Title").axes[0]
+    canvas = panels(compared_heatmaps_figure(IMAGES, both, np.array([1, 3]), ["cat", "dog"], "Title"))[0]
     assert texts(canvas) == [
         *("Title", "no part", "most"),
         *("cat", "dog"),
@@ -226,8 +226,8 @@ def test_heatmaps_of_candidates_are_compared_on_the_same_images() -> None:
 
 
 def test_feature_maps_are_stretched_to_their_own_range() -> None:
-    maps = {"conv_1": np.stack([np.array([[2.0, 4.0], [3.0, 2.0]]), np.full((2, 2), 7.0)], axis=2)}
-    canvas = feature_maps_figure(IMAGES[0], maps, "Title").axes[0]
+    channels = np.array([[[2, 7], [4, 7]], [[3, 7], [2, 7]]], np.float32)
+    canvas = panels(feature_maps_figure(IMAGES[0], {"conv_1": channels}, "Title"))[0]
     _, first, constant = canvas.images
     np.testing.assert_array_equal(np.asarray(first.get_array())[..., 0], [[0, 255], [128, 0]])
     np.testing.assert_array_equal(np.asarray(constant.get_array()), np.zeros((2, 2, 3)))
@@ -238,7 +238,7 @@ def test_feature_maps_are_stretched_to_their_own_range() -> None:
 def test_a_filter_is_gray_where_its_weight_is_zero(channels: int) -> None:
     filters = np.zeros((2, 2, channels, 1), np.float32)
     filters[0, 0], filters[1, 1] = 0.2, -0.4
-    picture = np.asarray(filters_figure(filters, "Title").axes[0].images[0].get_array())
+    picture = np.asarray(panels(filters_figure(filters, "Title"))[0].images[0].get_array())
     np.testing.assert_array_equal(picture[..., 0], [[191, 128], [128, 0]])
 
 
@@ -246,7 +246,7 @@ def test_a_map_marks_classes_and_mistakes() -> None:
     points = np.array([[0, 0], [1, 0], [5, 5], [6, 5]], np.float32)
     right = np.array([True, False, True, True])
     figure = feature_space_figure(points, np.array([0, 0, 1, 1]), right, ["cat", "dog"], "T", ("x", "y"))
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     assert lines(axes, "class 0") == [([0, 1], [0, 0])]
     assert lines(axes, "class 1") == [([5, 6], [5, 5])]
     assert lines(axes, "mistakes") == [([1], [0])]
@@ -261,8 +261,8 @@ def test_of_many_classes_a_map_colors_those_with_most_mistakes() -> None:
     assert named.tolist() == [3, 13, 23, 33, 43, 53, 63]
     points = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
     figure = feature_space_figure(points, labels, right, [str(i) for i in range(100)], "T", ("", ""))
-    assert texts(figure.axes[0]) == ["3", "13", "23", "33", "43", "53", "63"]
-    assert len(lines(figure.axes[0], "other classes")[0][0]) == 300 - 7 * 3
+    assert texts(panels(figure)[0]) == ["3", "13", "23", "33", "43", "53", "63"]
+    assert len(lines(panels(figure)[0], "other classes")[0][0]) == 300 - 7 * 3
 
 
 def test_names_of_classes_in_one_place_do_not_overlap() -> None:
@@ -271,5 +271,5 @@ def test_names_of_classes_in_one_place_do_not_overlap() -> None:
     names = [f"class {i}" for i in range(6)]
     figure = feature_space_figure(points, labels, labels >= 0, names, "T", ("", ""))
     figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    boxes = [text.get_window_extent() for text in panels(figure)[0].texts]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])

@@ -12,7 +12,7 @@ from pipeline.reporting.topics.mistakes.confusions import (
 from pipeline.reporting.topics.mistakes.figures import confusion_matrix_figure, examples_figure
 from pipeline.reporting.topics.mistakes.section import wrong_by_all
 from tests.reporting.fake_project import FakeProject
-from tests.reporting.reading import Load, plain, texts
+from tests.reporting.reading import Load, panels, plain, texts
 
 
 def test_the_most_frequent_confusion() -> None:
@@ -46,7 +46,7 @@ def test_confusions_count_in_both_directions() -> None:
 def test_confusion_matrix_shows_counts_and_shares() -> None:
     matrix = np.array([[8, 2], [0, 40]])
     figure = confusion_matrix_figure(matrix, ["cat", "dog"], "A title")
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0.0, 1.0]])
     assert {(text.get_position(), text.get_text()) for text in axes.texts} == {
         ((0, 0), "8"),
@@ -60,15 +60,17 @@ def test_confusion_matrix_shows_counts_and_shares() -> None:
 
 def test_a_class_without_images_has_an_empty_row() -> None:
     figure = confusion_matrix_figure(np.array([[3, 0], [0, 0]]), ["a", "b"], "")
-    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), [[1, 0], [0, 0]])
+    np.testing.assert_array_equal(panels(figure)[0].images[0].get_array(), [[1, 0], [0, 0]])
 
 
 @pytest.mark.parametrize("count", [31, 200])
 def test_a_large_confusion_matrix_has_no_numbers_and_bounded_size(count: int) -> None:
     figure = confusion_matrix_figure(np.eye(count, dtype=int), [f"class {i}" for i in range(count)], "")
-    assert texts(figure.axes[0]) == []
+    assert texts(panels(figure)[0]) == []
     assert max(figure.get_size_inches()) < 20
-    assert figure.axes[0].get_xlabel() == ("predicted class" if count == 31 else "predicted class (number)")
+    assert panels(figure)[0].get_xlabel() == (
+        "predicted class" if count == 31 else "predicted class (number)"
+    )
 
 
 def test_examples_name_prediction_and_truth() -> None:
@@ -80,7 +82,7 @@ def test_examples_name_prediction_and_truth() -> None:
         probabilities=(("cat", 0.8), ("bird", 0.15)),
         actual_probability=0.05,
     )
-    axes = examples_figure([example], "Title").axes[0]
+    axes = panels(examples_figure([example], "Title"))[0]
     assert axes.get_title().replace("\u00a0", " ") == "✗ cat (80 %)"
     assert texts(axes) == ["actually dog"]
     assert example.shown_probabilities == (("cat", 0.8), ("bird", 0.15), ("dog", 0.05))

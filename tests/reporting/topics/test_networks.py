@@ -2,7 +2,7 @@
 
 from pipeline.inference.model_card import LayerSummary
 from pipeline.reporting.topics.networks.figures import network_blocks, network_figure
-from tests.reporting.reading import texts
+from tests.reporting.reading import panels, texts
 
 
 def layer(kind: str, shape: tuple[int, ...], parameters: int = 0, trainable: bool = True) -> LayerSummary:
@@ -33,7 +33,7 @@ def test_a_deep_network_is_gathered_by_resolution() -> None:
 
 
 def test_the_drawing_names_every_block() -> None:
-    axes = network_figure([layer("InputLayer", (8, 8, 3)), layer("Dense", (2,), 386)], "Title").axes[0]
+    axes = panels(network_figure([layer("InputLayer", (8, 8, 3)), layer("Dense", (2,), 386)], "Title"))[0]
     assert texts(axes) == ["8×8×3", "InputLayer", "2", "386 weights", "Dense"]
     bars = [patch.get_width() for patch in axes.patches if hasattr(patch, "get_width")]
     assert bars[0] > bars[1]

@@ -7,7 +7,7 @@ from pipeline.reporting.results import Candidate, History
 from pipeline.reporting.topics.training.figures import training_curves_figure, validation_accuracy_figure
 from pipeline.reporting.topics.training.fitting import Fit, diagnose, fit_sentence
 from tests.reporting.fake_project import FakeProject
-from tests.reporting.reading import Load, lines, plain, texts
+from tests.reporting.reading import Load, lines, panels, plain, texts
 
 MANY = 10_000
 """So many validation images that chance plays no part."""
@@ -133,7 +133,7 @@ def history() -> History:
 
 
 def test_training_curves_hold_the_history(history: History) -> None:
-    accuracy, loss, rate = training_curves_figure(history, 2, "Title").axes
+    accuracy, loss, rate = panels(training_curves_figure(history, 2, "Title"))
     curves = {line.get_label(): list(line.get_ydata()) for line in accuracy.lines}
     assert curves["training images"] == [0.5, 0.6, 0.8]
     assert curves["validation images"] == [0.4, 0.6, 0.7]
@@ -144,22 +144,22 @@ def test_training_curves_hold_the_history(history: History) -> None:
 
 
 def test_training_curves_mark_phases_and_the_kept_epoch(history: History) -> None:
-    for axes in training_curves_figure(history, 2, "Title").axes:
+    for axes in panels(training_curves_figure(history, 2, "Title")):
         assert lines(axes, "kept epoch")[0][0] == [2, 2]
         assert lines(axes, "phase")[0][0] == [2.5, 2.5]
-    names = texts(training_curves_figure(history, 2, "Title").axes[0])
+    names = texts(panels(training_curves_figure(history, 2, "Title"))[0])
     assert names == ["head only", "fine-tuning"]
 
 
 def test_a_single_phase_is_not_marked(history: History) -> None:
     whole = History(**{**vars(history), "phases": ("train",) * 3})
-    axes = training_curves_figure(whole, 3, "Title").axes[0]
+    axes = panels(training_curves_figure(whole, 3, "Title"))[0]
     assert lines(axes, "phase") == []
     assert texts(axes) == []
 
 
 def test_validation_curves_lie_over_each_other(history: History) -> None:
-    axes = validation_accuracy_figure({"baseline": history, "tuned": history}).axes[0]
+    axes = panels(validation_accuracy_figure({"baseline": history, "tuned": history}))[0]
     assert [line.get_label() for line in axes.lines] == ["Baseline", "Tuned"]
     assert axes.lines[0].get_color() != axes.lines[1].get_color()
     assert axes.lines[0].get_marker() != axes.lines[1].get_marker()

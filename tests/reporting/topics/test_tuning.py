@@ -9,7 +9,7 @@ from pipeline.reporting.topics.tuning.effects import effects
 from pipeline.reporting.topics.tuning.figures import trials_figure
 from pipeline.reporting.topics.tuning.section import search, search_gain
 from tests.reporting.fake_project import FakeProject
-from tests.reporting.reading import Load, lines, plain
+from tests.reporting.reading import Load, lines, panels, plain
 
 
 def trial(accuracy: float | None, epochs: int = 3, **hyperparameters: str) -> SearchedSetting:
@@ -69,7 +69,7 @@ def test_trials_are_drawn_in_order_and_against_each_hyperparameter() -> None:
         trial(0.9, lr="0.1", optimizer="adam"),
     ]
     figure = trials_figure(trials, trials[2], "Title")
-    order, rate, optimizer = (axes for axes in figure.axes if axes.get_visible())
+    order, rate, optimizer = (axes for axes in panels(figure) if axes.get_visible())
     assert lines(order, "trials") == [([1, 3], [0.8, 0.9])]
     assert lines(order, "best") == [([3], [0.9])]
     assert lines(rate, "trials") == [([0.001, 0.1], [0.8, 0.9])]
@@ -83,6 +83,6 @@ def test_labels_of_logarithmic_axes_are_numbers() -> None:
     trials = [trial(0.8, lr=rate) for rate in rates]
     figure = trials_figure(trials, None, "Title")
     figure.canvas.draw()
-    labels = [label.get_text() for label in figure.axes[1].get_xticklabels(which="both")]
+    labels = [label.get_text() for label in panels(figure)[1].get_xticklabels(which="both")]
     assert {"0.001", "0.01"} <= set(labels)
     assert all(label == "" or float(label) for label in labels)

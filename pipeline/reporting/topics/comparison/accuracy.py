@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.reporting.document import Chart, Dots
+from pipeline.reporting.document import Chart, Dots, Series
 from pipeline.reporting.house_style import (
     INK,
     MUTED,
@@ -17,8 +17,18 @@ from pipeline.reporting.house_style import (
     new_figure,
     percent_axis,
 )
-from pipeline.reporting.results import Candidate, RunResults, SubsetScores
-from pipeline.reporting.wording import counted, listed, percent, quantity, reference_title, whole
+from pipeline.reporting.results import Candidate, RunResults
+from pipeline.reporting.topics.comparison.pairs import is_significant
+from pipeline.reporting.wording import (
+    accuracy_decimals,
+    counted,
+    listed,
+    percent,
+    quantity,
+    reference_title,
+    whole,
+)
+from pipeline.scoring.scores import Scores
 
 _REFERENCES = {
     "majority_class": "always naming the most frequent class",
@@ -29,14 +39,15 @@ _REFERENCES = {
 def choice(results: RunResults) -> str:
     """Which candidate was chosen, and by what."""
     winner, scores = results.winner, results.winner.validation
-    measured = f"{right_of(scores)} validation images ({percent(scores.accuracy, scores.decimals)})"
+    decimals = accuracy_decimals(scores.images)
+    measured = f"{right_of(scores)} validation images ({percent(scores.accuracy, decimals)})"
     if not results.others:
         return f"{winner.title} is the only network that was trained. It is right on {measured}."
     runner_up = max(results.others, key=lambda each: (each.validation.accuracy, -each.validation.log_loss))
     second = runner_up.validation
     if scores.accuracy > second.accuracy:
         lead = counted(round((scores.accuracy - second.accuracy) * scores.images), "image")
-        reason = f"{lead} more than {runner_up.title} ({percent(second.accuracy, scores.decimals)})"
+        reason = f"{lead} more than {runner_up.title} ({percent(second.accuracy, decimals)})"
     elif scores.log_loss < second.log_loss:
         reason = (
             f"as many as {runner_up.title}, and its probabilities are better "
@@ -53,8 +64,8 @@ def verdict(results: RunResults, confidence: float) -> str:
     tests = results.tests_of_winner
     if not tests:
         return ""
-    clear = [test.is_significant(confidence) for test in tests]
-    if all(clear) and all(test.difference > 0 for test in tests):
+    clear = [is_significant(test, confidence) for test in tests]
+    if all(clear) and all(test.comparison.accuracy_difference > 0 for test in tests):
         every = "every other network" if len(tests) > 1 else "the other network"
         return f"On the test images it beats {every} by more than chance explains."
     if not any(clear):
@@ -74,9 +85,9 @@ def on_test_images(candidate: Candidate, confidence: float) -> str:
             f"never will: an error rate of up to {percent(bound, 2)} is compatible with it "
             f"(at {percent(confidence, 0)} confidence)."
         )
+    interval = scores.accuracy_interval
     accuracy, low, high = (
-        percent(share, scores.decimals)
-        for share in (scores.accuracy, scores.accuracy_low, scores.accuracy_high)
+        percent(share, candidate.decimals) for share in (scores.accuracy, interval.low, interval.high)
     )
     return (
         f"It is right on {right_of(scores)} test images, which is {accuracy}. "
@@ -84,7 +95,7 @@ def on_test_images(candidate: Candidate, confidence: float) -> str:
     )
 
 
-def right_of(scores: SubsetScores) -> str:
+def right_of(scores: Scores) -> str:
     """ "350 of the 359"."""
     return f"{whole(round(scores.accuracy * scores.images))} of the {whole(scores.images)}"
 
@@ -94,7 +105,7 @@ def against_references(results: RunResults) -> str:
     winner = results.winner
     accuracies = {name: scores["test"].accuracy for name, scores in results.references.items()}
     parts = [
-        f"{what} gets {percent(accuracies[name], winner.test.decimals)} right"
+        f"{what} gets {percent(accuracies[name], winner.decimals)} right"
         for name, what in _REFERENCES.items()
         if name in accuracies
     ]
@@ -118,7 +129,7 @@ def accuracy_chart(results: RunResults, confidence: float) -> Chart:
         MeasuredAccuracy(reference_title(name), None, by_subset["test"], None)
         for name, by_subset in results.references.items()
     ]
-    told = [f"{row.title} {percent(row.scores.accuracy, results.winner.test.decimals)}" for row in rows]
+    told = [f"{row.title} {percent(row.scores.accuracy, results.winner.decimals)}" for row in rows]
     interval = f"{percent(confidence, 0)} interval"
     return Chart(
         name="accuracy",
@@ -127,10 +138,9 @@ def accuracy_chart(results: RunResults, confidence: float) -> Chart:
         caption=f"Mark: test accuracy; bar: its {interval}; upright line: validation accuracy.",
         data=Dots(
             categories=tuple(candidate.title for candidate in results.candidates),
-            name="test accuracy",
-            values=tuple(each.accuracy for each in scores),
+            series=(Series("test accuracy", tuple(each.accuracy for each in scores), ""),),
             colors=tuple(candidate_color(candidate.name) for candidate in results.candidates),
-            intervals=tuple((each.accuracy_low, each.accuracy_high) for each in scores),
+            intervals=tuple(each.accuracy_interval for each in scores),
             axis_titles=("", f"test accuracy with its {interval}"),
             alt=f"Test accuracy of each network with its {interval}: {', '.join(told[: len(scores)])}.",
         ),
@@ -143,7 +153,7 @@ class MeasuredAccuracy:
 
     title: str
     candidate: str | None
-    scores: SubsetScores
+    scores: Scores
     validation: float | None
 
 
@@ -170,7 +180,7 @@ def _draw_accuracies(axes: Axes, rows: Sequence[MeasuredAccuracy]) -> None:
         scores = row.scores
         color = MUTED if row.candidate is None else candidate_color(row.candidate)
         marker = "D" if row.candidate is None else candidate_marker(row.candidate)
-        ends = (scores.accuracy_low, scores.accuracy_high)
+        ends = (scores.accuracy_interval.low, scores.accuracy_interval.high)
         axes.plot(ends, (place, place), color=color, linewidth=3.0, solid_capstyle="butt", alpha=0.45)
         axes.plot(scores.accuracy, place, marker, color=color, markersize=7.0, gid=row.title)
         if row.validation is not None:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float64
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.foundation.array_types import Bool, Float64
 from pipeline.inference.model_card import ModelCard
 from pipeline.reporting.document import Block, Chart, Heading, Paragraph, Row
 from pipeline.reporting.house_style import (
@@ -89,7 +89,7 @@ def rejection(candidate: Candidate) -> str:
     if found.share == 1.0:
         return f"{candidate.title} is at least {percent(_SURE, 0)} sure of every answer."
     right, of_all = (
-        percent(float(share), candidate.test.decimals)
+        percent(float(share), candidate.decimals)
         for share in (found.accuracy, candidate.predictions.right.mean())
     )
     return (

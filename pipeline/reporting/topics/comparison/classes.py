@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float64
 from matplotlib.figure import Figure
 
+from pipeline.foundation.array_types import Float64
 from pipeline.reporting.document import Bars, Block, Chart, Heading, Paragraph, Row, Series, Slide, Table
 from pipeline.reporting.house_style import (
     MOST_NAMED_CLASSES,
@@ -101,7 +101,7 @@ def _recall_bars(candidate: Candidate) -> Bars:
         categories=tuple(result.name for result in hardest),
         series=(Series("recall", tuple(each.recall for each in hardest), candidate_color(candidate.name)),),
         shares=True,
-        axis_title=f"recall of {of}: share of its test images that are recognized",
+        axis_titles=("", f"recall of {of} (share of a class's test images that are recognized)"),
         alt=f"Bars of the recall of {of}: {told}.",
     )
 
@@ -122,7 +122,6 @@ def class_table(candidate: Candidate, curves: Sequence[ClassCurves]) -> Table:
             )
             for label, result in enumerate(candidate.classes)
         ),
-        numeric=(False, *(True for _ in range(6))),
     )
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.foundation.array_types import Float64
 from pipeline.reporting.document import Block, Chart, Details, Heading, Paragraph, Row
 from pipeline.reporting.house_style import (
     MUTED,

@@ -1,15 +1,16 @@
 """Two candidates at a time: is the difference between them more than chance?"""
 
 from pipeline.reporting.document import Heading, Paragraph, Slide, Table, paragraphs
-from pipeline.reporting.results import PairedTest, RunResults
+from pipeline.reporting.results import RunResults
 from pipeline.reporting.wording import candidate_title, counted, percent, points, probability, whole
+from pipeline.scoring.paired import ModelComparison
 
 _QUESTION = "Is the difference more than chance?"
 
 
 def paired_tests(results: RunResults, confidence: float) -> Slide:
     """`confidence` is that of the intervals, and 1 minus the level of significance."""
-    tests, decimals = results.paired_tests, results.winner.test.decimals
+    tests, decimals = results.paired_tests, results.winner.decimals
     explanation = (
         "All networks answered for the same test images, so only those images count on which exactly one of "
         "two networks is right. McNemar's exact test asks how easily chance alone would divide these images "
@@ -32,18 +33,19 @@ def paired_tests(results: RunResults, confidence: float) -> Slide:
     )
 
 
-def against(test: PairedTest, confidence: float, decimals: int) -> str:
+def against(test: ModelComparison, confidence: float, decimals: int) -> str:
     """The first candidate of a paired test compared with the second on the test images."""
     first, other = candidate_title(test.first), candidate_title(test.second)
-    if test.only_first_right + test.only_second_right == 0:
+    found = test.comparison
+    if found.only_first_right + found.only_second_right == 0:
         return f"{first} and {other} are right and wrong on the very same test images."
     evidence = (
-        f"{points(test.difference, decimals)}, {percent(confidence, 0)} interval "
-        f"{points(test.low, decimals)} to {points(test.high, decimals)}, {probability(test.p_value)}"
+        f"{points(found.accuracy_difference, decimals)}, {percent(confidence, 0)} interval "
+        f"{_interval(test, decimals)}, {probability(found.p_value)}"
     )
-    if not test.is_significant(confidence):
+    if not is_significant(test, confidence):
         return f"The test images do not decide between {first} and {other} ({evidence})."
-    if test.difference > 0:
+    if found.accuracy_difference > 0:
         return f"{first} is better than {other} on the test images by more than chance explains ({evidence})."
     return (
         f"{other} does better than {first} on the test images by more than chance explains ({evidence}). "
@@ -52,8 +54,17 @@ def against(test: PairedTest, confidence: float, decimals: int) -> str:
     )
 
 
+def is_significant(test: ModelComparison, confidence: float) -> bool:
+    return test.comparison.p_value < 1.0 - confidence
+
+
+def _interval(test: ModelComparison, decimals: int) -> str:
+    interval = test.comparison.interval
+    return f"{points(interval.low, decimals)} to {points(interval.high, decimals)}"
+
+
 def _table(results: RunResults, confidence: float) -> Table:
-    decimals = results.winner.test.decimals
+    decimals = results.winner.decimals
     return Table(
         caption=f"Pairs of models on the {counted(results.winner.test.images, 'test image')}",
         columns=(
@@ -68,20 +79,22 @@ def _table(results: RunResults, confidence: float) -> Table:
         rows=tuple(
             (
                 f"{candidate_title(test.first)} – {candidate_title(test.second)}",
-                whole(test.only_first_right),
-                whole(test.only_second_right),
-                points(test.difference, decimals),
-                f"{points(test.low, decimals)} to {points(test.high, decimals)}",
-                probability(test.p_value),
+                whole(test.comparison.only_first_right),
+                whole(test.comparison.only_second_right),
+                points(test.comparison.accuracy_difference, decimals),
+                _interval(test, decimals),
+                probability(test.comparison.p_value),
                 _verdict(test, confidence),
             )
             for test in results.paired_tests
         ),
-        numeric=(False, True, True, True, True, True, False),
+        text_columns=frozenset({0, 6}),
     )
 
 
-def _verdict(test: PairedTest, confidence: float) -> str:
-    if not test.is_significant(confidence):
+def _verdict(test: ModelComparison, confidence: float) -> str:
+    if not is_significant(test, confidence):
         return "not decided"
-    return f"{candidate_title(test.first if test.difference > 0 else test.second)} is better"
+    return (
+        f"{candidate_title(test.first if test.comparison.accuracy_difference > 0 else test.second)} is better"
+    )

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 
 from pipeline.reporting.document import Block, Details, Table
-from pipeline.reporting.results import ReportSettings, RunResults, SubsetScores
+from pipeline.reporting.results import ReportSettings, RunResults
 from pipeline.reporting.topics.comparison.calibration import confidence_blocks
 from pipeline.reporting.topics.comparison.classes import class_by_class, class_table
 from pipeline.reporting.topics.comparison.curves import curve_blocks
 from pipeline.reporting.topics.comparison.pairs import paired_tests
-from pipeline.reporting.wording import counted, percent, reference_title
+from pipeline.reporting.wording import accuracy_decimals, counted, percent, reference_title
 from pipeline.scoring.curves import class_curves
+from pipeline.scoring.intervals import Interval
+from pipeline.scoring.scores import Scores
 
 
 def comparison(results: RunResults, settings: ReportSettings) -> Iterator[Block]:
@@ -31,6 +33,7 @@ def _score_table(results: RunResults, subset: str, confidence: float) -> Table:
     named = [(each.title, each.test if subset == "test" else each.validation) for each in results.candidates]
     named += [(reference_title(name), scores[subset]) for name, scores in results.references.items()]
     _, first = named[0]
+    decimals = accuracy_decimals(first.images)
     # Where k reaches the number of classes, it is 1 by definition.
     with_top_k = 1 < first.top_k < len(results.class_names)
     interval = f"{percent(confidence, 0)} interval"
@@ -41,20 +44,19 @@ def _score_table(results: RunResults, subset: str, confidence: float) -> Table:
         caption=f"Scores on the {counted(first.images, f'{subset} image')} "
         "(bold: the network that was chosen)",
         columns=tuple(columns),
-        rows=tuple((title, *_cells(scores, first.decimals, with_top_k)) for title, scores in named),
-        numeric=(False, *(True for _ in columns[1:])),
+        rows=tuple((title, *_cells(scores, decimals, with_top_k)) for title, scores in named),
         strong=frozenset({results.winner_place}),
         separated=frozenset({len(results.candidates)}) if results.references else frozenset(),
     )
 
 
-def _cells(scores: SubsetScores, decimals: int, with_top_k: bool) -> list[str]:
+def _cells(scores: Scores, decimals: int, with_top_k: bool) -> list[str]:
     return [
         percent(scores.accuracy, decimals),
-        _interval(scores.accuracy_low, scores.accuracy_high, decimals),
+        _interval(scores.accuracy_interval, decimals),
         *([percent(scores.top_k_accuracy, decimals)] if with_top_k else []),
         percent(scores.f1_macro, decimals),
-        _interval(scores.f1_macro_low, scores.f1_macro_high, decimals),
+        _interval(scores.f1_macro_interval, decimals),
         percent(scores.precision_macro, decimals),
         percent(scores.recall_macro, decimals),
         f"{scores.log_loss:.3f}",
@@ -63,5 +65,5 @@ def _cells(scores: SubsetScores, decimals: int, with_top_k: bool) -> list[str]:
     ]
 
 
-def _interval(low: float, high: float, decimals: int) -> str:
-    return f"{100 * low:.{decimals}f} – {100 * high:.{decimals}f}"
+def _interval(interval: Interval, decimals: int) -> str:
+    return f"{100 * interval.low:.{decimals}f} – {100 * interval.high:.{decimals}f}"

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int64, UInt8
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.reporting.house_style import (
     MOST_NAMED_CLASSES,
     NARROW,
@@ -24,76 +23,44 @@ _HATCHES = {"train": "", "validation": "///", "test": "..."}
 def class_distribution_figure(
     counts: Mapping[str, Int64[np.ndarray, " k"]], class_names: Sequence[str]
 ) -> Figure:
-    """Images per class, stacked by subset in the order of `counts`."""
-    count = len(class_names)
-    total = np.sum(list(counts.values()), axis=0)
-    title = f"Images per class: {total.min():,} to {total.max():,}"
-    if total.min() == total.max():
-        title = f"Every class has {total.max():,} images"
-    if count > MOST_NAMED_CLASSES:
-        return _many_classes(counts, total, title)
-    figure = new_figure(NARROW, 1.5 + 0.24 * count)
+    """Images per class, stacked by subset in the order of `counts`; of many classes the sizes alone."""
+    size, total = len(class_names), np.sum(list(counts.values()), axis=0)
+    named = size <= MOST_NAMED_CLASSES
+    figure = new_figure(NARROW, 1.5 + 0.24 * size if named else 3.2)
     axes = figure.add_subplot()
-    before = np.zeros(count, dtype=np.int64)
+    before = np.zeros(size, dtype=np.int64)
+    largest_first = np.argsort(-total, kind="stable")
     for subset, images in counts.items():
-        axes.barh(
-            range(count),
-            images,
-            left=before,
-            height=0.72,
-            color=SUBSET_COLORS[subset],
-            hatch=_HATCHES[subset],
-            edgecolor=PAPER,
-            linewidth=0.5,
-            label=f"{subset} ({images.sum():,})",
-        )
+        label, color = f"{subset} ({images.sum():,})", SUBSET_COLORS[subset]
+        if named:
+            bars = axes.barh(range(size), images, 0.72, before, color=color, label=label, edgecolor=PAPER)
+            for bar in bars:
+                bar.set(hatch=_HATCHES[subset], linewidth=0.5)
+        else:
+            heights, bottoms = images[largest_first], before[largest_first]
+            axes.bar(np.arange(1, size + 1), heights, 1.0, bottoms, color=color, label=label)
         before = before + images
-    axes.set_yticks(range(count), class_labels(class_names))
-    axes.invert_yaxis()
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("images")
-    axes.grid(axis="x")
-    axes.set_title(title, pad=26)
-    _legend_above(axes, len(counts))
-    return figure
-
-
-def _many_classes(
-    counts: Mapping[str, Int64[np.ndarray, " k"]], total: Int64[np.ndarray, " k"], title: str
-) -> Figure:
-    figure = new_figure(NARROW, 3.2)
-    axes = figure.add_subplot()
-    order = np.argsort(-total, kind="stable")
-    before = np.zeros(len(total), dtype=np.int64)
-    for subset, images in counts.items():
-        axes.bar(
-            np.arange(1, len(total) + 1),
-            images[order],
-            bottom=before,
-            width=1.0,
-            color=SUBSET_COLORS[subset],
-            label=f"{subset} ({images.sum():,})",
-        )
-        before = before + images[order]
-    axes.set_xlim(0.5, len(total) + 0.5)
-    axes.set_xlabel(f"the {len(total)} classes, largest first")
-    axes.set_ylabel("images")
-    axes.grid(axis="y")
-    axes.set_title(title, pad=26)
-    _legend_above(axes, len(counts))
-    return figure
-
-
-def _legend_above(axes: Axes, entries: int) -> None:
-    """In one row that ends with the axes: to the left there is room over the names of the classes."""
+    if named:
+        axes.set_yticks(range(size), class_labels(class_names))
+        axes.invert_yaxis()
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("images")
+    else:
+        axes.set(xlim=(0.5, size + 0.5), xlabel=f"the {size} classes, largest first", ylabel="images")
+    axes.grid(axis="x" if named else "y")
+    same = total.min() == total.max()
+    title = f"Images per class: {total.min():,} to {total.max():,}"
+    axes.set_title(f"Every class has {total.max():,} images" if same else title, pad=26)
+    # In one row that ends with the axes: to the left there is room over the names of the classes.
     axes.legend(
         loc="lower right",
         bbox_to_anchor=(1, 1),
-        ncols=entries,
+        ncols=len(counts),
         borderaxespad=0.2,
         handlelength=1.2,
         columnspacing=1.0,
     )
+    return figure
 
 
 @in_house_style

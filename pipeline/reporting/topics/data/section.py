@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Int64
 
+from pipeline.foundation.array_types import Int64
 from pipeline.images.augmentation import augment
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.reporting.document import (
@@ -78,8 +78,8 @@ def data(results: RunResults, settings: ReportSettings) -> Iterator[Block]:
 def data_source(results: RunResults) -> str:
     source = results.source
     return (
-        f"{counted(source['images'], 'image')} of {len(results.class_names)} classes. "
-        f"Source: {source['origin'].rstrip('.')}."
+        f"{counted(source.images, 'image')} of {len(results.class_names)} classes. "
+        f"Source: {source.origin.rstrip('.')}."
     )
 
 
@@ -226,7 +226,7 @@ def _distribution_chart(results: RunResults) -> Chart:
                 Series(subset, tuple(images[chosen].tolist()), SUBSET_COLORS[subset])
                 for subset, images in counts.items()
             ),
-            axis_title="images" if few else f"images of the {len(chosen)} smallest classes",
+            axis_titles=("", "images" if few else f"images of the {len(chosen)} smallest classes"),
             alt=alt,
         ),
     )
@@ -243,7 +243,6 @@ def _class_table(results: RunResults) -> Table:
         caption="Images per class and subset",
         columns=("Class", *(subset.capitalize() for subset in counts)),
         rows=(*rows, total),
-        numeric=(False, *(True for _ in counts)),
         separated=frozenset({len(rows)}),
     )
 
@@ -254,7 +253,7 @@ def _rejected_table(results: RunResults) -> Table:
     caption = "; ".join(f"{reason}: {counted(count, 'file')}" for reason, count in reasons.most_common(5))
     if len(shown) < len(results.rejected):
         caption += f" (the first {len(shown)} shown)"
-    return Table(caption=caption, columns=("File", "Reason"), rows=shown, numeric=(False, False))
+    return Table(caption=caption, columns=("File", "Reason"), rows=shown, text_columns=frozenset({0, 1}))
 
 
 def samples_chart(results: RunResults, settings: ReportSettings) -> Chart:
@@ -273,7 +272,7 @@ def first_images(results: RunResults) -> Strips:
         "each class" if len(shown) <= _CLASSES_ON_SLIDE else f"each of the first {_CLASSES_ON_SLIDE} classes"
     )
     return Strips(
-        f"One training image of {which}.",
+        f"Shown: one training image of {which}.",
         tuple(Strip(name, "", train.images[[row]]) for name, row in shown[:_CLASSES_ON_SLIDE]),
     )
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
 
+from pipeline.foundation.array_types import Float64
 from pipeline.reporting.results import Candidate
 from pipeline.reporting.wording import counted, listed, percent
 from pipeline.scoring.explanations import Explanations

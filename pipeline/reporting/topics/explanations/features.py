@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.foundation.array_types import Bool, Float32, Float64, Int64, UInt8
 from pipeline.reporting.house_style import (
     INK,
     MOST_MARKED_CLASSES,
@@ -49,14 +49,13 @@ _LIGHT_GRAY = "#c8c8c8"
 
 @in_house_style
 def feature_maps_figure(
-    image: UInt8[np.ndarray, "h w c"], maps: Mapping[str, Float[np.ndarray, "_ _ _"]], title: str
+    image: UInt8[np.ndarray, "h w c"], maps: Mapping[str, Float32[np.ndarray, "_ _ _"]], title: str
 ) -> Figure:
     """An image and a row of feature maps for each layer, each map scaled to its own range.
 
     Args:
       image: of 1 or 3 channels.
       maps: by layer, the first one first: (height, width, channels), the strongest channel first.
-      title: what is seen.
     """
     side = (WIDE - _GAP) / (_MAPS_PER_LAYER + 1) - _GAP
     step = side + _LAYER_NAME
@@ -95,7 +94,7 @@ def filters_figure(filters: Float32[np.ndarray, "h w c f"], title: str) -> Figur
     return figure
 
 
-def _gray(channel: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 1"]:
+def _gray(channel: Float32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 1"]:
     """A feature map stretched to its own range."""
     lowest, highest = float(channel.min()), float(channel.max())
     span = highest - lowest if highest > lowest else 1.0
@@ -119,9 +118,6 @@ def feature_space_figure(
       points: of the images.
       labels: actual classes.
       right: whether the network is right.
-      class_names: in the order of the labels.
-      title: what is seen.
-      axis_labels: of x and y.
     """
     figure = new_figure(NARROW, 5.0)
     axes = figure.add_subplot()
@@ -201,8 +197,8 @@ def _name_clusters(
 
 
 def _without_overlap(
-    centers: Float[np.ndarray, "n 2"], widths: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, "n 2"]:
+    centers: Float64[np.ndarray, "n 2"], widths: Float64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "n 2"]:
     """Centers of texts, in shares of the axes, each moved up until it is clear of those below."""
     moved = centers.copy()
     order = np.argsort(centers[:, 1], kind="stable")

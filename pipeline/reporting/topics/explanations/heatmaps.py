@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from pipeline.foundation.array_types import Float32, Int64, UInt8
 from pipeline.reporting.house_style import (
     INK,
     MUTED,
@@ -93,8 +93,6 @@ def heatmaps_figure(
       images: those that were predicted. May be a memory map.
       predictions: of these images.
       explanations: of the same network on the same images.
-      class_names: in the order of the labels.
-      title: what is seen.
     """
     is_right = predictions.right[explanations.rows]
     right = of_different_classes(predictions, explanations.rows[is_right], _COLUMNS)
@@ -130,8 +128,6 @@ def compared_heatmaps_figure(
       images: those that were predicted. May be a memory map.
       candidates: by name, what each says of these images.
       rows: at most 8 images of which every candidate has a heatmap.
-      class_names: in the order of the labels.
-      title: what is seen.
     """
     figure, canvas = new_canvas(WIDE, _HEAD + _ANSWER + _SIDE + _COMPARED * len(candidates))
     place_title(canvas, title)

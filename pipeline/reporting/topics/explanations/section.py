@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Float, Int64
 
+from pipeline.foundation.array_types import Float32, Int64
 from pipeline.reporting.document import (
     Block,
     Chart,
@@ -223,7 +223,7 @@ def _features(results: RunResults, candidate: Candidate) -> Iterator[Block]:
         )
 
 
-def _strongest_first(maps: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
+def _strongest_first(maps: Float32[np.ndarray, "h w c"]) -> Float32[np.ndarray, "h w c"]:
     """Feature maps of one image, with the channels by their mean magnitude."""
     return maps[..., np.argsort(-np.abs(maps).mean(axis=(0, 1)), kind="stable")]
 

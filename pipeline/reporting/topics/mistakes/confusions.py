@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
 
+from pipeline.foundation.array_types import Int64
 from pipeline.reporting.document import (
     Block,
     Chart,
@@ -125,7 +125,7 @@ def _pairs_table(pairs: Sequence[ConfusedPair], title: str) -> Table:
             (pair.actual, pair.predicted, whole(pair.images), percent(pair.images / pair.support))
             for pair in shown
         ),
-        numeric=(False, False, True, True),
+        text_columns=frozenset({0, 1}),
     )
 
 

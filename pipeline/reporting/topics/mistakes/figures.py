@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 
+from pipeline.foundation.array_types import Bool, Float64, Int64
 from pipeline.reporting.document import Example
 from pipeline.reporting.house_style import (
     GRID,
@@ -64,7 +64,7 @@ def confusion_matrix_figure(
 
 
 def draw_class_matrix(
-    shades: Float[np.ndarray, "k k"],
+    shades: Float64[np.ndarray, "k k"],
     colors: Colormap,
     norm: Normalize,
     counts: Int64[np.ndarray, "k k"],

@@ -116,7 +116,7 @@ def _size_table(results: RunResults) -> Table:
             )
             for candidate, card in zip(results.candidates, cards, strict=True)
         ),
-        numeric=(False, False, True, True, True, True),
+        text_columns=frozenset({0, 1}),
         strong=frozenset({results.winner_place}),
     )
 
@@ -151,6 +151,6 @@ def _layer_table(candidate: Candidate) -> Table:
         caption=f"The layers of {candidate.title}",
         columns=("Layer", "Kind", "Output", "Weights", "Trained", "Multiplications", "Share"),
         rows=(*rows, total),
-        numeric=(False, False, True, True, False, True, True),
+        text_columns=frozenset({0, 1, 4}),
         separated=frozenset({len(rows)}),
     )

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float64, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.foundation.array_types import Float64, Int64
 from pipeline.reporting.house_style import (
     BLUE,
     INK,

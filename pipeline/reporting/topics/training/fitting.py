@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from jaxtyping import Float64
 
+from pipeline.foundation.array_types import Float64
 from pipeline.reporting.results import Candidate, History, RunResults
 from pipeline.reporting.wording import percent
 

@@ -161,6 +161,6 @@ def _history_table(candidate: Candidate) -> Table:
             )
             for i in range(len(history))
         ),
-        numeric=(True, False, True, True, True, True, True),
+        text_columns=frozenset({1}),
         strong=frozenset(i for i in range(len(history)) if history.epochs[i] == candidate.kept_epoch),
     )

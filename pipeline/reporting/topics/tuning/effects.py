@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from scipy.stats import permutation_test, rankdata
 
+from pipeline.foundation.array_types import Float64
 from pipeline.reporting.results import SearchedSetting
 from pipeline.reporting.wording import counted, listed, number, probability, signed
 
@@ -60,16 +60,16 @@ def comparable_trials(trials: Sequence[SearchedSetting]) -> list[SearchedSetting
     return [trial for trial in completed if (trial.epochs or 0) == longest]
 
 
-def _effect(name: str, values: Float[np.ndarray, " t"], accuracies: Float[np.ndarray, " t"]) -> Effect:
+def _effect(name: str, values: Float64[np.ndarray, " t"], accuracies: Float64[np.ndarray, " t"]) -> Effect:
     ranks, target = rankdata(values), rankdata(accuracies)
 
     def correlation(
-        shuffled: Float[np.ndarray, "*shuffles t"], axis: int = -1
-    ) -> Float[np.ndarray, "*shuffles"] | float:
+        shuffled: Float64[np.ndarray, "*shuffles t"], axis: int = -1
+    ) -> Float64[np.ndarray, "*shuffles"] | float:
         centered = shuffled - shuffled.mean(axis=axis, keepdims=True)
         against = target - target.mean()
         scale = np.sqrt((centered**2).sum(axis=axis) * (against**2).sum())
-        found: Float[np.ndarray, "*shuffles"] | float = (centered * against).sum(axis=axis) / scale
+        found: Float64[np.ndarray, "*shuffles"] | float = (centered * against).sum(axis=axis) / scale
         return found
 
     tested = permutation_test(

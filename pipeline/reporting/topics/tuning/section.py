@@ -9,6 +9,7 @@ from pipeline.reporting.document import (
     Heading,
     Paragraph,
     Row,
+    Series,
     Slide,
     Stack,
     Table,
@@ -18,7 +19,17 @@ from pipeline.reporting.house_style import CANDIDATE_COLORS, MUTED
 from pipeline.reporting.results import ReportSettings, RunResults
 from pipeline.reporting.topics.tuning.effects import effects, what_mattered
 from pipeline.reporting.topics.tuning.figures import trials_figure
-from pipeline.reporting.wording import compact, counted, number, percent, points, probability, signed, whole
+from pipeline.reporting.wording import (
+    accuracy_decimals,
+    compact,
+    counted,
+    number,
+    percent,
+    points,
+    probability,
+    signed,
+    whole,
+)
 
 
 def tuning(results: RunResults, _settings: ReportSettings) -> Iterator[Block]:
@@ -46,7 +57,6 @@ def tuning(results: RunResults, _settings: ReportSettings) -> Iterator[Block]:
             caption="How each hyperparameter went with the validation accuracy (strongest link first)",
             columns=("Hyperparameter", "Rank correlation", "p-value"),
             rows=tuple((e.name, signed(e.correlation, 2), probability(e.p_value)) for e in found),
-            numeric=(False, True, True),
         )
     yield _trials_table(results)
 
@@ -76,7 +86,7 @@ def search_gain(results: RunResults) -> str:
     tuned, baseline = scores["tuned"].accuracy, scores["baseline"].accuracy
     if tuned == baseline:
         return "Trained in full with the best setting, it does as well as Baseline on the validation images."
-    decimals = scores["baseline"].decimals
+    decimals = accuracy_decimals(scores["baseline"].images)
     return (
         f"Trained in full with the best setting, it does {'better' if tuned > baseline else 'worse'} than "
         f"Baseline on the validation images: {percent(tuned, decimals)} against "
@@ -101,8 +111,7 @@ def _trials_chart(results: RunResults) -> Chart:
         caption="Each point is a trial; the star is the setting that was chosen.",
         data=Dots(
             categories=tuple(map(str, reached)),
-            name="validation accuracy",
-            values=values,
+            series=(Series("validation accuracy", values, ""),),
             colors=tuple(
                 CANDIDATE_COLORS["tuned"] if trial == best else MUTED for trial, _ in reached.values()
             ),
@@ -117,7 +126,6 @@ def _setting_table(results: RunResults) -> Table:
         caption="The setting that was chosen",
         columns=("Hyperparameter", "Value"),
         rows=tuple((name, compact(value)) for name, value in results.best_hyperparameters.items()),
-        numeric=(False, True),
     )
 
 
@@ -137,7 +145,7 @@ def _trials_table(results: RunResults) -> Table:
             )
             for place, trial in enumerate(results.trials, start=1)
         ),
-        numeric=(True, False, *(True for _ in range(3 + len(names)))),
+        text_columns=frozenset({1}),
         strong=frozenset(place for place, trial in enumerate(results.trials) if trial == results.best_trial),
     )
 
