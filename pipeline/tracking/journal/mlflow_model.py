@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 _BATCH_SIZE = 256
 
@@ -73,11 +73,12 @@ class ImageClassifier(PythonModel):
         """Pixels of one encoded image, exactly as the pipeline makes them for the network."""
         spec = self.preprocessing
         try:
-            return self.decoding.decode_to_square(
+            pixels: np.ndarray = self.decoding.decode_to_square(
                 _as_bytes(data), spec["image_size"], spec["resize"], spec["color"]
             )
         except (self.decoding.UnreadableImageError, ValueError) as error:
             raise _refusal(f"Image {index} (the first is 0) cannot be read: {error}.") from None
+        return pixels
 
     def _require_pixels(self, values: Any) -> np.ndarray:
         """The values as uint8 images of the network's shape. Raises MlflowException."""
@@ -139,7 +140,8 @@ def _as_bytes(data: Any) -> bytes:
 
 def _refusal(text: str) -> MlflowException:
     # Of all exceptions only this one's text reaches whoever asks a model that MLflow serves.
-    return MlflowException.invalid_parameter_value(text)
+    refusal: MlflowException = MlflowException.invalid_parameter_value(text)
+    return refusal
 
 
 def _module(path: Path) -> ModuleType:
