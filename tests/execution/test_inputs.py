@@ -29,6 +29,8 @@ stages:
 PARAMS = "lr: 0.1  # peak\nnetwork: {widths: [1, 2]}\nreport: {title: x}\n"
 LARGE = b"x" * (inputs._LARGE_BYTES + 1)
 
+ChangesAfter = Callable[[Callable[[], object]], list[str]]
+
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> float:
@@ -54,7 +56,7 @@ def folder(workspace: Workspace) -> Path:
 
 
 @pytest.fixture
-def changes(folder: Path, workspace: Workspace) -> Callable[[Callable[[], object]], list[str]]:
+def changes(folder: Path, workspace: Workspace) -> ChangesAfter:
     """What has changed for the stage `train` after somebody has done something."""
 
     def after(done: Callable[[], object]) -> list[str]:
@@ -66,6 +68,19 @@ def changes(folder: Path, workspace: Workspace) -> Callable[[Callable[[], object
     return after
 
 
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What was read for its hash, in this order."""
+    read: list[Path] = []
+
+    def hash_and_note(path: Path) -> str:
+        read.append(path)
+        return dvc_hash(path)
+
+    monkeypatch.setattr(inputs, "dvc_hash", hash_and_note)
+    return read
+
+
 def rewrite(path: Path, content: bytes) -> None:
     """As editors do: a new file takes the place of the old one."""
     new = path.with_name("new")
@@ -73,7 +88,7 @@ def rewrite(path: Path, content: bytes) -> None:
     new.replace(path)
 
 
-def test_changed_added_and_deleted_files_are_named(changes, folder):
+def test_changed_added_and_deleted_files_are_named(changes: ChangesAfter, folder: Path) -> None:
     def edit() -> None:
         (folder / "code" / "train.py").write_text("train2()")
         (folder / "code" / "floor" / "more.py").write_text("")
@@ -82,7 +97,9 @@ def test_changed_added_and_deleted_files_are_named(changes, folder):
     assert changes(edit) == ["code/floor/fit.py", "code/floor/more.py", "code/train.py"]
 
 
-def test_a_file_of_the_same_size_and_time_has_changed_if_its_content_has(changes, folder):
+def test_a_file_of_the_same_size_and_time_has_changed_if_its_content_has(
+    changes: ChangesAfter, folder: Path
+) -> None:
     path = folder / "code" / "train.py"
     before = path.stat()
 
@@ -93,7 +110,7 @@ def test_a_file_of_the_same_size_and_time_has_changed_if_its_content_has(changes
     assert changes(edit) == ["code/train.py"]
 
 
-def test_what_is_put_back_has_not_changed(changes, folder):
+def test_what_is_put_back_has_not_changed(changes: ChangesAfter, folder: Path) -> None:
     def edit() -> None:
         rewrite(folder / "code" / "train.py", b"other")
         rewrite(folder / "code" / "train.py", b"train()")
@@ -103,26 +120,26 @@ def test_what_is_put_back_has_not_changed(changes, folder):
     assert changes(edit) == []
 
 
-def test_a_large_file_is_compared_with_what_dvc_lock_says(changes, folder, monkeypatch):
+def test_a_large_file_is_compared_with_what_dvc_lock_says(
+    changes: ChangesAfter, folder: Path, hashed: list[Path]
+) -> None:
     images = folder / "arrays" / "images.npy"
-    read = []
-    monkeypatch.setattr(inputs, "dvc_hash", lambda path: (read.append(path), dvc_hash(path))[1])
     assert changes(lambda: rewrite(images, LARGE)) == []
-    assert read == [folder / "arrays"]
+    assert hashed == [folder / "arrays"]
     assert changes(lambda: rewrite(images, LARGE[:-1] + b"y")) == ["arrays/images.npy"]
 
 
-def test_a_large_file_is_read_once_after_it_was_touched(folder, workspace, monkeypatch):
+def test_a_large_file_is_read_once_after_it_was_touched(
+    folder: Path, workspace: Workspace, hashed: list[Path]
+) -> None:
     taken = StageInputs(workspace, "train")
     rewrite(folder / "arrays" / "images.npy", LARGE)
-    read = []
-    monkeypatch.setattr(inputs, "dvc_hash", lambda path: (read.append(path), dvc_hash(path))[1])
     assert [taken.changes() for _ in range(3)] == [[], [], []]
-    assert len(read) == 1
+    assert len(hashed) == 1
 
 
 @pytest.mark.parametrize("name", ["__pycache__/fit.cpython-311.pyc", "fit.pyc", "fit.py~", ".fit.py.swp"])
-def test_what_dvc_does_not_see_does_not_count(changes, folder, name):
+def test_what_dvc_does_not_see_does_not_count(changes: ChangesAfter, folder: Path, name: str) -> None:
     (folder / ".dvcignore").write_text("# backups\n*~\n.*.swp\n")
     path = folder / "code" / "floor" / name
 
@@ -133,7 +150,9 @@ def test_what_dvc_does_not_see_does_not_count(changes, folder, name):
     assert changes(write) == []
 
 
-def test_params_of_the_stage_count_and_nothing_else_of_params_yaml(changes, folder):
+def test_params_of_the_stage_count_and_nothing_else_of_params_yaml(
+    changes: ChangesAfter, folder: Path
+) -> None:
     params = folder / "params.yaml"
     other = PARAMS.replace("title: x", "title: y").replace("# peak", "")
     assert changes(lambda: params.write_text(other)) == []
@@ -142,7 +161,7 @@ def test_params_of_the_stage_count_and_nothing_else_of_params_yaml(changes, fold
     assert changes(params.unlink) == ["params.yaml (lr, network)"]
 
 
-def test_without_dvc_yaml_or_entry_nothing_is_watched(folder, workspace):
+def test_without_dvc_yaml_or_entry_nothing_is_watched(folder: Path, workspace: Workspace) -> None:
     unknown = StageInputs(workspace, "unknown")
     (folder / "dvc.yaml").unlink()
     bare = StageInputs(workspace, "train")
@@ -151,7 +170,7 @@ def test_without_dvc_yaml_or_entry_nothing_is_watched(folder, workspace):
     assert (unknown.changes(), bare.changes()) == ([], [])
 
 
-def test_a_change_at_the_end_fails_and_says_which_and_what_to_do(folder, workspace):
+def test_a_change_at_the_end_fails_and_says_which_and_what_to_do(folder: Path, workspace: Workspace) -> None:
     failed: list[str] = []
     with (
         pytest.raises(PipelineError) as raised,
@@ -166,13 +185,15 @@ def test_a_change_at_the_end_fails_and_says_which_and_what_to_do(folder, workspa
     assert failed == [f"changed while the stage ran: {named} and 2 more"]
 
 
-def test_the_stages_own_failure_is_not_hidden(folder, workspace):
+def test_the_stages_own_failure_is_not_hidden(folder: Path, workspace: Workspace) -> None:
     with pytest.raises(ValueError, match="own"), unchanged(StageInputs(workspace, "train"), "train", print):
         (folder / "code" / "train.py").write_text("other")
         raise ValueError("own")
 
 
-def test_it_warns_at_once_and_says_when_all_is_well_again(folder, workspace, quick_looks, capsys):
+def test_it_warns_at_once_and_says_when_all_is_well_again(
+    folder: Path, workspace: Workspace, quick_looks: float, capsys: pytest.CaptureFixture[str]
+) -> None:
     script, params = folder / "code" / "train.py", folder / "params.yaml"
     with unchanged(StageInputs(workspace, "train"), "train", print):
         script.write_text("other")
@@ -189,14 +210,22 @@ def test_it_warns_at_once_and_says_when_all_is_well_again(folder, workspace, qui
     assert capsys.readouterr().err == "train: all inputs are as they were again\n"
 
 
-def test_a_change_for_a_moment_is_no_reason_to_fail(folder, workspace, monkeypatch):
+def test_a_change_for_a_moment_is_no_reason_to_fail(
+    folder: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params = folder / "params.yaml"
-    monkeypatch.setattr(inputs.time, "sleep", lambda seconds: params.write_text(PARAMS))
+    monkeypatch.setattr(time, "sleep", lambda seconds: params.write_text(PARAMS))
     with unchanged(StageInputs(workspace, "train"), "train", print):
         params.write_text(PARAMS.replace("0.1", "0.2"))
 
 
-def test_a_change_for_a_moment_is_no_reason_to_warn(folder, workspace, quick_looks, monkeypatch, capsys):
+def test_a_change_for_a_moment_is_no_reason_to_warn(
+    folder: Path,
+    workspace: Workspace,
+    quick_looks: float,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """As `dvc exp run --queue` changes params.yaml while it queues."""
     taken = StageInputs(workspace, "train")
     looks = iter([["params.yaml (lr)"]])
@@ -225,7 +254,9 @@ SCRIPT = """
 
 
 @pytest.mark.parametrize(("content", "code"), [("before", 0), ("after", 1)])
-def test_a_stage_whose_input_changes_has_failed_with_its_runs(project, tmp_path, content, code):
+def test_a_stage_whose_input_changes_has_failed_with_its_runs(
+    project: Path, tmp_path: Path, content: str, code: int
+) -> None:
     root, home = tmp_path / "queued", tmp_path / "home"
     for folder in (root, home):
         folder.mkdir()

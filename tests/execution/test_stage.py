@@ -28,13 +28,16 @@ SCRIPT = """
     run_stage("toy", run, Config)
 """
 
+Start = Callable[[str], subprocess.Popen[str]]
+Finish = Callable[[str], tuple[str, str, int]]
+
 
 @pytest.fixture
-def start(project: Path, tmp_path: Path) -> Callable[..., subprocess.Popen]:
+def start(project: Path, tmp_path: Path) -> Start:
     """Starts a stage with this body in a folder of its own."""
     (tmp_path / "params.yaml").write_bytes((project / "params.yaml").read_bytes())
 
-    def start_stage(body: str) -> subprocess.Popen:
+    def start_stage(body: str) -> subprocess.Popen[str]:
         indented = textwrap.indent(textwrap.dedent(body), " " * 8).strip()
         script = textwrap.dedent(SCRIPT).format(body=indented.replace("\n" + " " * 8, "\n    "))
         return subprocess.Popen(
@@ -50,7 +53,7 @@ def start(project: Path, tmp_path: Path) -> Callable[..., subprocess.Popen]:
 
 
 @pytest.fixture
-def finish(start: Callable[..., subprocess.Popen]) -> Callable[[str], tuple[str, str, int]]:
+def finish(start: Start) -> Finish:
     """Runs a stage with this body to its end; returns stdout, stderr and exit code."""
 
     def run_stage(body: str) -> tuple[str, str, int]:
@@ -61,13 +64,13 @@ def finish(start: Callable[..., subprocess.Popen]) -> Callable[[str], tuple[str,
     return run_stage
 
 
-def test_a_stage_says_when_it_starts_and_how_long_it_took(finish):
+def test_a_stage_says_when_it_starts_and_how_long_it_took(finish: Finish) -> None:
     output, errors, code = finish("print('working')")
     assert re.fullmatch(r"toy: started\nworking\ntoy: finished in \d+\.\d s\n", output)
     assert (errors, code) == ("", 0)
 
 
-def test_it_gets_the_declared_params_and_the_workspace(finish, tmp_path):
+def test_it_gets_the_declared_params_and_the_workspace(finish: Finish, tmp_path: Path) -> None:
     output, _, _ = finish("print(config.threads, hasattr(config, 'lr'), workspace.root, workspace.home)")
     assert output.splitlines()[1] == f"2 False {tmp_path} {tmp_path}"
 
@@ -84,21 +87,21 @@ def test_it_gets_the_declared_params_and_the_workspace(finish, tmp_path):
         ),
     ],
 )
-def test_what_a_person_can_mend_is_one_message(finish, body, message):
+def test_what_a_person_can_mend_is_one_message(finish: Finish, body: str, message: str) -> None:
     output, errors, code = finish(body)
     assert errors.startswith(message)
     assert "Traceback" not in errors
     assert (output, code) == ("toy: started\n", 1)
 
 
-def test_a_defect_keeps_its_traceback(finish):
+def test_a_defect_keeps_its_traceback(finish: Finish) -> None:
     _, errors, code = finish("raise IndexError('ours')")
     assert "Traceback" in errors
     assert errors.endswith("IndexError: ours\n")
     assert code == 1
 
 
-def test_bad_params_stop_it_before_it_runs(finish, tmp_path):
+def test_bad_params_stop_it_before_it_runs(finish: Finish, tmp_path: Path) -> None:
     params = tmp_path / "params.yaml"
     params.write_text(params.read_text().replace("batch_size:", "bach_size:", 1))
     output, errors, code = finish("print('runs')")
@@ -108,7 +111,7 @@ def test_bad_params_stop_it_before_it_runs(finish, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_who_stops_it_gets_no_traceback(start, number, code):
+def test_who_stops_it_gets_no_traceback(start: Start, number: signal.Signals, code: int) -> None:
     process = start(
         """
         try:
@@ -118,6 +121,7 @@ def test_who_stops_it_gets_no_traceback(start, number, code):
             print("cleaned up")
         """
     )
+    assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(2)]
     assert lines[1] == "ready\n"
     process.send_signal(number)
@@ -127,7 +131,7 @@ def test_who_stops_it_gets_no_traceback(start, number, code):
     assert process.returncode == code
 
 
-def test_ctrl_c_during_imports_is_silent(project, tmp_path):
+def test_ctrl_c_during_imports_is_silent(project: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.train_baseline"],
         cwd=tmp_path,
@@ -142,10 +146,11 @@ def test_ctrl_c_during_imports_is_silent(project, tmp_path):
     assert process.returncode == -signal.SIGINT
 
 
-def test_a_stopped_stage_ends_its_runs(start, tmp_path, monkeypatch):
+def test_a_stopped_stage_ends_its_runs(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Nothing answers there, so that what is recorded stays in the journal.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     process = start("tracker.run('toy', 'key')\nprint('ready')\ntime.sleep(60)")
+    assert process.stdout is not None
     while process.stdout.readline() != "ready\n":
         pass
     began = time.monotonic()
@@ -156,7 +161,7 @@ def test_a_stopped_stage_ends_its_runs(start, tmp_path, monkeypatch):
     assert '"event": "end", "status": "KILLED"' in journal.read_text()
 
 
-def test_third_parties_are_silent_and_we_are_not(finish):
+def test_third_parties_are_silent_and_we_are_not(finish: Finish) -> None:
     _, errors, _ = finish(
         """
         import logging
@@ -168,7 +173,7 @@ def test_third_parties_are_silent_and_we_are_not(finish):
     assert errors == "warning: careful with this\n"
 
 
-def test_threads_reach_the_numerical_libraries(finish, tmp_path):
+def test_threads_reach_the_numerical_libraries(finish: Finish, tmp_path: Path) -> None:
     params = tmp_path / "params.yaml"
     params.write_text(re.sub(r"(?m)^threads: \d+", "threads: 1", params.read_text()))
     output, _, _ = finish(
@@ -182,7 +187,7 @@ def test_threads_reach_the_numerical_libraries(finish, tmp_path):
     assert output.splitlines()[2] in ("{1}", "set()")  # set(): NumPy is loaded later and reads the variables
 
 
-def test_a_python_without_the_packages_says_what_to_do(project):
+def test_a_python_without_the_packages_says_what_to_do(project: Path) -> None:
     # -S leaves out the installed packages, as another Python would.
     done = subprocess.run(
         [sys.executable, "-S", "-m", "pipeline.fetch"], cwd=project, capture_output=True, text=True
@@ -192,7 +197,7 @@ def test_a_python_without_the_packages_says_what_to_do(project):
     assert ". .venv/bin/activate" in done.stderr
 
 
-def test_the_server_does_with_the_packages_of_its_own_list(project, tmp_path):
+def test_the_server_does_with_the_packages_of_its_own_list(project: Path, tmp_path: Path) -> None:
     """requirements-serve.lock has neither Keras nor MLflow; what needs them says so there."""
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as util\n"
@@ -200,7 +205,7 @@ def test_the_server_does_with_the_packages_of_its_own_list(project, tmp_path):
         "util.find_spec = lambda name, *rest: None if name in ('keras', 'mlflow') else find(name, *rest)\n"
     )
 
-    def started(*arguments):
+    def started(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "pipeline", *arguments],
             cwd=tmp_path,
@@ -214,7 +219,7 @@ def test_the_server_does_with_the_packages_of_its_own_list(project, tmp_path):
     assert started("export", "serve").stderr.startswith("The pipeline's packages are not installed for ")
 
 
-def test_a_package_that_is_missing_is_named(finish):
+def test_a_package_that_is_missing_is_named(finish: Finish) -> None:
     _, errors, code = finish("import onnxruntime_of_nobody.session")
     assert errors.startswith(
         f"toy: The package onnxruntime_of_nobody is not installed for {sys.executable}.\n"
@@ -223,7 +228,7 @@ def test_a_package_that_is_missing_is_named(finish):
 
 
 @pytest.mark.slow
-def test_tensorflow_obeys_the_threads_although_it_is_imported_before(project):
+def test_tensorflow_obeys_the_threads_although_it_is_imported_before(project: Path) -> None:
     source = """
         import sys
         import tensorflow

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,13 @@ from pipeline.tracking.journal.journal_tracker import JournalTracker
 from pipeline.tracking.store import Store
 
 EXPERIMENT = "tests"
+
+# What the fixtures below are to the tests.
+MakeTracker = Callable[..., JournalTracker]
+JournalOf = Callable[[Workspace], Journal]
+ReadEvents = Callable[[Workspace], list[dict[str, Any]]]
+StartScript = Callable[..., subprocess.Popen[str]]
+RunScript = Callable[..., tuple[str, str, int]]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +41,7 @@ def store(shared_workspace: Workspace) -> Iterator[Store]:
 
 
 @pytest.fixture
-def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., JournalTracker]:
+def tracker(monkeypatch: pytest.MonkeyPatch) -> MakeTracker:
     """Makes trackers that write journals and start no process to deliver them."""
     monkeypatch.setattr(JournalTracker, "_start_delivery", lambda self, writer: None)
 
@@ -55,7 +63,7 @@ def ship(shared_workspace: Workspace, store: Store) -> Callable[[], None]:
 
 
 @pytest.fixture
-def journal_of() -> Callable[[Workspace], Journal]:
+def journal_of() -> JournalOf:
     """The only journal of a workspace."""
 
     def only(workspace: Workspace) -> Journal:
@@ -66,7 +74,7 @@ def journal_of() -> Callable[[Workspace], Journal]:
 
 
 @pytest.fixture
-def events(journal_of: Callable[[Workspace], Journal]) -> Callable[[Workspace], list[dict]]:
+def events(journal_of: JournalOf) -> ReadEvents:
     """Reads the events of the only journal there is."""
     return lambda workspace: [
         json.loads(line) for line in journal_of(workspace).events.read_text().splitlines()
@@ -74,10 +82,10 @@ def events(journal_of: Callable[[Workspace], Journal]) -> Callable[[Workspace], 
 
 
 @pytest.fixture
-def start_script(project: Path) -> Callable[..., subprocess.Popen]:
+def start_script(project: Path) -> StartScript:
     """Starts Python source as a process of its own that finds the pipeline."""
 
-    def start(source: str, folder: Path, **environment: str) -> subprocess.Popen:
+    def start(source: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
         inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
         return subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(source)],
@@ -92,7 +100,7 @@ def start_script(project: Path) -> Callable[..., subprocess.Popen]:
 
 
 @pytest.fixture
-def run_script(start_script: Callable[..., subprocess.Popen]) -> Callable[..., tuple[str, str, int]]:
+def run_script(start_script: StartScript) -> RunScript:
     """Runs such a process to its end; returns its stdout, its stderr and its exit code."""
 
     def run(source: str, folder: Path, **environment: str) -> tuple[str, str, int]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from mlflow.entities import LoggedModelOutput, Metric, Param
 
@@ -19,7 +20,7 @@ _PARAMS = {"seed": "0", "lr": "0.1", "batch_size": "128", "train_baseline.networ
 _NUMBERS = itertools.count(1)
 
 
-def training_run(**changes: object) -> TrainingRun:
+def training_run(**changes: Any) -> TrainingRun:
     """A finished training of the baseline; every one has an id of its own and began later than the last.
 
     `seed` and `lr` change its params; everything else is a field of TrainingRun.

@@ -26,11 +26,11 @@ def this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "machine_tags", tags_here)
 
 
-def test_the_same_machine_has_no_differences():
+def test_the_same_machine_has_no_differences() -> None:
     assert machine_differences(HERE, {"threads": 2}) == []
 
 
-def test_another_machine_is_described():
+def test_another_machine_is_described() -> None:
     other = {**HERE, tags.PROCESSOR: "6502", tags.CPU_FLAGS: "avx avx512f amx_tile", tags.KERAS: "2.9"}
     assert machine_differences(other, {"threads": 4}) == [
         "processor: 6502 there, Z80 here",
@@ -41,11 +41,11 @@ def test_another_machine_is_described():
     ]
 
 
-def test_what_was_not_recorded_is_no_difference():
+def test_what_was_not_recorded_is_no_difference() -> None:
     assert machine_differences({tags.PROCESSOR: "Z80"}, {"threads": 2}) == []
 
 
-def test_versions_in_a_model_card():
+def test_versions_in_a_model_card() -> None:
     python = ".".join(platform.python_version_tuple()[:2])
     numpy = importlib.metadata.version("numpy")
     versions = {"python": python, "numpy": numpy, "jax": "0.5", "tensorflow": "1.0"}
@@ -56,7 +56,7 @@ def test_versions_in_a_model_card():
     assert card_differences("") == card_differences("{}") == []
 
 
-def test_versions_in_a_requirements_lock():
+def test_versions_in_a_requirements_lock() -> None:
     numpy, dvc = importlib.metadata.version("numpy"), importlib.metadata.version("dvc")
     text = (
         f"numpy==1.0 ; python_version < '3.9' \\\n    --hash=sha256:ab\nnumpy=={numpy} \\\n    --hash=x==1\n"

@@ -28,34 +28,34 @@ def repository(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def test_a_clean_commit(repository):
+def test_a_clean_commit(repository: Workspace) -> None:
     tags = run_tags(repository, "tune", {})
     assert tags["git_commit"] == git(repository.root, "rev-parse", "HEAD")
     assert tags["mlflow.source.git.commit"] == tags["git_commit"]
     assert tags["git_dirty"] == "false"
 
 
-def test_products_of_stages_make_no_commit_dirty(repository):
+def test_products_of_stages_make_no_commit_dirty(repository: Workspace) -> None:
     (repository.root / "dvc.lock").write_text("new")
     (repository.root / "notes.txt").write_text("mine")
     assert run_tags(repository, "tune", {})["git_dirty"] == "false"
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "pipeline/new.py"])
-def test_changed_params_and_code_do(repository, name):
+def test_changed_params_and_code_do(repository: Workspace, name: str) -> None:
     path = repository.root / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("lr: 0.2\n")
     assert run_tags(repository, "tune", {})["git_dirty"] == "true"
 
 
-def test_what_was_changed_is_named(repository):
+def test_what_was_changed_is_named(repository: Workspace) -> None:
     assert "git_changes" not in run_tags(repository, "tune", {})
     (repository.root / "params.yaml").write_text("lr: 0.2\n")
     assert json.loads(run_tags(repository, "tune", {})["git_changes"]) == ["params.yaml"]
 
 
-def test_inputs_are_what_other_stages_have_written_last(workspace):
+def test_inputs_are_what_other_stages_have_written_last(workspace: Workspace) -> None:
     workspace.stages.write_text(
         "stages:\n  split: {cmd: x, outs: [data/split]}\n"
         "  tune: {cmd: y, deps: [pipeline/tune.py, data/split/split.csv], outs: [models/tuned]}\n"
@@ -70,7 +70,7 @@ def test_inputs_are_what_other_stages_have_written_last(workspace):
     assert "inputs" not in run_tags(workspace, "split", {})
 
 
-def test_the_source_of_the_images_without_credentials(workspace):
+def test_the_source_of_the_images_without_credentials(workspace: Workspace) -> None:
     workspace.raw.mkdir(parents=True)
     source = {
         "dataset": "cifar10",
@@ -84,18 +84,18 @@ def test_the_source_of_the_images_without_credentials(workspace):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
-def test_files_that_are_being_written_fail_no_run(workspace, text):
+def test_files_that_are_being_written_fail_no_run(workspace: Workspace, text: str) -> None:
     workspace.raw.mkdir(parents=True)
     for path in (workspace.raw / "source.json", workspace.stages, workspace.lock):
         path.write_text(text)
     assert not {"inputs", "data_source"} & set(run_tags(workspace, "tune", {}))
 
 
-def test_outside_of_git_there_is_no_commit(workspace):
+def test_outside_of_git_there_is_no_commit(workspace: Workspace) -> None:
     assert "git_commit" not in run_tags(workspace, "tune", {})
 
 
-def test_the_experiment_and_the_environment(workspace, monkeypatch):
+def test_the_experiment_and_the_environment(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "muddy-ant")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
     (workspace.root / "requirements.lock").write_bytes(b"x")
@@ -106,12 +106,12 @@ def test_the_experiment_and_the_environment(workspace, monkeypatch):
     assert tags["params_digest"] == digest_json({"threads": 2})
 
 
-def test_clones_have_different_origins(tmp_path):
+def test_clones_have_different_origins(tmp_path: Path) -> None:
     assert origin(tmp_path / "a") != origin(tmp_path / "b")
     assert origin(tmp_path / "a") == origin(tmp_path / "a")
 
 
-def test_the_machine_is_described():
+def test_the_machine_is_described() -> None:
     information = system_information()
     assert information["memory_bytes"] > 2**28
     assert information["logical_cores"] >= information["cores"] >= 1
@@ -119,7 +119,9 @@ def test_the_machine_is_described():
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux tells instruction sets")
-def test_instruction_sets_that_decide_rounding_are_named(workspace, monkeypatch):
+def test_instruction_sets_that_decide_rounding_are_named(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     information = system_information()

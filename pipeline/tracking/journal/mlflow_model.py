@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 _BATCH_SIZE = 256
 
@@ -79,6 +79,7 @@ class ImageClassifier(PythonModel):
             return pixels
         except (self.decoding.UnreadableImageError, ValueError) as error:
             raise _refusal(f"Image {index} (the first is 0) cannot be read: {error}.") from None
+        return pixels
 
     def _require_pixels(self, values: Any) -> np.ndarray:
         """The values as uint8 images of the network's shape. Raises MlflowException."""

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Run
 
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.journal import delivery
 from pipeline.tracking.journal.delivery import deliver
 from pipeline.tracking.journal.journal import Journal, Progress, pending_journals
 from pipeline.tracking.store import Store, StoreUnavailableError
-
-EXPERIMENT = "tests"
+from tests.tracking.conftest import EXPERIMENT, JournalOf, MakeTracker, RunScript
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -35,12 +35,14 @@ def ship(shared_workspace: Workspace, store: Store) -> Callable[[], None]:
     return ship_all
 
 
-def only_run(store: Store, key: str):
+def only_run(store: Store, key: str) -> Run:
     (run,) = store.find_runs(EXPERIMENT, {"run_key": key})
     return run
 
 
-def test_a_whole_run_arrives(tracker, shared_workspace, store, ship, tmp_path):
+def test_a_whole_run_arrives(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None], tmp_path: Path
+) -> None:
     picture = tmp_path / "confusion.png"
     picture.write_bytes(b"png")
     with tracker(shared_workspace, lr=0.1) as recording:
@@ -73,7 +75,9 @@ def test_a_whole_run_arrives(tracker, shared_workspace, store, ship, tmp_path):
     assert list(shared_workspace.tracking_artifacts.rglob("system.json"))
 
 
-def test_trials_are_nested_in_their_search(tracker, shared_workspace, store, ship):
+def test_trials_are_nested_in_their_search(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None]
+) -> None:
     with tracker(shared_workspace, "tune") as recording:
         run = recording.run("tuned", "search")
         with run.child("trial 1", "trial-1") as trial:
@@ -91,8 +95,12 @@ def test_trials_are_nested_in_their_search(tracker, shared_workspace, store, shi
 
 
 def test_a_killed_stage_is_marked_and_goes_on_in_the_same_run(
-    tracker, shared_workspace, store, ship, run_script
-):
+    tracker: MakeTracker,
+    shared_workspace: Workspace,
+    store: Store,
+    ship: Callable[[], None],
+    run_script: RunScript,
+) -> None:
     _, _, code = run_script(
         """
         import os, signal
@@ -127,7 +135,9 @@ def test_a_killed_stage_is_marked_and_goes_on_in_the_same_run(
     assert steps == [1, 2]
 
 
-def test_a_finished_run_is_not_continued(tracker, shared_workspace, store, ship):
+def test_a_finished_run_is_not_continued(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None]
+) -> None:
     for _ in range(2):
         with tracker(shared_workspace) as recording:
             recording.run("baseline", "again")
@@ -137,7 +147,9 @@ def test_a_finished_run_is_not_continued(tracker, shared_workspace, store, ship)
     assert not any("resumed" in run.data.tags for run in runs)
 
 
-def test_two_processes_with_the_same_key_at_once_keep_apart(tracker, shared_workspace, store):
+def test_two_processes_with_the_same_key_at_once_keep_apart(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store
+) -> None:
     first, second = tracker(shared_workspace), tracker(shared_workspace)
     with first, second:
         first.run("baseline", "twins")
@@ -150,8 +162,12 @@ def test_two_processes_with_the_same_key_at_once_keep_apart(tracker, shared_work
 
 
 def test_the_evaluation_is_added_to_the_training_and_its_model(
-    tracker, shared_workspace, store, ship, model_folder
-):
+    tracker: MakeTracker,
+    shared_workspace: Workspace,
+    store: Store,
+    ship: Callable[[], None],
+    model_folder: Path,
+) -> None:
     with tracker(shared_workspace) as recording:
         run = recording.run("baseline", "trained")
         run.log_params({"lr": 0.1})
@@ -177,8 +193,12 @@ def test_the_evaluation_is_added_to_the_training_and_its_model(
 
 
 def test_of_several_trainings_of_a_model_the_latest_gets_the_evaluation(
-    tracker, shared_workspace, store, ship, model_folder
-):
+    tracker: MakeTracker,
+    shared_workspace: Workspace,
+    store: Store,
+    ship: Callable[[], None],
+    model_folder: Path,
+) -> None:
     for key in ("earlier", "later"):
         with tracker(shared_workspace) as recording:
             run = recording.run("baseline", key)
@@ -192,8 +212,13 @@ def test_of_several_trainings_of_a_model_the_latest_gets_the_evaluation(
 
 
 def test_delivery_killed_after_any_event_loses_and_doubles_nothing(
-    tracker, shared_workspace, store, model_folder, monkeypatch, journal_of
-):
+    tracker: MakeTracker,
+    shared_workspace: Workspace,
+    store: Store,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    journal_of: JournalOf,
+) -> None:
     with tracker(shared_workspace, "tune") as recording:
         run = recording.run("tuned", "unlucky")
         run.log_params({"lr": 0.1})
@@ -218,9 +243,9 @@ def test_delivery_killed_after_any_event_loses_and_doubles_nothing(
         with pytest.raises(Killed):
             deliver(journal, store)
         # ... so that it comes a second time, and then the process dies after the next one.
-        saved = []
+        saved: list[bool] = []
 
-        def save_once(self: Progress, journal: Journal, saved: list = saved) -> None:
+        def save_once(self: Progress, journal: Journal, saved: list[bool] = saved) -> None:
             if saved:
                 raise Killed
             save(self, journal)
@@ -245,8 +270,14 @@ def test_delivery_killed_after_any_event_loses_and_doubles_nothing(
 
 
 def test_a_model_that_was_half_delivered_is_delivered_anew(
-    tracker, shared_workspace, store, model_folder, monkeypatch, journal_of, ship
-):
+    tracker: MakeTracker,
+    shared_workspace: Workspace,
+    store: Store,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    journal_of: JournalOf,
+    ship: Callable[[], None],
+) -> None:
     with tracker(shared_workspace) as recording:
         run = recording.run("baseline", "half")
         run.log_model(model_folder, "b" * 64)
@@ -265,7 +296,9 @@ def test_a_model_that_was_half_delivered_is_delivered_anew(
     assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
 
 
-def test_what_mlflow_refuses_is_put_aside_and_the_rest_arrives(tracker, shared_workspace, store, ship):
+def test_what_mlflow_refuses_is_put_aside_and_the_rest_arrives(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None]
+) -> None:
     with tracker(shared_workspace) as recording:
         run = recording.run("baseline", "changed")
         run.log_params({"lr": 0.1})
@@ -280,7 +313,9 @@ def test_what_mlflow_refuses_is_put_aside_and_the_rest_arrives(tracker, shared_w
     refused.unlink()
 
 
-def test_the_limits_of_mlflow_are_kept(tracker, shared_workspace, store, ship):
+def test_the_limits_of_mlflow_are_kept(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None]
+) -> None:
     with tracker(shared_workspace) as recording:
         run = recording.run("baseline", "limits")
         run.log_params({"classes": "x" * 7000, **{f"many.{number}": number for number in range(250)}})
@@ -297,7 +332,9 @@ def test_the_limits_of_mlflow_are_kept(tracker, shared_workspace, store, ship):
     assert not (shared_workspace.journal / delivery.REJECTED).exists()
 
 
-def test_a_deleted_experiment_comes_back(tracker, shared_workspace, store, ship):
+def test_a_deleted_experiment_comes_back(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None]
+) -> None:
     identifier = store.experiment_id(EXPERIMENT)
     store.client.delete_experiment(identifier)
     store._experiments.clear()
@@ -307,7 +344,13 @@ def test_a_deleted_experiment_comes_back(tracker, shared_workspace, store, ship)
     assert only_run(store, "restored").info.experiment_id == identifier
 
 
-def test_a_delivery_waits_for_another_of_the_same_journal(tracker, shared_workspace, store, journal_of, ship):
+def test_a_delivery_waits_for_another_of_the_same_journal(
+    tracker: MakeTracker,
+    shared_workspace: Workspace,
+    store: Store,
+    journal_of: JournalOf,
+    ship: Callable[[], None],
+) -> None:
     with tracker(shared_workspace) as recording:
         recording.run("baseline", "locked")
     journal = journal_of(shared_workspace)
@@ -319,8 +362,8 @@ def test_a_delivery_waits_for_another_of_the_same_journal(tracker, shared_worksp
 
 
 def test_artifacts_go_below_the_home_from_wherever_a_stage_runs(
-    tracker, shared_workspace, store, ship, tmp_path
-):
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None], tmp_path: Path
+) -> None:
     elsewhere = Workspace(root=tmp_path, home=shared_workspace.home)
     with tracker(elsewhere) as recording:
         recording.run("baseline", "queued")
@@ -330,8 +373,8 @@ def test_artifacts_go_below_the_home_from_wherever_a_stage_runs(
 
 
 def test_a_journal_that_another_process_delivers_while_this_one_waits(
-    tracker, shared_workspace, store, journal_of
-):
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, journal_of: JournalOf
+) -> None:
     with tracker(shared_workspace) as recording:
         recording.run("baseline", "raced")
         journal = journal_of(shared_workspace)

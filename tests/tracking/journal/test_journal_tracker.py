@@ -1,14 +1,20 @@
 """What a stage writes into its journal, without MLflow."""
 
 import errno
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.journal.journal import Journal, JournalWriter, pending_journals
+from tests.tracking.conftest import MakeTracker, ReadEvents, RunScript
 
 
-def test_events_stand_in_the_journal_in_their_order(tracker, workspace, events):
+def test_events_stand_in_the_journal_in_their_order(
+    tracker: MakeTracker, workspace: Workspace, events: ReadEvents
+) -> None:
     with tracker(workspace, threads=2) as recording:
         run = recording.run("baseline", "key-1")
         run.log_params({"lr": 0.1, "augmentation": {"shift": 0.1, "flip": False}, "widths": (32, 64)})
@@ -32,13 +38,13 @@ def test_events_stand_in_the_journal_in_their_order(tracker, workspace, events):
     assert written[1]["tags"]["threads"] == "2"
 
 
-def test_a_stage_without_runs_leaves_nothing(tracker, workspace):
+def test_a_stage_without_runs_leaves_nothing(tracker: MakeTracker, workspace: Workspace) -> None:
     with tracker(workspace):
         pass
     assert not workspace.journal.exists()
 
 
-def test_artifacts_are_copied_at_once(tracker, workspace, events):
+def test_artifacts_are_copied_at_once(tracker: MakeTracker, workspace: Workspace, events: ReadEvents) -> None:
     picture, folder = workspace.root / "picture.png", workspace.root / "tables"
     picture.write_bytes(b"before")
     folder.mkdir()
@@ -62,14 +68,16 @@ def test_artifacts_are_copied_at_once(tracker, workspace, events):
     ("error", "status"),
     [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(1), "KILLED")],
 )
-def test_a_run_ends_as_its_block_does(tracker, workspace, events, error, status):
+def test_a_run_ends_as_its_block_does(
+    tracker: MakeTracker, workspace: Workspace, events: ReadEvents, error: BaseException, status: str
+) -> None:
     with pytest.raises(type(error)), tracker(workspace) as recording:
         recording.run("baseline", "key")
         raise error
     assert [event["status"] for event in events(workspace) if event["event"] == "end"] == [status]
 
 
-def test_no_credentials_are_recorded(tracker, workspace):
+def test_no_credentials_are_recorded(tracker: MakeTracker, workspace: Workspace) -> None:
     with tracker(workspace) as recording:
         run = recording.run("baseline", "key")
         run.log_params({"fetch": {"location": "https://me:secret@mirror.example/cifar"}})
@@ -80,7 +88,12 @@ def test_no_credentials_are_recorded(tracker, workspace):
     assert "https://mirror.example/cifar" in text
 
 
-def test_a_full_disk_is_said_once_and_fails_nothing(tracker, workspace, monkeypatch, capsys):
+def test_a_full_disk_is_said_once_and_fails_nothing(
+    tracker: MakeTracker,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def full(self: JournalWriter, event: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -92,7 +105,9 @@ def test_a_full_disk_is_said_once_and_fails_nothing(tracker, workspace, monkeypa
     assert capsys.readouterr().err.count("No space left on device") == 1
 
 
-def test_a_file_that_is_not_there_fails_nothing(tracker, workspace, capsys, events):
+def test_a_file_that_is_not_there_fails_nothing(
+    tracker: MakeTracker, workspace: Workspace, capsys: pytest.CaptureFixture[str], events: ReadEvents
+) -> None:
     with tracker(workspace) as recording:
         run = recording.run("baseline", "key")
         run.log_artifact(workspace.root / "missing.png")
@@ -101,7 +116,7 @@ def test_a_file_that_is_not_there_fails_nothing(tracker, workspace, capsys, even
     assert "metrics" in [event["event"] for event in events(workspace)]
 
 
-def test_a_journal_is_alive_as_long_as_its_writer(tmp_path):
+def test_a_journal_is_alive_as_long_as_its_writer(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, "tune", "tests")
     assert writer.journal.writer_is_alive()
     assert writer.journal.writer_is_alive()  # asking changes nothing
@@ -109,7 +124,7 @@ def test_a_journal_is_alive_as_long_as_its_writer(tmp_path):
     assert not writer.journal.writer_is_alive()
 
 
-def test_torn_lines_are_skipped(tmp_path):
+def test_torn_lines_are_skipped(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, "tune", "tests")
     writer.append({"event": "first"})
     with writer.journal.events.open("ab") as file:
@@ -121,7 +136,7 @@ def test_torn_lines_are_skipped(tmp_path):
     writer.close()
 
 
-def test_reading_goes_on_where_it_stopped(tmp_path):
+def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, "tune", "tests")
     offset = max(end for _, end in writer.journal.read(0))
     writer.append({"event": "next"})
@@ -129,26 +144,27 @@ def test_reading_goes_on_where_it_stopped(tmp_path):
     writer.close()
 
 
-def test_a_removed_journal_is_gone(tmp_path):
+def test_a_removed_journal_is_gone(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, "tune", "tests")
     writer.close()
     Journal(writer.journal.folder).remove()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_journal_appears_only_when_it_is_locked(tmp_path, monkeypatch):
-    seen = []
+def test_a_journal_appears_only_when_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[Journal]] = []
     append = JournalWriter.append
-    monkeypatch.setattr(
-        JournalWriter,
-        "append",
-        lambda self, event: (seen.append(pending_journals(tmp_path)), append(self, event)),
-    )
+
+    def look_and_append(self: JournalWriter, event: Mapping[str, Any]) -> None:
+        seen.append(pending_journals(tmp_path))
+        append(self, event)
+
+    monkeypatch.setattr(JournalWriter, "append", look_and_append)
     JournalWriter(tmp_path, "tune", "tests").close()
     assert seen[0] == []
 
 
-def test_recording_imports_neither_mlflow_nor_tensorflow(run_script, workspace):
+def test_recording_imports_neither_mlflow_nor_tensorflow(run_script: RunScript, workspace: Workspace) -> None:
     done = run_script(
         """
         import sys

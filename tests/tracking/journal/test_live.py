@@ -13,14 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from mlflow.entities import Run
 
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.journal.delivery import deliver
-from pipeline.tracking.journal.journal import pending_journals
+from pipeline.tracking.journal.journal import Journal, pending_journals
 from pipeline.tracking.store import Store
 from pipeline.tracking.sync import Synchronization, synchronize
-
-EXPERIMENT = "tests"
+from tests.tracking.conftest import EXPERIMENT, JournalOf, MakeTracker, RunScript, StartScript
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -57,7 +57,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def runs(store: Store, key: str) -> list:
+def runs(store: Store, key: str) -> list[Run]:
     return store.find_runs(EXPERIMENT, {"run_key": key})
 
 
@@ -65,7 +65,9 @@ def losses(store: Store, run_id: str) -> list[tuple[int, float]]:
     return [(metric.step, metric.value) for metric in store.client.get_metric_history(run_id, "loss")]
 
 
-def test_curves_are_visible_while_the_stage_runs(shared_workspace, store, start_script):
+def test_curves_are_visible_while_the_stage_runs(
+    shared_workspace: Workspace, store: Store, start_script: StartScript
+) -> None:
     process = start_script(stage("live", "wait_for('go on')"), shared_workspace.root)
     wait_until(lambda: runs(store, "live") and losses(store, runs(store, "live")[0].info.run_id))
     assert process.poll() is None
@@ -80,7 +82,9 @@ def test_curves_are_visible_while_the_stage_runs(shared_workspace, store, start_
     assert pending_journals(shared_workspace.journal) == []
 
 
-def test_a_killed_stage_is_marked_by_the_process_that_survives_it(shared_workspace, store, start_script):
+def test_a_killed_stage_is_marked_by_the_process_that_survives_it(
+    shared_workspace: Workspace, store: Store, start_script: StartScript
+) -> None:
     process = start_script(stage("shot", "wait_for('never')"), shared_workspace.root)
     wait_until(lambda: runs(store, "shot"))
     process.kill()
@@ -89,7 +93,9 @@ def test_a_killed_stage_is_marked_by_the_process_that_survives_it(shared_workspa
     wait_until(lambda: pending_journals(shared_workspace.journal) == [])
 
 
-def test_what_a_killed_delivery_has_left_is_delivered_by_sync(shared_workspace, store, start_script):
+def test_what_a_killed_delivery_has_left_is_delivered_by_sync(
+    shared_workspace: Workspace, store: Store, start_script: StartScript
+) -> None:
     process = start_script(stage("abandoned", "wait_for('now')"), shared_workspace.root)
     wait_until(lambda: runs(store, "abandoned"))
     (delivering,) = psutil.Process(process.pid).children()
@@ -108,7 +114,9 @@ def test_what_a_killed_delivery_has_left_is_delivered_by_sync(shared_workspace, 
     assert synchronize(store, EXPERIMENT, said.append) == Synchronization()
 
 
-def test_runs_without_a_journal_are_killed_by_sync(tracker, shared_workspace, store, journal_of):
+def test_runs_without_a_journal_are_killed_by_sync(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, journal_of: JournalOf
+) -> None:
     with tracker(shared_workspace) as recording:
         recording.run("baseline", "orphan")
         journal = journal_of(shared_workspace)
@@ -120,13 +128,13 @@ def test_runs_without_a_journal_are_killed_by_sync(tracker, shared_workspace, st
     assert runs(store, "orphan")[0].info.status == "KILLED"
 
 
-def test_sync_makes_no_store_for_nothing(workspace):
+def test_sync_makes_no_store_for_nothing(workspace: Workspace) -> None:
     assert synchronize(Store(workspace), EXPERIMENT, print).lines() == ["MLflow is up to date."]
     assert list(workspace.root.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_two_processes_open_a_fresh_store_at_once(tmp_path, start_script):
+def test_two_processes_open_a_fresh_store_at_once(tmp_path: Path, start_script: StartScript) -> None:
     processes = [start_script(stage(f"key {number}"), tmp_path) for number in (1, 2)]
     for process in processes:
         _, errors = process.communicate(timeout=120)
@@ -142,7 +150,8 @@ def test_two_processes_open_a_fresh_store_at_once(tmp_path, start_script):
 def port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        number: int = probe.getsockname()[1]
+        return number
 
 
 @pytest.fixture
@@ -182,7 +191,13 @@ def start_server(tmp_path: Path, port: int) -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.slow
-def test_what_a_server_has_missed_is_delivered_by_sync(tmp_path, port, start_server, run_script, monkeypatch):
+def test_what_a_server_has_missed_is_delivered_by_sync(
+    tmp_path: Path,
+    port: int,
+    start_server: Callable[[], None],
+    run_script: RunScript,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     address = f"http://me:secret@127.0.0.1:{port}"
     project = tmp_path / "project"
     project.mkdir()
@@ -216,7 +231,7 @@ def test_what_a_server_has_missed_is_delivered_by_sync(tmp_path, port, start_ser
     }
 
 
-def _is_locked(journal) -> bool:
+def _is_locked(journal: Journal) -> bool:
     from filelock import Timeout
 
     try:

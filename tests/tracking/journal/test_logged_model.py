@@ -10,10 +10,13 @@ from PIL import Image
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.workspace import Workspace
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.tracking.journal.delivery import deliver
 from pipeline.tracking.journal.logged_model import DECODING_CODE
 from pipeline.tracking.registry.model_use import EncodedFiles, use_model
+from pipeline.tracking.store import Store
+from tests.tracking.conftest import JournalOf, MakeTracker, StartScript
 
 pytestmark = [
     # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
@@ -52,7 +55,13 @@ def trained(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-def logged(trained, tracker, shared_workspace, store, journal_of) -> str:
+def logged(
+    trained: tuple[Path, np.ndarray, np.ndarray],
+    tracker: MakeTracker,
+    shared_workspace: Workspace,
+    store: Store,
+    journal_of: JournalOf,
+) -> str:
     """Address of the model in the store."""
     folder, _, _ = trained
     digest = digest_file(folder / "model.keras")
@@ -87,8 +96,14 @@ def bytes_of(files: EncodedFiles) -> list[bytes]:
 
 
 def test_it_predicts_the_same_without_our_package(
-    trained, logged, files, shared_workspace, store, start_script, tmp_path
-):
+    trained: tuple[Path, np.ndarray, np.ndarray],
+    logged: str,
+    files: EncodedFiles,
+    shared_workspace: Workspace,
+    store: Store,
+    start_script: StartScript,
+    tmp_path: Path,
+) -> None:
     _, images, expected = trained
     np.save(tmp_path / "images.npy", images)
     photographs = bytes_of(files)
@@ -142,13 +157,15 @@ def test_it_predicts_the_same_without_our_package(
     assert carried.read_bytes() == DECODING_CODE.read_bytes()
 
 
-def test_a_process_of_its_own_uses_it_as_anybody_would(trained, logged, files, store):
+def test_a_process_of_its_own_uses_it_as_anybody_would(
+    trained: tuple[Path, np.ndarray, np.ndarray], logged: str, files: EncodedFiles, store: Store
+) -> None:
     _, images, expected = trained
     said: list[str] = []
     use = use_model(store, logged, said.append, pixels=images, encoded=files, repetitions=7, threads=1)
     assert use.classes == tuple(CLASSES)
     np.testing.assert_allclose(use.pixels, expected, atol=1e-6)
-    assert (use.encoded.shape, use.encoded.dtype) == ((3, 3), np.float32)
+    assert (use.encoded.shape, use.encoded.dtype) == ((3, 3), np.dtype(np.float32))
     assert use.milliseconds.shape == (7,)
     assert (use.milliseconds > 0).all()
     assert said == ["loading the model as its users do (TensorFlow takes about ten seconds)"]

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:User
 
 SPEC = PreprocessingSpec(image_size=8, resize="pad", color="rgb", classes=("dark", "bright"))
 
+Predict = Callable[[Any], pd.DataFrame]
+
 
 class MeanBrightness:
     """Says how dark and how bright an image is, and remembers how many images it got at once."""
@@ -40,7 +42,7 @@ def network() -> MeanBrightness:
 
 
 @pytest.fixture
-def predict(network: MeanBrightness) -> Callable[[Any], pd.DataFrame]:
+def predict(network: MeanBrightness) -> Predict:
     """The model's `predict`, as it stands in a logged model."""
     from pipeline.tracking.journal.mlflow_model import ImageClassifier
 
@@ -68,7 +70,7 @@ def files() -> list[bytes]:
     return encoded
 
 
-def test_pixels_give_a_column_per_class(predict, images) -> None:
+def test_pixels_give_a_column_per_class(predict: Predict, images: np.ndarray) -> None:
     found = predict(images)
     assert list(found.columns) == ["dark", "bright"]
     assert set(found.dtypes) == {np.dtype("float32")}
@@ -86,12 +88,14 @@ def test_pixels_give_a_column_per_class(predict, images) -> None:
         pytest.param(lambda files: list(map(bytearray, files)), id="a list of bytearrays"),
     ],
 )
-def test_encoded_images_are_seen_as_the_pipeline_sees_them(predict, files, given) -> None:
+def test_encoded_images_are_seen_as_the_pipeline_sees_them(
+    predict: Predict, files: list[bytes], given: Callable[..., Any]
+) -> None:
     expected = predict(np.stack([SPEC.apply(data) for data in files]))
     pd.testing.assert_frame_equal(predict(given(files)), expected, check_exact=True)
 
 
-def test_one_encoded_image(predict, files) -> None:
+def test_one_encoded_image(predict: Predict, files: list[bytes]) -> None:
     pd.testing.assert_frame_equal(predict(files[0]), predict(files[:1]), check_exact=True)
 
 
@@ -120,25 +124,30 @@ def served(body: dict[str, Any]) -> Any:
         ),
     ],
 )
-def test_encoded_images_from_a_server_are_base64(predict, files, body) -> None:
+def test_encoded_images_from_a_server_are_base64(
+    predict: Predict, files: list[bytes], body: Callable[[list[str]], dict[str, Any]]
+) -> None:
     # encodebytes breaks its lines, as MLflow's own encoder does.
     texts = [base64.encodebytes(data).decode() for data in files]
     pd.testing.assert_frame_equal(predict(served(body(texts))), predict(files), check_exact=True)
 
 
-def test_pixels_from_a_server_are_plain_whole_numbers(predict, images) -> None:
+def test_pixels_from_a_server_are_plain_whole_numbers(predict: Predict, images: np.ndarray) -> None:
     for key in ("inputs", "instances"):
         found = predict(served({key: images.tolist()}))
         pd.testing.assert_frame_equal(found, predict(images), check_exact=True)
 
 
-def test_many_images_are_decoded_a_few_at_a_time(predict, network, files) -> None:
+def test_many_images_are_decoded_a_few_at_a_time(
+    predict: Predict, network: MeanBrightness, files: list[bytes]
+) -> None:
     predict(files * 100)
     assert network.batches == [256, 44]
 
 
-def test_no_images_give_no_rows(predict, images) -> None:
-    for nothing in (images[:0], [], np.array([], dtype=object)):
+def test_no_images_give_no_rows(predict: Predict, images: np.ndarray) -> None:
+    none_at_all: list[Any] = [images[:0], [], np.array([], dtype=object)]
+    for nothing in none_at_all:
         found = predict(nothing)
         assert (len(found), list(found.columns)) == (0, ["dark", "bright"])
 
@@ -164,14 +173,16 @@ def test_no_images_give_no_rows(predict, images) -> None:
         (lambda images, files: pd.DataFrame({"a": files, "b": files}), "one column .*found 2"),
     ],
 )
-def test_what_is_wrong_is_said(predict, images, files, given, message) -> None:
+def test_what_is_wrong_is_said(
+    predict: Predict, images: np.ndarray, files: list[bytes], given: Callable[..., Any], message: str
+) -> None:
     from mlflow.exceptions import MlflowException
 
     with pytest.raises(MlflowException, match=message):
         predict(given(images, files))
 
 
-def test_grayscale_networks_take_one_channel(files) -> None:
+def test_grayscale_networks_take_one_channel(files: list[bytes]) -> None:
     from pipeline.tracking.journal.mlflow_model import ImageClassifier
 
     class Network:

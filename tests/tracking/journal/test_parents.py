@@ -4,16 +4,17 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Run
 
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags
 from pipeline.tracking.journal.parents import Parents, parent_run
 from pipeline.tracking.store import Store
-from tests.tracking.conftest import EXPERIMENT
+from tests.tracking.conftest import EXPERIMENT, MakeTracker, RunScript
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -21,11 +22,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 BASELINE = "b" * 40
 PARAMS = "lr: 0.1\nevaluate:\n  top_k: 3\nfetch:\n  location: https://me:secret@mirror.example/cifar\n"
 
+BeginExperiment = Callable[..., Workspace]
+Evaluate = Callable[..., None]
+
 
 @pytest.fixture
 def experiment(
     shared_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Workspace]:
+) -> BeginExperiment:
     """Sets the stage for a DVC experiment: returns the workspace that its stages see."""
 
     def begin(name: str, params: str = PARAMS) -> Workspace:
@@ -39,22 +43,24 @@ def experiment(
     return begin
 
 
-def parents(store: Store, name: str) -> list:
+def parents(store: Store, name: str) -> list[Run]:
     wanted = {tags.KIND: tags.KIND_EXPERIMENT, tags.DVC_EXPERIMENT: name}
     return store.find_runs(EXPERIMENT, wanted)
 
 
-def only_parent(store: Store, name: str):
+def only_parent(store: Store, name: str) -> Run:
     (parent,) = parents(store, name)
     return parent
 
 
-def child(store: Store, key: str):
+def child(store: Store, key: str) -> Run:
     (run,) = store.find_runs(EXPERIMENT, {tags.RUN_KEY: key})
     return run
 
 
-def test_all_runs_of_an_experiment_stand_below_one_that_has_its_params(tracker, experiment, store, ship):
+def test_all_runs_of_an_experiment_stand_below_one_that_has_its_params(
+    tracker: MakeTracker, experiment: BeginExperiment, store: Store, ship: Callable[[], None]
+) -> None:
     workspace = experiment("muddy-ant")
     with tracker(workspace, "tune") as tune:
         run = tune.run("tuned", "muddy tuned")
@@ -86,7 +92,9 @@ def test_all_runs_of_an_experiment_stand_below_one_that_has_its_params(tracker, 
     assert parent.info.end_time == evaluation.info.end_time
 
 
-def test_an_experiment_is_another_one_with_other_params(tracker, experiment, store, ship):
+def test_an_experiment_is_another_one_with_other_params(
+    tracker: MakeTracker, experiment: BeginExperiment, store: Store, ship: Callable[[], None]
+) -> None:
     for number, params in enumerate((PARAMS, PARAMS, PARAMS.replace("0.1", "0.2"))):
         with tracker(experiment("again", params)) as recording:
             recording.run("baseline", f"again {number}")
@@ -96,7 +104,9 @@ def test_an_experiment_is_another_one_with_other_params(tracker, experiment, sto
     assert sorted(parent.data.params["lr"] for parent in parents(store, "again")) == ["0.1", "0.2"]
 
 
-def test_a_reproduction_is_named_after_its_commit(tracker, shared_workspace, store, ship, tmp_path):
+def test_a_reproduction_is_named_after_its_commit(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None], tmp_path: Path
+) -> None:
     identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
     for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "-m", "x"]):
         subprocess.run(["git", *identity, *command], cwd=tmp_path, check=True)
@@ -111,7 +121,9 @@ def test_a_reproduction_is_named_after_its_commit(tracker, shared_workspace, sto
     assert parent.data.tags["mlflow.source.name"] == "dvc repro"
 
 
-def test_what_is_delivered_late_needs_nothing_of_the_experiments_folder(tracker, experiment, store, ship):
+def test_what_is_delivered_late_needs_nothing_of_the_experiments_folder(
+    tracker: MakeTracker, experiment: BeginExperiment, store: Store, ship: Callable[[], None]
+) -> None:
     workspace = experiment("queued")
     with tracker(workspace) as recording:
         recording.run("baseline", "queued")
@@ -120,11 +132,13 @@ def test_what_is_delivered_late_needs_nothing_of_the_experiments_folder(tracker,
     assert only_parent(store, "queued").data.params["lr"] == "0.1"
 
 
-def test_processes_that_make_a_parent_at_once_make_one(shared_workspace, store, monkeypatch):
+def test_processes_that_make_a_parent_at_once_make_one(
+    shared_workspace: Workspace, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     find_run = Store.find_run
 
-    def find_run_slowly(self: Store, *arguments: object):
-        found = find_run(self, *arguments)
+    def find_run_slowly(self: Store, experiment: str, wanted: Mapping[str, str]) -> Run | None:
+        found = find_run(self, experiment, wanted)
         time.sleep(0.1)  # in which another process could find nothing either
         return found
 
@@ -147,7 +161,13 @@ def test_processes_that_make_a_parent_at_once_make_one(shared_workspace, store, 
     assert made == [parent.info.run_id] * len(makers)
 
 
-def test_a_parent_has_the_status_of_its_latest_child(tracker, experiment, store, ship, run_script):
+def test_a_parent_has_the_status_of_its_latest_child(
+    tracker: MakeTracker,
+    experiment: BeginExperiment,
+    store: Store,
+    ship: Callable[[], None],
+    run_script: RunScript,
+) -> None:
     workspace = experiment("unlucky")
     with pytest.raises(ValueError, match="x"), tracker(workspace) as recording:
         recording.run("baseline", "unlucky 1")
@@ -180,7 +200,9 @@ def test_a_parent_has_the_status_of_its_latest_child(tracker, experiment, store,
     assert only_parent(store, "unlucky").info.status == "FINISHED"
 
 
-def test_a_training_that_goes_on_elsewhere_moves_with_its_trials(tracker, experiment, store, ship):
+def test_a_training_that_goes_on_elsewhere_moves_with_its_trials(
+    tracker: MakeTracker, experiment: BeginExperiment, store: Store, ship: Callable[[], None]
+) -> None:
     with pytest.raises(KeyboardInterrupt), tracker(experiment("first-try"), "tune") as recording:
         run = recording.run("tuned", "moves")
         with run.child("trial-0", "moves trial"):
@@ -202,8 +224,13 @@ def test_a_training_that_goes_on_elsewhere_moves_with_its_trials(tracker, experi
 
 
 def test_a_training_that_goes_on_outside_of_experiments_forgets_the_experiment(
-    tracker, experiment, shared_workspace, store, ship, monkeypatch
-):
+    tracker: MakeTracker,
+    experiment: BeginExperiment,
+    shared_workspace: Workspace,
+    store: Store,
+    ship: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(KeyboardInterrupt), tracker(experiment("left")) as recording:
         recording.run("baseline", "leaves")
         raise KeyboardInterrupt
@@ -218,7 +245,7 @@ def test_a_training_that_goes_on_outside_of_experiments_forgets_the_experiment(
 
 
 @pytest.fixture
-def evaluated(tracker, model_folder) -> Callable[..., None]:
+def evaluated(tracker: MakeTracker, model_folder: Path) -> Evaluate:
     """Records the training of a model and what evaluate finds out about it."""
 
     def evaluate(workspace: Workspace, digest: str, ends: Exception | None = None) -> None:
@@ -237,7 +264,9 @@ def evaluated(tracker, model_folder) -> Callable[..., None]:
     return evaluate
 
 
-def test_a_parent_shows_the_scores_of_its_best_candidate(evaluated, experiment, store, ship):
+def test_a_parent_shows_the_scores_of_its_best_candidate(
+    evaluated: Evaluate, experiment: BeginExperiment, store: Store, ship: Callable[[], None]
+) -> None:
     evaluated(experiment("scored"), "1" * 64)
     ship()
     parent = only_parent(store, "scored")
@@ -249,8 +278,8 @@ def test_a_parent_shows_the_scores_of_its_best_candidate(evaluated, experiment, 
 
 
 def test_a_stage_whose_inputs_have_changed_leaves_failed_runs_and_no_scores(
-    evaluated, experiment, store, ship
-):
+    evaluated: Evaluate, experiment: BeginExperiment, store: Store, ship: Callable[[], None]
+) -> None:
     with pytest.raises(RuntimeError):
         evaluated(experiment("spoilt"), "2" * 64, RuntimeError())
     ship()
@@ -269,8 +298,12 @@ def test_a_stage_whose_inputs_have_changed_leaves_failed_runs_and_no_scores(
 
 
 def test_an_evaluation_is_added_to_the_training_of_its_own_experiment(
-    tracker, experiment, store, ship, model_folder
-):
+    tracker: MakeTracker,
+    experiment: BeginExperiment,
+    store: Store,
+    ship: Callable[[], None],
+    model_folder: Path,
+) -> None:
     for name in ("own", "other"):
         with tracker(experiment(name)) as recording:
             run = recording.run("baseline", f"{name} training")

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,12 +42,12 @@ def having(monkeypatch: pytest.MonkeyPatch, cached: bool, remote: str | None = N
 # params
 
 
-def test_params_that_mean_the_same_have_not_changed():
+def test_params_that_mean_the_same_have_not_changed() -> None:
     recorded = {"lr": "2e-1", "train.widths": "[32, 64]", "train.patience": "null", "train.flip": "False"}
     assert changed_params({**recorded, "names": "{}", "title": "a: b"}, PARAMS, complete=True) == []
 
 
-def test_changed_new_and_missing_params():
+def test_changed_new_and_missing_params() -> None:
     recorded = {
         "lr": "0.1",
         "train.widths": "[8]",
@@ -78,7 +79,7 @@ def test_changed_new_and_missing_params():
     ]
 
 
-def test_params_of_one_stage_do_not_miss_those_of_others():
+def test_params_of_one_stage_do_not_miss_those_of_others() -> None:
     assert changed_params({"lr": "0.1"}, PARAMS, complete=False) == [ChangedParam("lr", "0.1", "0.2")]
 
 
@@ -93,21 +94,25 @@ def test_params_of_one_stage_do_not_miss_those_of_others():
         ("Signs: a, b", '"Signs: a, b"'),
     ],
 )
-def test_values_are_written_as_dvc_takes_them(value, written):
+def test_values_are_written_as_dvc_takes_them(value: str, written: str) -> None:
     assert ChangedParam("key", value, "old").override == f"key={written}"
 
 
 # the way back
 
 
-def test_an_experiment_that_is_there_is_applied(repository, recipe, monkeypatch):
+def test_an_experiment_that_is_there_is_applied(
+    repository: Repository, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     having(monkeypatch, cached=True)
     make_experiment(repository, "muddy-ant", LOCK)
     recovery = find_recovery(repository, replace(recipe, experiment="muddy-ant"))
     assert recovery.commands == ("dvc exp apply muddy-ant",)
 
 
-def test_of_two_experiments_with_one_name_the_commit_is_named(repository, recipe, monkeypatch):
+def test_of_two_experiments_with_one_name_the_commit_is_named(
+    repository: Repository, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     having(monkeypatch, cached=True)
     first = make_experiment(repository, "muddy-ant", LOCK)
     commit(repository.folder, "second")
@@ -117,7 +122,9 @@ def test_of_two_experiments_with_one_name_the_commit_is_named(repository, recipe
         assert recovery.commands == (f"dvc exp apply {own.commit[:7]}",)
 
 
-def test_an_experiment_whose_bytes_are_elsewhere_is_checked_out(repository, recipe, monkeypatch):
+def test_an_experiment_whose_bytes_are_elsewhere_is_checked_out(
+    repository: Repository, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     experiment = make_experiment(repository, "muddy-ant", LOCK)
     checkout = f"git checkout {experiment.commit[:10]}"
     having(monkeypatch, cached=False, remote="store")
@@ -128,14 +135,18 @@ def test_an_experiment_whose_bytes_are_elsewhere_is_checked_out(repository, reci
     assert recovery.commands == (checkout, "dvc repro train_baseline")
 
 
-def test_an_experiment_that_was_run_anew_under_its_name_is_another(repository, recipe, monkeypatch):
+def test_an_experiment_that_was_run_anew_under_its_name_is_another(
+    repository: Repository, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     having(monkeypatch, cached=True)
     make_experiment(repository, "muddy-ant", LOCK.replace(HASH, "another.dir"))
     recovery = find_recovery(repository, replace(recipe, experiment="muddy-ant"))
     assert not any("apply" in command for command in recovery.commands)
 
 
-def test_a_commit_that_has_the_model_is_checked_out(repository, recipe, monkeypatch):
+def test_a_commit_that_has_the_model_is_checked_out(
+    repository: Repository, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (repository.folder / "dvc.lock").write_text(LOCK)
     made = commit(repository.folder, "results")
     # Whatever the code was: the commit has the bytes.
@@ -148,7 +159,7 @@ def test_a_commit_that_has_the_model_is_checked_out(repository, recipe, monkeypa
     assert "remote store" in pulled.reason
 
 
-def test_else_it_is_trained_again_from_a_clean_commit(repository, recipe):
+def test_else_it_is_trained_again_from_a_clean_commit(repository: Repository, recipe: Recipe) -> None:
     recovery = find_recovery(repository, recipe)
     head = f"git checkout {recipe.commit[:10]}"
     assert recovery.commands == (head, "dvc repro train_baseline")
@@ -171,7 +182,9 @@ def test_else_it_is_trained_again_from_a_clean_commit(repository, recipe):
         ({"changes": ("params.yaml",), "changed_params": None}, "not recorded in full"),
     ],
 )
-def test_else_it_says_why_it_cannot_be_brought_back(repository, recipe, unknown, why):
+def test_else_it_says_why_it_cannot_be_brought_back(
+    repository: Repository, recipe: Recipe, unknown: dict[str, Any], why: str
+) -> None:
     recovery = find_recovery(repository, replace(recipe, **unknown))
     assert recovery.commands == ()
     assert re.search(why, recovery.reason)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from pipeline.tracking.registry.decisions import (
 )
 
 
-def decision(kind: Kind, version: int, champion: int | None = None, **values: object) -> Decision:
+def decision(kind: Kind, version: int, champion: int | None = None, **values: Any) -> Decision:
     made = Decision(
         key=new_key(),
         kind=kind,

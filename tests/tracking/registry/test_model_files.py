@@ -155,7 +155,8 @@ def test_an_export_is_added_to_the_run_the_logged_model_and_the_version(
     metrics = client.get_run(trained.run_id).data.metrics
     assert metrics["export/onnx/latency_ms"] == 0.1
     assert metrics["export/litert_fp32/size_bytes"] == (folder / "onnx.onnx").stat().st_size
-    of_model = {metric.key: metric.value for metric in client.get_logged_model(trained.model_id).metrics}
+    logged = client.get_logged_model(trained.model_id).metrics or []
+    of_model = {metric.key: metric.value for metric in logged}
     assert of_model["export/onnx/latency_p99_ms"] == 0.2
     described = registry.version(1).tags
     assert described["formats"] == "onnx litert_fp32 saved_model"

@@ -50,6 +50,7 @@ def test_a_version_has_what_a_later_decision_needs(registry: Registry) -> None:
     (kept,) = registry.store.client.list_artifacts(version.run_id, "registration")
     assert kept.path == version.tags[tags.REGISTRATION]
     registered = registry.store.client.get_model_version(registry.name, "1")
+    assert registered.source is not None
     assert registered.source.startswith("models:/m-")
 
 
@@ -138,13 +139,15 @@ def test_a_deleted_version_loses_its_aliases(registry: Registry) -> None:
         registry.version(1)
 
 
-def test_a_server_that_is_down_is_no_traceback(workspace: Workspace, monkeypatch) -> None:
+def test_a_server_that_is_down_is_no_traceback(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     with pytest.raises(PipelineError, match=r"nothing answers at http://127\.0\.0\.1:9"):
         Registry(Store(workspace), "model").read()
 
 
-def test_registering_leaves_the_environment_as_it_was(registry: Registry, monkeypatch) -> None:
+def test_registering_leaves_the_environment_as_it_was(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     make_version(registry, answers([]))
     assert "MLFLOW_TRACKING_URI" not in os.environ

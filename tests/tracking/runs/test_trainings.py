@@ -1,33 +1,38 @@
 """Trainings as MLflow has them, read back."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from pipeline.repository.stage_graph import read_stage_graph
 from pipeline.tracking import tags
 from pipeline.tracking.runs import trainings as runs
-from pipeline.tracking.runs.trainings import read_trainings
-from pipeline.tracking.store import StoreUnavailableError
+from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
+from pipeline.tracking.store import Store, StoreUnavailableError
 from tests.tracking.conftest import EXPERIMENT
 from tests.tracking.made_runs import COMMIT, changed, link_model, make_parent, make_training
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
+ReadTraining = Callable[[str], TrainingRun]
+
 
 @pytest.fixture(scope="module")
-def read(store, project):
+def read(store: Store, project: Path) -> ReadTraining:
     """Reads one training, by its id."""
     graph = read_stage_graph(project / "dvc.yaml")
 
-    def one(run_id):
+    def one(run_id: str) -> TrainingRun:
         (found,) = (run for run in read_trainings(store, EXPERIMENT, graph) if run.run_id == run_id)
         return found
 
     return one
 
 
-def test_a_training_of_an_experiment(store, read):
+def test_a_training_of_an_experiment(store: Store, read: ReadTraining) -> None:
     """What a search has found stands in `params`, what it was told to start from in `declared`."""
     whole = {"seed": "3", "fetch.dataset": "digits", "train_baseline.dropout": "0.0", "tune.max_trials": "6"}
     parent = make_parent(store, "ruddy-gybe", {**whole, "report.title": "T", "train_transfer.dropout": "0.2"})
@@ -61,7 +66,9 @@ def test_a_training_of_an_experiment(store, read):
     assert abs((before - run.started).total_seconds()) < 60
 
 
-def test_without_its_parent_it_is_not_known_what_a_training_was_told(store, read):
+def test_without_its_parent_it_is_not_known_what_a_training_was_told(
+    store: Store, read: ReadTraining
+) -> None:
     run = read(make_training(store, params={"lr": "0.1"}))
     assert run.declared is None
     assert run.params == {"lr": "0.1"}
@@ -77,7 +84,13 @@ def test_without_its_parent_it_is_not_known_what_a_training_was_told(store, read
         ({tags.GIT_DIRTY: "unknown"}, None, True),
     ],
 )
-def test_what_differed_from_the_commit(store, read, values, changes, dirty):
+def test_what_differed_from_the_commit(
+    store: Store,
+    read: ReadTraining,
+    values: dict[str, str],
+    changes: tuple[str, ...] | None,
+    dirty: bool,
+) -> None:
     run = read(make_training(store, more_tags=values))
     assert (run.changes, run.dirty) == (changes, dirty)
 
@@ -92,7 +105,14 @@ def test_what_differed_from_the_commit(store, read, values, changes, dirty):
         ({}, "null", "FINISHED", None),
     ],
 )
-def test_validation_accuracy_before_evaluation(store, read, metrics, patience, status, expected):
+def test_validation_accuracy_before_evaluation(
+    store: Store,
+    read: ReadTraining,
+    metrics: dict[str, float],
+    patience: str,
+    status: str,
+    expected: float | None,
+) -> None:
     params = {"train_baseline.early_stopping_patience": patience}
     assert (
         read(make_training(store, params=params, metrics=metrics, status=status)).validation_accuracy
@@ -100,7 +120,9 @@ def test_validation_accuracy_before_evaluation(store, read, metrics, patience, s
     )
 
 
-def test_only_trainings_are_read_page_by_page_the_latest_first(store, project, monkeypatch):
+def test_only_trainings_are_read_page_by_page_the_latest_first(
+    store: Store, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for kind in (tags.KIND_TRIAL, tags.KIND_EVALUATION, tags.KIND_SEEDS):
         make_training(store, candidate="other", more_tags={tags.KIND: kind})
     first, second, third = (make_training(store, candidate="paged", status="RUNNING") for _ in range(3))
@@ -111,8 +133,8 @@ def test_only_trainings_are_read_page_by_page_the_latest_first(store, project, m
     assert len({run.run_id for run in found}) == len(found)
 
 
-def test_a_store_that_fails_is_said_to_be_unavailable(store, monkeypatch):
-    def fail(*arguments, **options):
+def test_a_store_that_fails_is_said_to_be_unavailable(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> NoReturn:
         raise ConnectionError("no route")
 
     monkeypatch.setattr(store.client, "search_runs", fail)

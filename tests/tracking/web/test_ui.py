@@ -2,10 +2,13 @@
 
 import json
 import re
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import pytest
 from mlflow.exceptions import MlflowException
 
+from pipeline.tracking.store import Store
 from pipeline.tracking.web.ui import serve_ui
 from pipeline.tracking.web.views import TRAININGS, page_with_runs
 
@@ -14,28 +17,35 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 TAG = f"mlflow.sharedViewState.{TRAININGS.key}"
 LONGEST_TAG = 20_000  # what MLflow takes
 
+ReadView = Callable[[], dict[str, Any]]
+
 
 @pytest.fixture
-def experiment(store, request):
+def experiment(store: Store, request: pytest.FixtureRequest) -> str:
     """An experiment of the test's own, by its name."""
-    return request.node.name
+    return str(request.node.name)
 
 
 @pytest.fixture
-def written(store, experiment):
+def written(store: Store, experiment: str) -> ReadView:
     """The view as it is kept now."""
 
-    def read():
-        return json.loads(store.client.get_experiment(store.experiment_id(experiment)).tags[TAG])
+    def read() -> dict[str, Any]:
+        view: dict[str, Any] = json.loads(
+            store.client.get_experiment(store.experiment_id(experiment)).tags[TAG]
+        )
+        return view
 
     return read
 
 
-def overwrite(store, experiment, value):
+def overwrite(store: Store, experiment: str, value: dict[str, Any]) -> None:
     store.client.set_experiment_tag(store.experiment_id(experiment), TAG, json.dumps(value))
 
 
-def test_the_address_names_the_view_and_the_page_for_trainings(store, experiment, written):
+def test_the_address_names_the_view_and_the_page_for_trainings(
+    store: Store, experiment: str, written: ReadView
+) -> None:
     page = page_with_runs(store, "http://127.0.0.1:5000", experiment)
     assert page == (
         f"http://127.0.0.1:5000/#/experiments/{store.experiment_id(experiment)}/runs"
@@ -53,21 +63,25 @@ def test_the_address_names_the_view_and_the_page_for_trainings(store, experiment
     assert len({chart["uuid"] for chart in charts}) == len(charts)
 
 
-def test_a_view_that_is_there_is_not_written_again(store, experiment, written):
+def test_a_view_that_is_there_is_not_written_again(store: Store, experiment: str, written: ReadView) -> None:
     page_with_runs(store, "http://a", experiment)
     before = written()
     page_with_runs(store, "http://b", experiment)
     assert written() == before
 
 
-def test_a_newer_view_of_ours_takes_the_place_of_an_older_one(store, experiment, written):
+def test_a_newer_view_of_ours_takes_the_place_of_an_older_one(
+    store: Store, experiment: str, written: ReadView
+) -> None:
     page_with_runs(store, "http://a", experiment)
     overwrite(store, experiment, {**written(), "state": '{"selectedColumns": []}'})
     page_with_runs(store, "http://a", experiment)
     assert json.loads(written()["state"]) == TRAININGS.state
 
 
-def test_a_view_that_people_have_changed_is_left_alone(store, experiment, written):
+def test_a_view_that_people_have_changed_is_left_alone(
+    store: Store, experiment: str, written: ReadView
+) -> None:
     """What MLflow writes itself is a name, two times and a state."""
     theirs = {"name": "Trainings", "createdAt": 1, "updatedAt": 2, "state": '{"selectedColumns": []}'}
     overwrite(store, experiment, theirs)
@@ -76,14 +90,18 @@ def test_a_view_that_people_have_changed_is_left_alone(store, experiment, writte
 
 
 @pytest.mark.parametrize("value", ["no JSON", "[]"])
-def test_a_view_that_cannot_be_read_is_replaced(store, experiment, written, value):
+def test_a_view_that_cannot_be_read_is_replaced(
+    store: Store, experiment: str, written: ReadView, value: str
+) -> None:
     store.client.set_experiment_tag(store.experiment_id(experiment), TAG, value)
     page_with_runs(store, "http://a", experiment)
     assert written()["name"] == "Trainings"
 
 
-def test_where_we_may_not_write_the_page_opens_without_a_view(store, experiment, monkeypatch):
-    def refuse(*arguments):
+def test_where_we_may_not_write_the_page_opens_without_a_view(
+    store: Store, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> NoReturn:
         raise MlflowException("Permission denied")
 
     monkeypatch.setattr(store.client, "set_experiment_tag", refuse)
@@ -91,14 +109,13 @@ def test_where_we_may_not_write_the_page_opens_without_a_view(store, experiment,
     assert page.endswith("?workflowType=machine_learning")
 
 
-def test_of_a_server_it_is_only_said_where_to_look(store, experiment, written):
-    class Server:
-        address = "https://me:secret@mlflow.example.com/"
-        client = store.client
-        experiment_id = store.experiment_id
-
+def test_of_a_server_it_is_only_said_where_to_look(
+    store: Store, experiment: str, written: ReadView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.experiment_id(experiment)  # opened at its own address, before it seems to be a server
+    monkeypatch.setattr(store, "address", "https://me:secret@mlflow.example.com/")
     said: list[str] = []
-    serve_ui(Server(), experiment, 5000, said.append)
+    serve_ui(store, experiment, 5000, said.append)
     (page,) = said
     assert page.startswith("https://mlflow.example.com/#/experiments/")
     assert "secret" not in page
