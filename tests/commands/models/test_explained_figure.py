@@ -1,6 +1,7 @@
 """The picture of one explained image."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ ANSWER = tuple((f"class {number}", 0.5 / 2**number) for number in range(9))
 
 
 def texts(**changes: object) -> list[str]:
-    values: dict = {
+    values: dict[str, Any] = {
         "image": np.zeros((40, 40, 3), np.uint8),
         "heatmap": np.eye(4, dtype=np.float32),
         "answer": ANSWER,
