@@ -18,7 +18,7 @@ from pipeline.foundation.workspace import Workspace
 COMMANDS = {name: wing for wing, texts in commands._WINGS.items() for name in texts}
 
 
-def run(project: Path, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def run(project: Path, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments],
         cwd=folder,
@@ -36,7 +36,7 @@ def folder(project: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_help_lists_the_commands(project, folder):
+def test_help_lists_the_commands(project: Path, folder: Path) -> None:
     done = run(project, folder, "--help")
     assert done.returncode == 0
     for name in COMMANDS:
@@ -44,7 +44,9 @@ def test_help_lists_the_commands(project, folder):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_is_found_in_the_file_of_its_name(project, capsys, name):
+def test_a_command_is_found_in_the_file_of_its_name(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
     with pytest.raises(SystemExit):
         commands.main([name, "--help"])
     printed = capsys.readouterr().out
@@ -52,14 +54,14 @@ def test_a_command_is_found_in_the_file_of_its_name(project, capsys, name):
     assert (project / "pipeline" / "commands" / COMMANDS[name] / f"{name}.py").exists()
 
 
-def test_a_command_that_is_none(capsys):
+def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         commands.main(["reprise"])
     assert "invalid choice: 'reprise'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", ["__main__", "fetch", "split", "preprocess", "report"])
-def test_it_starts_without_heavy_libraries(project, module):
+def test_it_starts_without_heavy_libraries(project: Path, module: str) -> None:
     if not (project / "pipeline" / f"{module}.py").exists():
         pytest.skip("this stage is still to be built")
     source = f"""
@@ -70,12 +72,12 @@ print([name for name in ("mlflow", "tensorflow", "keras") if name in sys.modules
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-def test_sync_with_nothing_to_do(project, folder):
+def test_sync_with_nothing_to_do(project: Path, folder: Path) -> None:
     done = run(project, folder, "sync")
     assert (done.stdout, done.stderr, done.returncode) == ("MLflow is up to date.\n", "", 0)
 
 
-def test_sync_with_a_server_that_is_down(project, folder):
+def test_sync_with_a_server_that_is_down(project: Path, folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -86,14 +88,16 @@ def test_sync_with_a_server_that_is_down(project, folder):
     assert "secret" not in done.stdout + done.stderr
 
 
-def test_summary_before_the_pipeline_has_run(project, folder):
+def test_summary_before_the_pipeline_has_run(project: Path, folder: Path) -> None:
     done = run(project, folder, "summary")
     assert done.stderr.startswith(f"summary: {folder}/metrics/evaluate.json is missing.\n")
     assert (done.stdout, done.returncode) == ("", 1)
 
 
 @pytest.mark.parametrize("code", [0, 255])
-def test_repro_syncs_and_then_shows_the_models_if_all_went_well(monkeypatch, workspace, project, code):
+def test_repro_syncs_and_then_shows_the_models_if_all_went_well(
+    monkeypatch: pytest.MonkeyPatch, workspace: Workspace, project: Path, code: int
+) -> None:
     workspace.params.write_bytes((project / "params.yaml").read_bytes())
     done: list[object] = []
 
@@ -116,7 +120,7 @@ def test_repro_syncs_and_then_shows_the_models_if_all_went_well(monkeypatch, wor
 
 
 @pytest.mark.slow
-def test_the_ui_starts_on_a_free_port_and_ends_with_ctrl_c(project, folder):
+def test_the_ui_starts_on_a_free_port_and_ends_with_ctrl_c(project: Path, folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -129,6 +133,7 @@ def test_the_ui_starts_on_a_free_port_and_ends_with_ctrl_c(project, folder):
             stderr=subprocess.PIPE,
             text=True,
         )
+        assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(4)]
         assert lines[1].startswith(f"Port {port} is taken; using ")
         page = re.fullmatch(
@@ -136,6 +141,7 @@ def test_the_ui_starts_on_a_free_port_and_ends_with_ctrl_c(project, folder):
             r"\?workflowType=machine_learning&viewStateShareKey=trainings\n",
             lines[2],
         )
+        assert page is not None
         with urllib.request.urlopen(page[1], timeout=10) as answer:
             assert b"MLflow" in answer.read()
         process.send_signal(signal.SIGINT)

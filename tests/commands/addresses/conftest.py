@@ -14,7 +14,7 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.repository.repository import Repository
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.index import Index
-from pipeline.tracking.lineage.values import Lineage, ModelLineage, RevisionLineage
+from pipeline.tracking.lineage.values import Lineage, ModelLineage, RevisionLineage, RunSummary
 from pipeline.tracking.store import Store
 from tests.repository.test_repository import commit, git, make_experiment
 from tests.tracking.conftest import EXPERIMENT
@@ -129,6 +129,11 @@ class Made:
         lineage = self.trace(what)
         assert isinstance(lineage, ModelLineage)
         return lineage
+
+    def run_of(self, what: str) -> RunSummary:
+        run = self.of_model(what).run
+        assert run is not None
+        return run
 
     def of_revision(self, what: str) -> RevisionLineage:
         lineage = self.trace(what)

@@ -94,7 +94,9 @@ def test_two_things_on_disk_are_refused(workspace: Workspace, monkeypatch: pytes
     assert look(workspace, "light/1") == Export(Path("light/1")), "which is the same place"
 
 
-def test_what_lies_on_disk_comes_before_what_git_calls_so(made: Made, find: Find, monkeypatch) -> None:
+def test_what_lies_on_disk_comes_before_what_git_calls_so(
+    made: Made, find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(made.workspace.root)
     folder = made.workspace.root / "main"
     folder.mkdir()
@@ -187,7 +189,9 @@ def test_an_alias_or_version_that_is_not_there(find: Find) -> None:
     assert caught.value.expected == "one of champion, fallback"
 
 
-def test_a_store_that_is_down_matters_only_where_it_is_needed(made: Made, monkeypatch) -> None:
+def test_a_store_that_is_down_matters_only_where_it_is_needed(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     with made.finder(store=Store(made.workspace)) as finder:
         assert isinstance(finder.find(parse_address("main")), InRevision)

@@ -14,7 +14,7 @@ from pipeline.repository.repository import Experiment, Repository
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.values import ModelLineage, RegisteredVersion, RevisionLineage
 from pipeline.tracking.store import Store
-from tests.commands.addresses.conftest import COMMITTED, IN_EXPERIMENT
+from tests.commands.addresses.conftest import COMMITTED, IN_EXPERIMENT, Made
 from tests.repository.test_repository import git
 from tests.tracking.made_runs import make_training
 
@@ -42,7 +42,7 @@ def reasons(lineage: RevisionLineage, run_id: str) -> tuple[str, ...]:
 # from a model
 
 
-def test_a_copy_of_a_model_file_leads_to_the_run_that_executed(made, copy):
+def test_a_copy_of_a_model_file_leads_to_the_run_that_executed(made: Made, copy: Path) -> None:
     lineage = made.of_model(str(copy))
     assert lineage.run is not None
     assert lineage.run.run_id == made.maker
@@ -59,28 +59,31 @@ def test_a_copy_of_a_model_file_leads_to_the_run_that_executed(made, copy):
     assert lineage.recovery.commands[0] == f"git checkout {made.results[:10]}"  # which has it in dvc.lock
 
 
-def test_the_folder_of_a_model_means_its_file(made, tmp_path):
+def test_the_folder_of_a_model_means_its_file(made: Made, tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(IN_EXPERIMENT)
-    assert made.of_model(str(tmp_path)).run.run_id == made.tried
+    assert made.run_of(str(tmp_path)).run_id == made.tried
 
 
 @pytest.mark.parametrize(
     "what", ["models:/digits@champion", "digits@fallback", "models:/digits/1", "digits/1"]
 )
-def test_a_model_version_leads_to_its_run(made, what):
-    assert made.of_model(what).run.run_id == made.maker
+def test_a_model_version_leads_to_its_run(made: Made, what: str) -> None:
+    assert made.run_of(what).run_id == made.maker
 
 
-def test_a_run_is_found_by_the_beginning_of_its_id(made):
+def test_a_run_is_found_by_the_beginning_of_its_id(made: Made) -> None:
     assert made.of_model(made.tried) == made.of_model(made.tried[:12])
-    restored = made.of_model(made.restored)
-    assert restored.run.restored_from == made.maker
-    assert restored.dvc_hash == "committed.dir"  # as the other run of the same model is tagged
+    assert made.run_of(made.restored).restored_from == made.maker
+    assert (
+        made.of_model(made.restored).dvc_hash == "committed.dir"
+    )  # as the other run of the same model is tagged
 
 
-def test_an_experiment_has_a_parent_with_all_params(made):
+def test_an_experiment_has_a_parent_with_all_params(made: Made) -> None:
     lineage = made.of_model(made.tried)
+    assert lineage.parent_run is not None
     assert lineage.parent_run.run_id == made.parent
+    assert lineage.changed_params is not None
     assert [str(each) for each in lineage.changed_params] == ["lr=0.1 (0.2)"]
     assert lineage.params == {"lr": "0.1", "train_baseline.epochs": "15"}
     assert lineage.git_changes == ("params.yaml",)
@@ -89,13 +92,15 @@ def test_an_experiment_has_a_parent_with_all_params(made):
     assert lineage.dvc_hash == "tried.dir"
 
 
-def test_an_experiment_that_was_run_anew_under_its_name_has_another_model(made, monkeypatch):
+def test_an_experiment_that_was_run_anew_under_its_name_has_another_model(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = json.dumps({"model_digest": "another"}).encode()
     monkeypatch.setattr(Repository, "output", lambda self, revision, path: other)
     assert made.of_model(made.tried).dvc_hash == ""
 
 
-def test_a_version_whose_run_was_deleted_tells_what_it_repeats(made):
+def test_a_version_whose_run_was_deleted_tells_what_it_repeats(made: Made) -> None:
     gone = make_training(made.store)
     client = made.store.client
     client.create_registered_model("old")
@@ -111,7 +116,7 @@ def test_a_version_whose_run_was_deleted_tells_what_it_repeats(made):
 # from a revision
 
 
-def test_a_commit_leads_to_the_runs_of_its_models_its_code_and_its_experiments(made):
+def test_a_commit_leads_to_the_runs_of_its_models_its_code_and_its_experiments(made: Made) -> None:
     lineage = made.of_revision("main")
     assert lineage.commit == made.results
     assert lineage.models == {"models/baseline": "committed.dir", "models/transfer": "transferred.dir"}
@@ -127,13 +132,13 @@ def test_a_commit_leads_to_the_runs_of_its_models_its_code_and_its_experiments(m
     ]
 
 
-def test_a_candidate_of_a_revision_leads_to_the_run_that_made_it(made):
-    assert made.of_model("main:baseline").run.run_id == made.maker
+def test_a_candidate_of_a_revision_leads_to_the_run_that_made_it(made: Made) -> None:
+    assert made.run_of("main:baseline").run_id == made.maker
     with pytest.raises(PipelineError, match="No run in MLflow has made models/transfer of commit"):
         made.trace("main:transfer")
 
 
-def test_an_experiment_leads_to_its_runs_and_they_lead_back(made):
+def test_an_experiment_leads_to_its_runs_and_they_lead_back(made: Made) -> None:
     lineage = made.of_revision("muddy-ant")
     assert lineage.commit == made.experiment.commit
     assert lineage.experiments == (made.experiment,)
@@ -144,7 +149,9 @@ def test_an_experiment_leads_to_its_runs_and_they_lead_back(made):
     assert made.of_revision(made.experiment.commit) == lineage
 
 
-def test_a_colleague_without_the_experiment_finds_its_runs_by_name(made, tmp_path, monkeypatch):
+def test_a_colleague_without_the_experiment_finds_its_runs_by_name(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git(tmp_path, "clone", "--quiet", str(made.workspace.root), "clone")
     elsewhere = Workspace(root=tmp_path / "clone", home=tmp_path / "clone")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.store.address)
@@ -162,13 +169,15 @@ def test_a_colleague_without_the_experiment_finds_its_runs_by_name(made, tmp_pat
     )
 
 
-def test_a_run_that_made_no_model_leads_to_those_that_did(made):
+def test_a_run_that_made_no_model_leads_to_those_that_did(made: Made) -> None:
     assert run_ids(made.of_revision(made.evaluation)) == {made.maker, made.restored}
     assert run_ids(made.of_revision(made.parent)) == {made.tried}
     assert run_ids(made.of_revision(made.trial)) == {made.tried}
 
 
-def test_a_model_that_sync_has_not_tagged_is_known_by_its_own_digest(made, monkeypatch):
+def test_a_model_that_sync_has_not_tagged_is_known_by_its_own_digest(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     untagged = {tags.MODEL_DIGEST: "untagged", tags.PROCESSOR: "6502"}
     run = make_training(made.store, candidate="transfer", more_tags=untagged)
     card = json.dumps({"model_digest": "untagged"}).encode()
@@ -189,7 +198,7 @@ def test_a_model_that_sync_has_not_tagged_is_known_by_its_own_digest(made, monke
 # what it cannot find
 
 
-def test_a_model_that_no_run_has_made(made, tmp_path):
+def test_a_model_that_no_run_has_made(made: Made, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(b"unknown")
     with pytest.raises(PipelineError, match="No run in MLflow has made") as caught:
@@ -197,14 +206,14 @@ def test_a_model_that_no_run_has_made(made, tmp_path):
     assert digest_bytes(b"unknown") in str(caught.value)
 
 
-def test_a_name_that_not_even_mlflow_remembers(made):
+def test_a_name_that_not_even_mlflow_remembers(made: Made) -> None:
     with pytest.raises(PipelineError, match="Nothing is called 'muddy-bee'"):
         made.trace("muddy-bee")
     with pytest.raises(PipelineError, match="There is no version 7 of digits"):
         made.trace("models:/digits/7")
 
 
-def test_a_server_that_is_down_is_one_message(made, monkeypatch):
+def test_a_server_that_is_down_is_one_message(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     with (
         made.finder(store=Store(made.workspace)) as finder,

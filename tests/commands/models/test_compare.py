@@ -179,7 +179,7 @@ def test_a_revision_whose_files_are_gone(compare: Callable[..., list[str]], revi
     assert caught.value.remedy == "name a candidate, such as main:baseline"
     with pytest.raises(PipelineError, match="No evaluation of tuned of commit ccccccc") as caught:
         compare("main:tuned", "best")
-    assert "dvc pull" in caught.value.remedy
+    assert "dvc pull" in str(caught.value.remedy)
     assert not revisions.workspace.compared_models.exists()
 
 

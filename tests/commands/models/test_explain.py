@@ -4,6 +4,7 @@ import io
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,11 +21,10 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.tracking.store import Store
+from tests.inference.test_model_card import card
 
 CLASSES = ("dark", "bright", "never")
-CARD = SimpleNamespace(
-    candidate="baseline", network="brightness", preprocessing=PreprocessingSpec(8, "pad", "rgb", CLASSES)
-)
+CARD = replace(card(), network="brightness", preprocessing=PreprocessingSpec(8, "pad", "rgb", CLASSES))
 Explain = Callable[..., int]
 
 
@@ -75,7 +75,7 @@ def pictures(folder: Path) -> list[str]:
 
 
 def test_a_picture_and_a_row_for_every_image(
-    run: Explain, workspace: Workspace, tmp_path: Path, capsys
+    run: Explain, workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(draw(tmp_path / "in" / "a.png", 204), draw(tmp_path / "in" / "b.png", 0), top=2) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -91,7 +91,7 @@ def test_a_picture_and_a_row_for_every_image(
 
 
 def test_a_broken_image_costs_its_own_row_only(
-    run: Explain, workspace: Workspace, tmp_path: Path, capsys
+    run: Explain, workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.png").write_text("no image")
     images = str(tmp_path / "broken.png"), str(tmp_path / "absent.png"), draw(tmp_path / "a.png", 204)
@@ -104,7 +104,7 @@ def test_a_broken_image_costs_its_own_row_only(
 
 
 def test_without_a_readable_image_no_process_is_started(
-    run: Explain, jobs: list[ExplainJob], workspace, capsys
+    run: Explain, jobs: list[ExplainJob], workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("absent.png") == 1
     assert jobs == []
@@ -126,7 +126,9 @@ def test_a_picture_never_replaces_the_image_beside_which_it_is_written(run: Expl
     assert image.read_bytes() == before
 
 
-def test_standard_input(run: Explain, workspace: Workspace, tmp_path: Path, monkeypatch) -> None:
+def test_standard_input(
+    run: Explain, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = Path(draw(tmp_path / "a.png", 204)).read_bytes()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
     assert run("-") == 0

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,11 @@ class Started:
     said: list[str]
 
 
+Serve = Callable[..., Started]
+
+
 @pytest.fixture
-def serve(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+def serve(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Runs the command with the server itself replaced."""
     monkeypatch.delenv(command.TOKEN_VARIABLE, raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -56,7 +60,9 @@ def folder(workspace: Workspace) -> Path:
     return published(workspace.exports, export(workspace.exports))
 
 
-def test_by_default_the_published_export_is_served_to_this_machine_only(serve, workspace, folder) -> None:
+def test_by_default_the_published_export_is_served_to_this_machine_only(
+    serve: Serve, workspace: Workspace, folder: Path
+) -> None:
     started = serve()
     assert (started.host, started.port) == ("127.0.0.1", 8000)
     assert started.settings == Settings(
@@ -66,7 +72,7 @@ def test_by_default_the_published_export_is_served_to_this_machine_only(serve, w
     assert started.said == ["The server has ended."]
 
 
-def test_a_folder_is_served_wherever_it_is_and_not_followed(serve, tmp_path: Path) -> None:
+def test_a_folder_is_served_wherever_it_is_and_not_followed(serve: Serve, tmp_path: Path) -> None:
     elsewhere = export(tmp_path / "elsewhere")
     settings = serve("--model", str(elsewhere), "--format", "onnx").settings
     assert (settings.folder, settings.format_name, settings.exports) == (elsewhere, "onnx", None)
@@ -74,7 +80,9 @@ def test_a_folder_is_served_wherever_it_is_and_not_followed(serve, tmp_path: Pat
         serve("--model", str(elsewhere), "--follow")
 
 
-def test_the_registry_is_watched_where_there_is_one(serve, workspace, folder, monkeypatch) -> None:
+def test_the_registry_is_watched_where_there_is_one(
+    serve: Serve, workspace: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert serve().settings.watcher is None
     workspace.tracking_database.touch()
     watcher = serve().settings.watcher
@@ -88,7 +96,7 @@ def test_the_registry_is_watched_where_there_is_one(serve, workspace, folder, mo
     assert serve().settings.watcher is None  # mlflow is not installed
 
 
-def test_limits_are_options(serve, folder) -> None:
+def test_limits_are_options(serve: Serve, folder: Path) -> None:
     settings = serve(
         *("--workers", "3", "--max-body-mb", "5", "--max-images", "7", "--max-pixels", "1000"),
         *("--receive-seconds", "1.5", "--work-seconds", "2", "--max-requests", "9"),
@@ -120,7 +128,9 @@ def test_limits_are_options(serve, folder) -> None:
         ("--port", "-1"),
     ],
 )
-def test_limits_that_make_no_sense(serve, arguments, capsys) -> None:
+def test_limits_that_make_no_sense(
+    serve: Serve, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         serve(*arguments)
     assert arguments[0] in capsys.readouterr().err
@@ -135,7 +145,9 @@ def test_every_limit_and_its_default_is_in_the_help() -> None:
     assert command.TOKEN_VARIABLE in text
 
 
-def test_a_token_comes_from_the_environment_or_a_file(serve, folder, tmp_path, monkeypatch) -> None:
+def test_a_token_comes_from_the_environment_or_a_file(
+    serve: Serve, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert serve().settings.access.token is None
     monkeypatch.setenv(command.TOKEN_VARIABLE, TOKEN)
     assert serve().settings.access.token == TOKEN
@@ -146,19 +158,23 @@ def test_a_token_comes_from_the_environment_or_a_file(serve, folder, tmp_path, m
 
 
 @pytest.mark.parametrize("token", ["short", "", "with a space in it, and long", "ümläute-und-lang"])
-def test_a_token_that_does_not_fit(serve, folder, monkeypatch, token: str) -> None:
+def test_a_token_that_does_not_fit(
+    serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
     monkeypatch.setenv(command.TOKEN_VARIABLE, token)
     with pytest.raises(PipelineError, match="The token is not suitable") as error:
         serve()
     assert not token or token not in str(error.value)
 
 
-def test_a_token_file_that_cannot_be_read(serve, folder, tmp_path) -> None:
+def test_a_token_file_that_cannot_be_read(serve: Serve, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="cannot be read from"):
         serve("--token-file", str(tmp_path / "none"))
 
 
-def test_bound_elsewhere_it_warns_unless_there_is_a_token(serve, folder, monkeypatch) -> None:
+def test_bound_elsewhere_it_warns_unless_there_is_a_token(
+    serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started = serve("--host", "0.0.0.0")
     assert started.said[0].startswith("Warning: anybody who can reach 0.0.0.0 can use this server")
     assert started.settings.access.hosts is None
@@ -168,7 +184,7 @@ def test_bound_elsewhere_it_warns_unless_there_is_a_token(serve, folder, monkeyp
     assert started.settings.access.hosts == frozenset({"images.example"})
 
 
-def test_origins(serve, folder) -> None:
+def test_origins(serve: Serve, folder: Path) -> None:
     allowed = serve("--allow-origin", "https://a.example", "--allow-origin", "http://b.example:81")
     assert allowed.settings.access.origins == {"https://a.example", "http://b.example:81"}
     for wrong in ("a.example", "https://a.example/", "*", "file:///x"):
@@ -176,24 +192,24 @@ def test_origins(serve, folder) -> None:
             serve("--allow-origin", wrong)
 
 
-def test_names_are_compared_in_lower_case(serve, folder) -> None:
+def test_names_are_compared_in_lower_case(serve: Serve, folder: Path) -> None:
     options = ("--allow-host", "Serve.Example.com", "--allow-host", "2001:DB8::1")
     access = serve(*options, "--allow-origin", "https://A.Example").settings.access
-    assert access.hosts == {"serve.example.com", "2001:db8::1"}
+    assert access.hosts == frozenset({"serve.example.com", "2001:db8::1"})
     assert access.origins == {"https://a.example"}
 
 
 @pytest.mark.parametrize("name", ["name:8000", "[::1]", "http://name", "name/", ""])
-def test_a_host_that_no_request_could_name(serve, folder, name: str) -> None:
+def test_a_host_that_no_request_could_name(serve: Serve, folder: Path, name: str) -> None:
     with pytest.raises(PipelineError, match="is not a host name"):
         serve("--allow-host", name)
 
 
-def test_a_request_that_could_never_be_held(serve, folder) -> None:
+def test_a_request_that_could_never_be_held(serve: Serve, folder: Path) -> None:
     with pytest.raises(PipelineError, match="would exceed what all requests may hold"):
         serve("--max-body-mb", "300")
 
 
-def test_nothing_published(serve) -> None:
+def test_nothing_published(serve: Serve) -> None:
     with pytest.raises(PipelineError, match="No model has been published"):
         serve()

@@ -38,6 +38,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 GOOD, BETTER, WORSE = answers(range(20)), answers(range(4)), answers(range(60))
 
 
+Decide = Callable[..., int]
+Challenge = Callable[..., int]
+
+
 class Killed(BaseException):
     """Stands for SIGKILL at a certain moment."""
 
@@ -70,7 +74,7 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def decide(workspace: Workspace, store: Store, registry: Registry, said: list[str]) -> Callable[..., int]:
+def decide(workspace: Workspace, store: Store, registry: Registry, said: list[str]) -> Decide:
     """`promote` for this test's model."""
 
     def call(force: bool = False, reason: str = "") -> int:
@@ -80,7 +84,7 @@ def decide(workspace: Workspace, store: Store, registry: Registry, said: list[st
 
 
 @pytest.fixture
-def challenge(registry: Registry) -> Callable[..., int]:
+def challenge(registry: Registry) -> Challenge:
     """Makes a version with these predictions challenger; returns its number."""
 
     def make(predictions: Predictions, name: str, **values: Any) -> int:
@@ -105,7 +109,11 @@ def champion(registry: Registry) -> int | None:
 
 
 def test_a_first_model_that_beats_the_references_becomes_champion(
-    registry, decide, challenge, said, capsys
+    registry: Registry,
+    decide: Decide,
+    challenge: Challenge,
+    said: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     challenge(GOOD, "first")
     assert decide(reason="as agreed") == 0
@@ -127,7 +135,9 @@ def test_a_first_model_that_beats_the_references_becomes_champion(
     assert "champion: none yet" in words(printed)
 
 
-def test_a_first_model_that_does_not_is_refused(registry, decide, challenge) -> None:
+def test_a_first_model_that_does_not_is_refused(
+    registry: Registry, decide: Decide, challenge: Challenge
+) -> None:
     challenge(WORSE, "first")
     assert decide() == EXIT_REFUSED
     assert registry.read().aliases == {CHALLENGER: 1}
@@ -136,7 +146,11 @@ def test_a_first_model_that_does_not_is_refused(registry, decide, challenge) -> 
 
 
 def test_a_better_challenger_replaces_the_champion_and_a_worse_one_does_not(
-    registry, decide, challenge, said, capsys
+    registry: Registry,
+    decide: Decide,
+    challenge: Challenge,
+    said: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     challenge(GOOD, "first")
     decide()
@@ -156,7 +170,9 @@ def test_a_better_challenger_replaces_the_champion_and_a_worse_one_does_not(
     assert sum(line.rstrip().endswith(" failed") for line in printed.splitlines()) == 3
 
 
-def test_force_overrides_and_is_recorded_as_such(registry, decide, challenge) -> None:
+def test_force_overrides_and_is_recorded_as_such(
+    registry: Registry, decide: Decide, challenge: Challenge
+) -> None:
     challenge(BETTER, "first")
     decide()
     challenge(WORSE, "second")
@@ -168,19 +184,23 @@ def test_force_overrides_and_is_recorded_as_such(registry, decide, challenge) ->
     assert registry.version(2).tags[tags.DECISION] == "forced"
 
 
-def test_force_that_was_not_needed_is_a_promotion(registry, decide, challenge) -> None:
+def test_force_that_was_not_needed_is_a_promotion(
+    registry: Registry, decide: Decide, challenge: Challenge
+) -> None:
     challenge(GOOD, "first")
     decide(force=True, reason="in a hurry")
     assert kinds(registry) == ["promoted"]
 
 
 @pytest.mark.parametrize(("tag", "value"), [(tags.LATENCY_MS, "260"), (tags.SIZE_BYTES, "50000001")])
-def test_the_limits_of_params_yaml_count(decide, challenge, tag, value) -> None:
+def test_the_limits_of_params_yaml_count(decide: Decide, challenge: Challenge, tag: str, value: str) -> None:
     challenge(GOOD, "first", **{tag: value})
     assert decide() == EXIT_REFUSED
 
 
-def test_without_a_challenger_there_is_nothing_to_decide(registry, decide, challenge) -> None:
+def test_without_a_challenger_there_is_nothing_to_decide(
+    registry: Registry, decide: Decide, challenge: Challenge
+) -> None:
     with pytest.raises(PipelineError, match="No model called"):
         decide()
     challenge(GOOD, "first")
@@ -195,7 +215,7 @@ def test_without_a_challenger_there_is_nothing_to_decide(registry, decide, chall
 
 
 def test_decisions_are_counted_per_test_subset_and_many_make_weak(
-    registry, decide, challenge, capsys
+    registry: Registry, decide: Decide, challenge: Challenge, capsys: pytest.CaptureFixture[str]
 ) -> None:
     challenge(WORSE, "first")
     decide()
@@ -216,7 +236,7 @@ def test_decisions_are_counted_per_test_subset_and_many_make_weak(
 
 
 def test_an_alias_that_somebody_moves_before_the_decision_is_carried_out_stays(
-    registry, decide, challenge, monkeypatch
+    registry: Registry, decide: Decide, challenge: Challenge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     challenge(GOOD, "first")
     decide()
@@ -240,7 +260,7 @@ def test_an_alias_that_somebody_moves_before_the_decision_is_carried_out_stays(
 
 
 def test_of_two_decisions_on_two_machines_the_one_that_sees_the_other_gives_way(
-    registry, decide, challenge, monkeypatch
+    registry: Registry, decide: Decide, challenge: Challenge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     challenge(GOOD, "first")
     decide()
@@ -263,7 +283,7 @@ def test_of_two_decisions_on_two_machines_the_one_that_sees_the_other_gives_way(
 
 
 def test_an_alias_that_is_overwritten_right_after_is_noticed(
-    registry, decide, challenge, monkeypatch
+    registry: Registry, decide: Decide, challenge: Challenge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     challenge(GOOD, "first")
     decide()
@@ -281,7 +301,12 @@ def test_an_alias_that_is_overwritten_right_after_is_noticed(
 
 
 def test_a_decision_that_is_killed_before_it_is_carried_out_is_seen_and_can_be_repeated(
-    workspace, registry, decide, challenge, monkeypatch, capsys
+    workspace: Workspace,
+    registry: Registry,
+    decide: Decide,
+    challenge: Challenge,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     challenge(GOOD, "first")
     decide()
@@ -312,7 +337,13 @@ def test_a_decision_that_is_killed_before_it_is_carried_out_is_seen_and_can_be_r
 # --- history and rollback ---------------------------------------------------------------------------
 
 
-def test_history_tells_everything_oldest_first(workspace, registry, decide, challenge, capsys) -> None:
+def test_history_tells_everything_oldest_first(
+    workspace: Workspace,
+    registry: Registry,
+    decide: Decide,
+    challenge: Challenge,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     challenge(BETTER, "first")
     decide(reason="[brackets] stay")
     challenge(WORSE, "second")
@@ -334,7 +365,13 @@ def test_history_tells_everything_oldest_first(workspace, registry, decide, chal
     assert values["warnings"] == []
 
 
-def test_an_alias_moved_by_hand_is_told(workspace, registry, decide, challenge, capsys) -> None:
+def test_an_alias_moved_by_hand_is_told(
+    workspace: Workspace,
+    registry: Registry,
+    decide: Decide,
+    challenge: Challenge,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     challenge(GOOD, "first")
     decide()
     make_version(registry, GOOD, name="second")
@@ -346,7 +383,9 @@ def test_an_alias_moved_by_hand_is_told(workspace, registry, decide, challenge, 
     assert "should be version 1" in warning
 
 
-def test_before_any_decision_history_says_so(workspace, registry, challenge, capsys) -> None:
+def test_before_any_decision_history_says_so(
+    workspace: Workspace, registry: Registry, challenge: Challenge, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(PipelineError, match="No model called"):
         show_history(workspace, registry.store, registry.name, as_json=False)
     challenge(GOOD, "first")
@@ -354,7 +393,9 @@ def test_before_any_decision_history_says_so(workspace, registry, challenge, cap
     assert "No decision yet" in capsys.readouterr().out
 
 
-def test_rollback_returns_step_by_step(workspace, registry, decide, challenge, said) -> None:
+def test_rollback_returns_step_by_step(
+    workspace: Workspace, registry: Registry, decide: Decide, challenge: Challenge, said: list[str]
+) -> None:
     def back(reason: str = "") -> None:
         rollback(workspace, registry.store, registry.name, reason, said.append)
 
@@ -374,7 +415,9 @@ def test_rollback_returns_step_by_step(workspace, registry, decide, challenge, s
     assert [each.version.version for each in decisions] == [2, 1]
 
 
-def test_rollback_to_a_deleted_version_changes_nothing(workspace, registry, decide, challenge) -> None:
+def test_rollback_to_a_deleted_version_changes_nothing(
+    workspace: Workspace, registry: Registry, decide: Decide, challenge: Challenge
+) -> None:
     challenge(GOOD, "first")
     decide()
     challenge(BETTER, "second")
@@ -418,7 +461,7 @@ def images(workspace: Workspace) -> Iterator[str]:
 
 
 @pytest.fixture
-def champion_says(monkeypatch) -> Callable[..., list[str]]:
+def champion_says(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Stands for the process that uses the champion's logged model; the list gets the models asked for."""
 
     def say(predictions: Predictions, classes: tuple[str, ...]) -> list[str]:
@@ -441,7 +484,13 @@ def champion_says(monkeypatch) -> Callable[..., list[str]]:
 
 
 def test_the_champion_is_evaluated_anew_on_the_challengers_test_subset(
-    registry, decide, challenge, images, champion_says, said, capsys
+    registry: Registry,
+    decide: Decide,
+    challenge: Challenge,
+    images: str,
+    champion_says: Callable[..., list[str]],
+    said: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     challenge(answers(range(0, 60, 3)), "first", data_digest="a")
     decide()
@@ -458,7 +507,12 @@ def test_the_champion_is_evaluated_anew_on_the_challengers_test_subset(
 
 
 def test_a_champion_of_other_classes_makes_the_gates_refuse_unless_forced(
-    registry, decide, challenge, images, champion_says, capsys
+    registry: Registry,
+    decide: Decide,
+    challenge: Challenge,
+    images: str,
+    champion_says: Callable[..., list[str]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     challenge(GOOD, "first", classes=("cat", "horse"))
     decide()
@@ -475,7 +529,9 @@ def test_a_champion_of_other_classes_makes_the_gates_refuse_unless_forced(
     assert champion(registry) == 2
 
 
-def test_where_the_images_are_not_here_it_says_where_to_find_them(registry, decide, challenge) -> None:
+def test_where_the_images_are_not_here_it_says_where_to_find_them(
+    registry: Registry, decide: Decide, challenge: Challenge
+) -> None:
     challenge(GOOD, "first")
     decide()
     challenge(BETTER, "second", test_digest="u" * 64)
@@ -489,7 +545,12 @@ def test_where_the_images_are_not_here_it_says_where_to_find_them(registry, deci
 
 
 def test_images_that_are_not_those_of_the_arrays_are_noticed(
-    workspace, registry, decide, challenge, images, champion_says
+    workspace: Workspace,
+    registry: Registry,
+    decide: Decide,
+    challenge: Challenge,
+    images: str,
+    champion_says: Callable[..., list[str]],
 ) -> None:
     challenge(GOOD, "first")
     decide()
@@ -522,7 +583,7 @@ except PipelineError as error:
 @pytest.mark.slow
 @pytest.mark.parametrize("locked", [True, False], ids=["one machine", "as on several machines"])
 def test_several_processes_at_once_leave_one_champion_and_a_whole_log(
-    project, workspace, registry, tmp_path, locked
+    project: Path, workspace: Workspace, registry: Registry, tmp_path: Path, locked: bool
 ) -> None:
     for name, predictions in (("first", WORSE), ("second", BETTER)):
         make_version(registry, predictions, name=name)

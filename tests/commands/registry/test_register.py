@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import arrays_digest
 from pipeline.inference.preprocessing import PreprocessingSpec
+from pipeline.processes.child_process import Say
 from pipeline.repository import stage_outputs
 from pipeline.repository.repository import Repository
 from pipeline.scoring.predictions import load_predictions
@@ -32,6 +32,7 @@ from tests.tracking.made_versions import make_trained
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 CLASSES = ("cat", "dog", "a, bird")
+Enrol = Callable[..., list[str]]
 RUN_TAGS = {tags.GIT_COMMIT: "c" * 40, tags.DVC_EXPERIMENT: "quiet-lark", tags.NESTED_IN: "f" * 32}
 
 
@@ -51,45 +52,56 @@ def workspace(store: Store) -> Workspace:
 
 
 @pytest.fixture
-def registry(store: Store, request: pytest.FixtureRequest, monkeypatch) -> Registry:
+def registry(store: Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registered model of its own for each test."""
     monkeypatch.setattr(registration, "_require_up_to_date", lambda workspace: None)
     monkeypatch.setattr(stage_outputs, "outputs_in_working_tree", lambda workspace, _: outputs_of(workspace))
     return Registry(store, request.node.name.partition("[")[0])
 
 
-@pytest.fixture
-def uses(workspace: Workspace, monkeypatch) -> list[str]:
-    """Stands for the process that uses the logged model: it says what was evaluated. Models asked for."""
-    asked = []
-    spec = PreprocessingSpec(8, "pad", "rgb", CLASSES)
-    test = np.load(workspace.arrays / "test" / "images.npy")
-    predictions = load_predictions(workspace.predictions / "baseline.npz")["test"]
-    known = {image.tobytes(): row for image, row in zip(test, predictions.probabilities, strict=True)}
+class LoggedModel:
+    """Stands for the process that uses the logged model: it says what was evaluated, after `distort`."""
 
-    def use_model(
-        store: Any,
+    def __init__(self, workspace: Workspace) -> None:
+        self.asked: list[str] = []
+        self.distort: Callable[[Use], Use] = lambda use: use
+        self.spec = PreprocessingSpec(8, "pad", "rgb", CLASSES)
+        test = np.load(workspace.arrays / "test" / "images.npy")
+        predictions = load_predictions(workspace.predictions / "baseline.npz")["test"]
+        self.known = {
+            image.tobytes(): row for image, row in zip(test, predictions.probabilities, strict=True)
+        }
+
+    def use(
+        self,
+        store: Store,
         model: str,
-        say: Any,
+        say: Say,
         *,
         pixels: np.ndarray,
         encoded: EncodedFiles,
         repetitions: int,
         threads: int,
     ) -> Use:
-        asked.append(model)
+        self.asked.append(model)
         data = encoded.path.read_bytes()
         ranges = zip(encoded.offsets, encoded.sizes, strict=True)
-        files = [spec.apply(data[offset : offset + size]) for offset, size in ranges]
-        answers = [np.stack([known[image.tobytes()] for image in images]) for images in (pixels, files)]
-        return Use(CLASSES, *answers, np.linspace(1, 9, repetitions))
-
-    monkeypatch.setattr(registration, "use_model", use_model)
-    return asked
+        files = [self.spec.apply(data[offset : offset + size]) for offset, size in ranges]
+        by_pixels, by_files = (
+            np.stack([self.known[image.tobytes()] for image in images]) for images in (pixels, files)
+        )
+        return self.distort(Use(CLASSES, by_pixels, by_files, np.linspace(1, 9, repetitions)))
 
 
 @pytest.fixture
-def enrol(workspace: Workspace, registry: Registry, uses: list[str]) -> Callable[..., list[str]]:
+def logged_model(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> LoggedModel:
+    made = LoggedModel(workspace)
+    monkeypatch.setattr(registration, "use_model", made.use)
+    return made
+
+
+@pytest.fixture
+def enrol(workspace: Workspace, registry: Registry, logged_model: LoggedModel) -> Enrol:
     """`register` for this test's model; returns what it says."""
 
     def call(model: str = "best") -> list[str]:
@@ -100,13 +112,15 @@ def enrol(workspace: Workspace, registry: Registry, uses: list[str]) -> Callable
     return call
 
 
-def test_a_version_tells_all_about_itself(workspace, registry, enrol, uses) -> None:
+def test_a_version_tells_all_about_itself(
+    workspace: Workspace, registry: Registry, enrol: Enrol, logged_model: LoggedModel
+) -> None:
     enrol()
     version = registry.version(1)
     card = read_json(workspace.model("baseline") / "card.json")
     scores = read_json(workspace.scores)["baseline"]
     found = version.tags
-    assert uses == [registry.store.client.get_model_version(registry.name, "1").source]
+    assert logged_model.asked == [registry.store.client.get_model_version(registry.name, "1").source]
     assert version.model_digest == card["model_digest"]
     assert {name: found[name] for name in (tags.GIT_COMMIT, tags.DVC_EXPERIMENT)} == {
         tags.GIT_COMMIT: "c" * 40,
@@ -126,11 +140,12 @@ def test_a_version_tells_all_about_itself(workspace, registry, enrol, uses) -> N
 
 
 def test_its_description_is_the_card_and_the_run_keeps_what_decisions_need(
-    workspace, registry, enrol, tmp_path
+    workspace: Workspace, registry: Registry, enrol: Enrol, tmp_path: Path
 ) -> None:
     enrol()
     version = registry.version(1)
     description = registry.store.client.get_model_version(registry.name, "1").description
+    assert description is not None
     assert description.startswith(f"# {registry.name}, version 1: fast_cnn (baseline)")
     folder = registry.store.client.download_artifacts(
         version.run_id, version.tags[tags.REGISTRATION], str(tmp_path)
@@ -146,7 +161,9 @@ def test_its_description_is_the_card_and_the_run_keeps_what_decisions_need(
         np.testing.assert_array_equal(evidence.predictions[subset].probabilities, predictions.probabilities)
 
 
-def test_the_same_model_gets_no_second_version(registry, enrol, uses) -> None:
+def test_the_same_model_gets_no_second_version(
+    registry: Registry, enrol: Enrol, logged_model: LoggedModel
+) -> None:
     enrol()
     registry.remove_alias(CHALLENGER)
     said = enrol("baseline")
@@ -154,11 +171,11 @@ def test_the_same_model_gets_no_second_version(registry, enrol, uses) -> None:
     assert said[-1].startswith("version 1 is challenger")
     assert registry.read().aliases == {CHALLENGER: 1}
     assert len(registry.store.client.search_model_versions(f"name = '{registry.name}'")) == 1
-    assert len(uses) == 1, "the model was not loaded again"
+    assert len(logged_model.asked) == 1, "the model was not loaded again"
 
 
 def test_a_model_of_an_experiment_is_registered_from_what_dvc_keeps(
-    workspace, registry, enrol, monkeypatch
+    workspace: Workspace, registry: Registry, enrol: Enrol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Repository, "git_commit", lambda self, revision: "e" * 40)
     outputs = outputs_of(workspace, experiment="quiet-lark")
@@ -178,7 +195,7 @@ def forbidden(workspace: Workspace) -> None:
     raise AssertionError("the working tree has nothing to do with it")
 
 
-def test_the_champion_does_not_become_challenger(registry, enrol) -> None:
+def test_the_champion_does_not_become_challenger(registry: Registry, enrol: Enrol) -> None:
     enrol()
     registry.remove_alias(CHALLENGER)
     registry.set_alias(CHAMPION, 1)
@@ -186,7 +203,7 @@ def test_the_champion_does_not_become_challenger(registry, enrol) -> None:
     assert registry.read().aliases == {CHAMPION: 1}
 
 
-def test_the_challenger_that_is_replaced_is_named(registry, enrol) -> None:
+def test_the_challenger_that_is_replaced_is_named(registry: Registry, enrol: Enrol) -> None:
     enrol()
     other = make_trained(registry, "0" * 64)
     registry.create_version(other, {})
@@ -194,7 +211,9 @@ def test_the_challenger_that_is_replaced_is_named(registry, enrol) -> None:
     assert "version 1 is challenger instead of version 2" in enrol()[-1]
 
 
-def test_a_registration_that_was_killed_is_completed(registry, enrol, uses, monkeypatch) -> None:
+def test_a_registration_that_was_killed_is_completed(
+    registry: Registry, enrol: Enrol, logged_model: LoggedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Killed(BaseException):
         pass
 
@@ -211,10 +230,12 @@ def test_a_registration_that_was_killed_is_completed(registry, enrol, uses, monk
     enrol()
     assert registry.read().aliases == {CHALLENGER: 1}
     assert registry.evidence(registry.version(1)).references
-    assert len(uses) == 2
+    assert len(logged_model.asked) == 2
 
 
-def test_new_scores_of_a_registered_model_replace_the_old_ones(workspace, registry, enrol) -> None:
+def test_new_scores_of_a_registered_model_replace_the_old_ones(
+    workspace: Workspace, registry: Registry, enrol: Enrol
+) -> None:
     enrol()
     before = registry.version(1)
     text = workspace.scores.read_text()
@@ -232,7 +253,7 @@ def test_new_scores_of_a_registered_model_replace_the_old_ones(workspace, regist
     assert {item.path for item in kept} >= {each.tags[tags.REGISTRATION] for each in (before, after)}
 
 
-def refused(enrol: Callable[..., list[str]], registry: Registry, message: str) -> None:
+def refused(enrol: Enrol, registry: Registry, message: str) -> None:
     """`register` fails with this message and leaves nothing behind."""
     with pytest.raises(PipelineError, match=message):
         enrol()
@@ -240,59 +261,61 @@ def refused(enrol: Callable[..., list[str]], registry: Registry, message: str) -
         registry.read()
 
 
-def test_a_logged_model_that_predicts_something_else_is_not_registered(registry, enrol, monkeypatch) -> None:
-    truthful = registration.use_model
-
-    def wrong(*arguments: Any, **options: Any) -> Use:
-        use = truthful(*arguments, **options)
+def test_a_logged_model_that_predicts_something_else_is_not_registered(
+    registry: Registry, enrol: Enrol, logged_model: LoggedModel
+) -> None:
+    def wrong(use: Use) -> Use:
         encoded = use.encoded.copy()
         encoded[-1, 0] += 2e-5
         return replace(use, encoded=encoded)
 
-    monkeypatch.setattr(registration, "use_model", wrong)
+    logged_model.distort = wrong
     refused(enrol, registry, r"does not predict what evaluate has saved.*\n.*1e-05.*\n.*2e-05")
 
 
-def test_a_logged_model_that_predicts_no_numbers_is_not_registered(registry, enrol, monkeypatch) -> None:
-    truthful = registration.use_model
-
-    def wrong(*arguments: Any, **options: Any) -> Use:
-        use = truthful(*arguments, **options)
+def test_a_logged_model_that_predicts_no_numbers_is_not_registered(
+    registry: Registry, enrol: Enrol, logged_model: LoggedModel
+) -> None:
+    def wrong(use: Use) -> Use:
         return replace(use, pixels=np.full_like(use.pixels, np.nan))
 
-    monkeypatch.setattr(registration, "use_model", wrong)
+    logged_model.distort = wrong
     refused(enrol, registry, "does not predict what evaluate has saved")
 
 
-def test_a_logged_model_of_other_classes_is_not_registered(registry, enrol, monkeypatch) -> None:
-    truthful = registration.use_model
+def test_a_logged_model_of_other_classes_is_not_registered(
+    registry: Registry, enrol: Enrol, logged_model: LoggedModel
+) -> None:
+    def wrong(use: Use) -> Use:
+        return replace(use, classes=("dog", "cat", "a, bird"))
 
-    def wrong(*arguments: Any, **options: Any) -> Use:
-        return replace(truthful(*arguments, **options), classes=("dog", "cat", "a, bird"))
-
-    monkeypatch.setattr(registration, "use_model", wrong)
+    logged_model.distort = wrong
     refused(enrol, registry, "has other classes")
 
 
-def test_a_model_that_mlflow_lacks_is_not_registered(registry, enrol, monkeypatch) -> None:
+def test_a_model_that_mlflow_lacks_is_not_registered(
+    registry: Registry, enrol: Enrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Registry, "find_trained", lambda *arguments: None)
     refused(
         enrol, registry, r"MLflow does not have baseline of the working tree.\n.*\n.*dvc repro -f train_base"
     )
 
 
-def test_a_name_that_mlflow_would_not_take_is_refused_at_once(workspace, uses) -> None:
+def test_a_name_that_mlflow_would_not_take_is_refused_at_once(
+    workspace: Workspace, logged_model: LoggedModel
+) -> None:
     with pytest.raises(PipelineError, match=r"registry\.model"):
         register(workspace, Store(workspace), parse_address("best"), "a/b", print)
-    assert uses == []
+    assert logged_model.asked == []
 
 
 def dvc_says(monkeypatch: pytest.MonkeyPatch, code: int, output: str, errors: str = "") -> None:
     done = subprocess.CompletedProcess([], code, output, errors)
-    monkeypatch.setattr(registration.subprocess, "run", lambda *arguments, **options: done)
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: done)
 
 
-def test_what_is_stale_is_named(workspace, monkeypatch) -> None:
+def test_what_is_stale_is_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     # As dvc 3.67 prints it.
     status = {
         "train_baseline": [
@@ -311,12 +334,16 @@ def test_what_is_stale_is_named(workspace, monkeypatch) -> None:
     assert "dvc repro" in str(stale.value.remedy)
 
 
-def test_where_dvc_cannot_tell_nothing_is_registered(workspace, monkeypatch) -> None:
+def test_where_dvc_cannot_tell_nothing_is_registered(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dvc_says(monkeypatch, 255, "", "ERROR: Unable to acquire lock")
     with pytest.raises(PipelineError, match="Unable to acquire lock"):
         registration._require_up_to_date(workspace)
 
 
-def test_where_all_is_up_to_date_nothing_is_said(workspace, monkeypatch) -> None:
+def test_where_all_is_up_to_date_nothing_is_said(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dvc_says(monkeypatch, 0, "{}")
     registration._require_up_to_date(workspace)

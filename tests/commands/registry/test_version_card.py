@@ -7,13 +7,13 @@ import pytest
 
 from pipeline.commands.addresses.evaluated import EvaluatedModel
 from pipeline.commands.registry.version_card import LONGEST, CardFacts, shortened, version_card
+from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags
 from tests.commands.made_workspace import make_workspace, outputs_of
 
 
-def facts_of(folder: Path, project: Path, **workspace: object) -> CardFacts:
-    made = make_workspace(folder, project, **workspace)
-    model = EvaluatedModel(outputs_of(made), "baseline", "the working tree")
+def facts_of(workspace: Workspace) -> CardFacts:
+    model = EvaluatedModel(outputs_of(workspace), "baseline", "the working tree")
     lineage = {tags.GIT_COMMIT: "c" * 40, tags.GIT_DIRTY: "false", tags.DVC_EXPERIMENT: "quiet-lark"}
     return CardFacts("animals", 3, model, 0.95, lineage, 4.25)
 
@@ -21,7 +21,7 @@ def facts_of(folder: Path, project: Path, **workspace: object) -> CardFacts:
 @pytest.fixture
 def facts(tmp_path: Path, project: Path) -> CardFacts:
     """60 test images of three classes in turn; rows 0, 3 and 6 are cats, taken for dog, dog and bird."""
-    return facts_of(tmp_path, project, errors={0: 1, 3: 1, 6: 2})
+    return facts_of(make_workspace(tmp_path, project, errors={0: 1, 3: 1, 6: 2}))
 
 
 def words(card: str) -> str:
@@ -83,7 +83,7 @@ def test_how_to_load_it_is_code_that_runs(facts: CardFacts) -> None:
 
 
 def test_a_model_without_errors_has_no_weakness(tmp_path: Path, project: Path) -> None:
-    card = words(version_card(facts_of(tmp_path, project)))
+    card = words(version_card(facts_of(make_workspace(tmp_path, project))))
     assert "lowest recall: none below 100 %" in card
     assert "confused most: no pair of classes" in card
 
@@ -91,7 +91,8 @@ def test_a_model_without_errors_has_no_weakness(tmp_path: Path, project: Path) -
 def test_a_hundred_classes_with_long_names_have_room(tmp_path: Path, project: Path) -> None:
     classes = tuple(f"{'|very long name ' * 10}{number:03d}" for number in range(100))
     errors = {row: (row + 1) % 100 for row in range(0, 200, 3)}
-    card = version_card(facts_of(tmp_path, project, classes=classes, images=200, errors=errors))
+    workspace = make_workspace(tmp_path, project, classes, images=200, errors=errors)
+    card = version_card(facts_of(workspace))
     assert len(card) <= LONGEST
     assert shortened(card) == card
     table = card.partition("| subset |")[2].splitlines()[2]

@@ -20,8 +20,9 @@ from ruamel.yaml import YAML
 from pipeline.commands.reproducing import doctor
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.journal.journal import JournalWriter
+from pipeline.tracking.provenance import system_information
 
-STAGES = {
+STAGES: dict[str, dict[str, Any]] = {
     "fetch": {
         "cmd": "python -m pipeline.fetch",
         "params": ["fetch"],
@@ -326,7 +327,7 @@ def test_graphics_processors_are_asked_for_by_nvidia_smi(
 def test_whether_bfloat16_pays(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch, flags: list[str], said: str
 ) -> None:
-    information = {**doctor.system_information(), "cpu_flags": flags}
+    information = {**system_information(), "cpu_flags": flags}
     monkeypatch.setattr(doctor, "system_information", lambda: information)
     assert said in checkout.examine()[1]
 

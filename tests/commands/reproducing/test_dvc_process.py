@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 
-def test_the_stages_get_this_python(project, tmp_path):
+def test_the_stages_get_this_python(project: Path, tmp_path: Path) -> None:
     """DVC runs whatever `python` is first on the PATH."""
     (tmp_path / "dvc.yaml").write_text(
         "stages:\n  which:\n    cmd: python -c 'import sys; print(sys.prefix)'\n"

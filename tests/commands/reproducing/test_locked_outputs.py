@@ -25,7 +25,7 @@ def nothing_listed(path: str) -> None:
     return None
 
 
-def test_equal_hashes_agree():
+def test_equal_hashes_agree() -> None:
     same = lock(a=stage())
     check = compare_stage("a", same, same, Path(), nothing_listed, cached=False)
     assert check.outputs == (OutputCheck("out", 10, "agrees"),)
@@ -33,7 +33,7 @@ def test_equal_hashes_agree():
     assert not check.unexplained
 
 
-def test_what_dvc_took_from_the_cache_is_not_called_reproduced():
+def test_what_dvc_took_from_the_cache_is_not_called_reproduced() -> None:
     same = lock(a=stage(params={"x": 1}))
     check = compare_stage("a", same, same, Path(), nothing_listed, cached=True)
     assert check.outputs == (OutputCheck("out", 10, "from cache"),)
@@ -45,7 +45,7 @@ def test_what_dvc_took_from_the_cache_is_not_called_reproduced():
     assert check.stale
 
 
-def test_other_bytes_from_the_same_params_code_and_inputs_are_unexplained():
+def test_other_bytes_from_the_same_params_code_and_inputs_are_unexplained() -> None:
     old, new = lock(a=stage()), lock(a=stage(outputs={"out": "2"}))
     check = compare_stage("a", old, new, Path(), nothing_listed, cached=False)
     assert check.outputs[0].verdict == "differs"
@@ -53,7 +53,7 @@ def test_other_bytes_from_the_same_params_code_and_inputs_are_unexplained():
     assert check.unexplained
 
 
-def test_causes_are_told_apart():
+def test_causes_are_told_apart() -> None:
     old = lock(
         a=stage(outputs={"data": "1", "gone": "1"}),
         b=stage(
@@ -84,7 +84,7 @@ def test_causes_are_told_apart():
     assert not second.unexplained
 
 
-def test_differing_files_of_a_folder_are_named(tmp_path):
+def test_differing_files_of_a_folder_are_named(tmp_path: Path) -> None:
     folder = tmp_path / "out" / "sub"
     folder.mkdir(parents=True)
     for name in ("same", "changed", "new"):
@@ -97,7 +97,7 @@ def test_differing_files_of_a_folder_are_named(tmp_path):
     assert compare_stage("a", old, new, tmp_path, nothing_listed, cached=False).outputs[0].files == ()
 
 
-def test_accuracies_are_held_against_the_recorded_interval():
+def test_accuracies_are_held_against_the_recorded_interval() -> None:
     def scores(accuracy: float) -> dict[str, float]:
         return {"accuracy": accuracy, "accuracy_low": accuracy - 0.05, "accuracy_high": accuracy + 0.05}
 

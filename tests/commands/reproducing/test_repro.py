@@ -1,7 +1,8 @@
 """Which DVC commands a reproduction consists of."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline.commands.reproducing import repro as reproduction
 from pipeline.commands.reproducing.repro import changed_location, reproduce
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.processes.child_process import Say
 from pipeline.sources.fingerprint import local_fingerprint
 
 
@@ -35,62 +37,67 @@ def remember(workspace: Workspace, folder: Path, location: str = "images") -> No
     (workspace.raw / "source.json").write_text(json.dumps(source))
 
 
+@dataclass
+class Dvc:
+    """Stands for DVC: the commands it got, the exit code of each, and what each does before it ends."""
+
+    commands: list[str] = field(default_factory=list)
+    code: int = 0
+    then: Callable[[str], None] = lambda command: None
+
+    def run(self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str], say: Say) -> int:
+        self.commands.append(" ".join(arguments))
+        self.then(self.commands[-1])
+        return self.code
+
+
 @pytest.fixture
-def dvc(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Stands for DVC: `dvc()` returns the commands it got, `dvc(code=1)` lets it fail."""
-    commands: list[str] = []
-    state = {"code": 0, "then": None}
-
-    def run(folder: Path, arguments: list[str], environment: object, say: Callable[[str], None]) -> int:
-        commands.append(" ".join(arguments))
-        if state["then"]:
-            state["then"](commands[-1])
-        return state["code"]
-
-    monkeypatch.setattr(reproduction, "run_dvc", run)
-
-    def control(**changes: object) -> list[str]:
-        state.update(changes)
-        return commands
-
-    return control
+def dvc(monkeypatch: pytest.MonkeyPatch) -> Dvc:
+    made = Dvc()
+    monkeypatch.setattr(reproduction, "run_dvc", made.run)
+    return made
 
 
-def test_what_was_imported_is_compared_with_what_is_there(workspace, images):
+def test_what_was_imported_is_compared_with_what_is_there(workspace: Workspace, images: Path) -> None:
     assert changed_location(workspace) is None
     (images / "a.png").write_bytes(b"2")
     assert changed_location(workspace) == images
 
 
-def test_dvc_sees_for_itself_that_params_name_another_source(workspace, images):
+def test_dvc_sees_for_itself_that_params_name_another_source(workspace: Workspace, images: Path) -> None:
     remember(workspace, images, location="elsewhere")
     (images / "a.png").write_bytes(b"2")
     assert changed_location(workspace) is None
 
 
-def test_a_source_that_is_gone_leaves_the_import_valid(workspace, images):
+def test_a_source_that_is_gone_leaves_the_import_valid(workspace: Workspace, images: Path) -> None:
     (images / "a.png").unlink()
     images.rmdir()
     assert changed_location(workspace) is None
 
 
-def test_without_a_change_it_is_dvc_repro(workspace, images, dvc):
+def test_without_a_change_it_is_dvc_repro(workspace: Workspace, images: Path, dvc: Dvc) -> None:
     assert reproduce(workspace, [], print) == 0
-    assert dvc() == ["repro"]
+    assert dvc.commands == ["repro"]
 
 
-def test_a_changed_source_is_imported_again_first(workspace, images, dvc):
+def test_a_changed_source_is_imported_again_first(workspace: Workspace, images: Path, dvc: Dvc) -> None:
     (images / "a.png").write_bytes(b"2")
-    dvc(then=lambda command: remember(workspace, images) if "fetch" in command else None)
+
+    def import_them(command: str) -> None:
+        if "fetch" in command:
+            remember(workspace, images)
+
+    dvc.then = import_them
     said: list[str] = []
     assert reproduce(workspace, [], said.append) == 0
-    assert dvc() == ["repro --single-item --force fetch", "repro"]
+    assert dvc.commands == ["repro --single-item --force fetch", "repro"]
     assert said == [f"{images} has changed since its images were imported: importing them again"]
 
 
-def test_overrides_make_it_an_experiment(workspace, images, dvc):
+def test_overrides_make_it_an_experiment(workspace: Workspace, images: Path, dvc: Dvc) -> None:
     assert reproduce(workspace, ["lr=0.1", "train_baseline.epochs=3"], print) == 0
-    assert dvc() == ["exp run -S lr=0.1 -S train_baseline.epochs=3"]
+    assert dvc.commands == ["exp run -S lr=0.1 -S train_baseline.epochs=3"]
 
 
 @pytest.mark.parametrize(
@@ -103,11 +110,13 @@ def test_overrides_make_it_an_experiment(workspace, images, dvc):
         ("tune.space.lr.min=2", "min 2.0 is not below max 0.6"),
     ],
 )
-def test_an_override_that_does_not_fit_changes_nothing(workspace, images, dvc, override, message):
+def test_an_override_that_does_not_fit_changes_nothing(
+    workspace: Workspace, images: Path, dvc: Dvc, override: str, message: str
+) -> None:
     before = workspace.params.read_bytes()
     with pytest.raises(PipelineError, match=message):
         reproduce(workspace, [override], print)
-    assert dvc() == []
+    assert dvc.commands == []
     assert workspace.params.read_bytes() == before
 
 
@@ -115,12 +124,16 @@ def test_an_override_that_does_not_fit_changes_nothing(workspace, images, dvc, o
     "override",
     ["lr=1e-5", "train_baseline.widths=[8,16]", 'fetch.location="a b"', "+fetch.class_names.cane=dog"],
 )
-def test_an_override_that_fits_reaches_dvc(workspace, images, dvc, override):
+def test_an_override_that_fits_reaches_dvc(
+    workspace: Workspace, images: Path, dvc: Dvc, override: str
+) -> None:
     assert reproduce(workspace, [override], print) == 0
-    assert dvc()[0] == f"exp run -S {override}"
+    assert dvc.commands[0] == f"exp run -S {override}"
 
 
-def test_an_import_that_dvc_took_from_its_cache_is_compared_too(workspace, images, dvc):
+def test_an_import_that_dvc_took_from_its_cache_is_compared_too(
+    workspace: Workspace, images: Path, dvc: Dvc
+) -> None:
     remember(workspace, images, location="elsewhere")
 
     def bring_back_what_was_imported_once(command: str) -> None:
@@ -130,22 +143,24 @@ def test_an_import_that_dvc_took_from_its_cache_is_compared_too(workspace, image
         if "fetch" in command.split():
             remember(workspace, images)
 
-    dvc(then=bring_back_what_was_imported_once)
+    dvc.then = bring_back_what_was_imported_once
     assert reproduce(workspace, ["fetch.location=images"], print) == 0
-    assert dvc() == ["exp run -S fetch.location=images", "repro --single-item --force fetch", "repro"]
+    assert dvc.commands == ["exp run -S fetch.location=images", "repro --single-item --force fetch", "repro"]
 
 
-def test_a_failure_of_dvc_ends_it(workspace, images, dvc):
+def test_a_failure_of_dvc_ends_it(workspace: Workspace, images: Path, dvc: Dvc) -> None:
     assert reproduce(workspace, [], print) == 0
-    dvc(code=255)
+    dvc.code = 255
     assert reproduce(workspace, ["lr=0.1"], print) == 255
 
 
-def test_settings_that_stay_behind_are_named_after_ctrl_c_too(workspace, images, dvc, capsys):
+def test_settings_that_stay_behind_are_named_after_ctrl_c_too(
+    workspace: Workspace, images: Path, dvc: Dvc, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupt(command: str) -> None:
         raise KeyboardInterrupt
 
-    dvc(then=interrupt)
+    dvc.then = interrupt
     with pytest.raises(KeyboardInterrupt):
         reproduce(workspace, ["lr=0.1"], print)
     assert "params.yaml keeps these settings" in capsys.readouterr().out

@@ -5,9 +5,9 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -16,8 +16,12 @@ from pipeline.commands.reproducing import seeds
 from pipeline.commands.reproducing.seeds import run_seeds
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.inference.model_card import ModelCard
+from pipeline.processes.child_process import Say
+from pipeline.tracking.runs.seeds import SeedGroup
 from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
 from pipeline.tracking.store import Store
+from tests.inference.test_model_card import card
 from tests.tracking.made_runs import training_run
 
 STAGES = {"baseline": "train_baseline", "transfer": "train_transfer", "tuned": "tune"}
@@ -29,18 +33,18 @@ class Outside:
 
     trainings: list[TrainingRun] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
-    recorded: list[Any] = field(default_factory=list)
+    recorded: list[SeedGroup] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    codes: Any = field(default_factory=lambda: itertools.repeat(0))
+    codes: Iterator[int] = field(default_factory=lambda: itertools.repeat(0))
     up_to_date: bool = False
 
     @property
     def names(self) -> list[str]:
-        return [re.search(r"--name (\S+)", command)[1] for command in self.commands]
+        return [command.split("--name ")[1].split()[0] for command in self.commands]
 
     @property
     def seeds(self) -> list[int]:
-        return [int(re.search(r"-S seed=(\d+)", command)[1]) for command in self.commands]
+        return [int(command.split("-S seed=")[1].split()[0]) for command in self.commands]
 
 
 @pytest.fixture
@@ -60,7 +64,7 @@ def project_folder(project: Path, workspace: Workspace) -> Workspace:
 def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     state = Outside()
 
-    def run_dvc(folder, arguments, environment, say):
+    def run_dvc(folder: Path, arguments: Sequence[str], environment: Mapping[str, str], say: Say) -> int:
         state.commands.append(" ".join(arguments))
         return next(state.codes)
 
@@ -91,14 +95,14 @@ def change(workspace: Workspace, source: Path, key: str, value: object) -> None:
         YAML().dump(values, file)
 
 
-def trained(name: str, candidates=CANDIDATES, **fields: object) -> list[TrainingRun]:
+def trained(name: str, candidates: Sequence[str] = CANDIDATES, **fields: object) -> list[TrainingRun]:
     """Trainings of one experiment."""
     return [
         training_run(experiment=name, candidate=each, stage=STAGES[each], **fields) for each in candidates
     ]
 
 
-def test_every_seed_is_an_experiment_in_a_temporary_copy(project_folder, outside):
+def test_every_seed_is_an_experiment_in_a_temporary_copy(project_folder: Workspace, outside: Outside) -> None:
     assert run_seeds(project_folder, Store(project_folder), 3, "all", outside.said.append) == 0
     assert outside.seeds == [5, 6, 7]
     assert all(
@@ -114,13 +118,13 @@ def test_every_seed_is_an_experiment_in_a_temporary_copy(project_folder, outside
         git(project_folder, "check-ref-format", f"refs/exps/aa/bb/{name}")
 
 
-def test_one_candidate_is_trained_and_not_evaluated(project_folder, outside):
+def test_one_candidate_is_trained_and_not_evaluated(project_folder: Workspace, outside: Outside) -> None:
     assert run_seeds(project_folder, Store(project_folder), 2, "tuned", print) == 0
     assert all(command.endswith(" tune") for command in outside.commands)
     assert all(name.startswith("tuned-seed-") for name in outside.names)
 
 
-def test_what_is_there_already_is_not_run_again(project_folder, outside):
+def test_what_is_there_already_is_not_run_again(project_folder: Workspace, outside: Outside) -> None:
     run_seeds(project_folder, Store(project_folder), 4, "all", print)
     first, second, third, fourth = outside.names
     outside.commands.clear()
@@ -132,7 +136,9 @@ def test_what_is_there_already_is_not_run_again(project_folder, outside):
     assert f"seed 2 of 4, seed=6: not run again, MLflow has the runs of experiment {second}" in outside.said
 
 
-def test_an_experiment_of_dvc_that_mlflow_does_not_know_is_not_run_again(project_folder, outside):
+def test_an_experiment_of_dvc_that_mlflow_does_not_know_is_not_run_again(
+    project_folder: Workspace, outside: Outside
+) -> None:
     run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
     git(project_folder, "update-ref", f"refs/exps/{'a' * 2}/{'b' * 38}/{outside.names[0]}", "HEAD")
     outside.commands.clear()
@@ -141,24 +147,29 @@ def test_an_experiment_of_dvc_that_mlflow_does_not_know_is_not_run_again(project
 
 
 @pytest.mark.parametrize(("up_to_date", "expected"), [(True, [6]), (False, [5, 6])])
-def test_what_the_workspace_has_is_not_run_again(project_folder, outside, monkeypatch, up_to_date, expected):
+def test_what_the_workspace_has_is_not_run_again(
+    project_folder: Workspace,
+    outside: Outside,
+    monkeypatch: pytest.MonkeyPatch,
+    up_to_date: bool,
+    expected: list[int],
+) -> None:
     outside.up_to_date = up_to_date
     for candidate in CANDIDATES:
         outside.trainings += trained("", candidates=(candidate,), model_digest=candidate)
     cards = {project_folder.model(each) / "card.json": each for each in CANDIDATES}
-    card = type("Card", (), {})
 
-    def load(path):
-        found = card()
-        found.model_digest = cards[path]
-        return found
+    def load(path: Path) -> ModelCard:
+        return replace(card(), model_digest=cards[path])
 
-    monkeypatch.setattr(seeds.ModelCard, "load", load)
+    monkeypatch.setattr(ModelCard, "load", load)
     run_seeds(project_folder, Store(project_folder), 2, "all", print)
     assert outside.seeds == expected
 
 
-def test_the_first_failure_ends_it_and_another_call_goes_on(project_folder, outside):
+def test_the_first_failure_ends_it_and_another_call_goes_on(
+    project_folder: Workspace, outside: Outside
+) -> None:
     outside.codes = iter([0, 255])
     assert run_seeds(project_folder, Store(project_folder), 5, "all", outside.said.append) == 255
     assert outside.seeds == [5, 6]
@@ -171,8 +182,10 @@ def test_the_first_failure_ends_it_and_another_call_goes_on(project_folder, outs
     assert outside.seeds == [6, 7, 8, 9]
 
 
-def test_names_tell_settings_code_and_data_apart(project_folder, outside, project):
-    def name(key, value, candidate="baseline"):
+def test_names_tell_settings_code_and_data_apart(
+    project_folder: Workspace, outside: Outside, project: Path
+) -> None:
+    def name(key: str, value: object, candidate: str = "baseline") -> str:
         change(project_folder, project / "params.yaml", key, value)
         outside.commands.clear()
         run_seeds(project_folder, Store(project_folder), 2, candidate, print)
@@ -195,7 +208,9 @@ def test_names_tell_settings_code_and_data_apart(project_folder, outside, projec
     assert len({usual, *names}) == 7
 
 
-def test_only_the_groups_of_these_experiments_are_recorded(project_folder, outside):
+def test_only_the_groups_of_these_experiments_are_recorded(
+    project_folder: Workspace, outside: Outside
+) -> None:
     """With the workspace's own run, which has the same setting, and not those of another setting."""
     run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
     outside.trainings += [
@@ -213,19 +228,23 @@ def test_only_the_groups_of_these_experiments_are_recorded(project_folder, outsi
 @pytest.mark.parametrize(
     ("count", "message"), [(1, "--count 2 or more"), (0, "--count 2 or more"), (2**31, "seed: ")]
 )
-def test_counts_that_make_no_sense(project_folder, outside, count, message):
+def test_counts_that_make_no_sense(
+    project_folder: Workspace, outside: Outside, count: int, message: str
+) -> None:
     with pytest.raises(PipelineError, match=message):
         run_seeds(project_folder, Store(project_folder), count, "all", print)
     assert outside.commands == []
 
 
-def test_without_a_commit_there_are_no_experiments(project_folder, outside):
+def test_without_a_commit_there_are_no_experiments(project_folder: Workspace, outside: Outside) -> None:
     shutil.rmtree(project_folder.root / ".git")
     with pytest.raises(PipelineError, match="git init"):
         run_seeds(project_folder, Store(project_folder), 2, "all", print)
 
 
-def test_images_that_have_changed_since_their_import(project_folder, outside, project):
+def test_images_that_have_changed_since_their_import(
+    project_folder: Workspace, outside: Outside, project: Path
+) -> None:
     images = project_folder.root / "images"
     images.mkdir()
     (images / "a.png").write_text("1")
@@ -238,7 +257,9 @@ def test_images_that_have_changed_since_their_import(project_folder, outside, pr
     assert outside.commands == []
 
 
-def test_a_server_that_is_down(project_folder, outside, monkeypatch):
+def test_a_server_that_is_down(
+    project_folder: Workspace, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(seeds, "read_trainings", read_trainings)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(PipelineError, match="nothing answers"):

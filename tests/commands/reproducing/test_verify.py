@@ -74,6 +74,8 @@ else:
     write("metrics/evaluate.json", json.dumps({"baseline": {"test": scores}}))
 """
 
+Verify = Callable[..., tuple[int, str]]
+
 slow = pytest.mark.slow
 
 
@@ -115,16 +117,15 @@ def toy(finished: Path, tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+def run(capfd: pytest.CaptureFixture[str]) -> Verify:
     """Runs verify; returns its exit code and all that was printed."""
 
     def run(
         workspace: Workspace, revision: str = "HEAD", stage: str | None = None, from_source: bool = False
     ) -> tuple[int, str]:
         with Store(workspace) as store:
-            code = verify(
-                workspace, store, revision, stage, from_source, lambda line: print(line, flush=True)
-            )
+            address = parse_address(revision)
+            code = verify(workspace, store, address, stage, from_source, lambda line: print(line, flush=True))
         return code, capfd.readouterr().out
 
     return run
@@ -156,7 +157,7 @@ def bare(tmp_path: Path) -> Workspace:
     return Workspace(root=tmp_path, home=tmp_path)
 
 
-def test_a_revision_that_is_none(bare):
+def test_a_revision_that_is_none(bare: Workspace) -> None:
     with pytest.raises(PipelineError, match="Nothing is called 'muddy-bee'"):
         verify(bare, Store(bare), parse_address("muddy-bee"), None, False, print)
 
@@ -165,18 +166,18 @@ def test_a_revision_that_is_none(bare):
     ("model", "remedy"),
     [("tuned", "verify HEAD --stage tune"), ("main:transfer", "verify main --stage train_transfer")],
 )
-def test_a_model_is_not_verified_but_the_stage_that_made_it(bare, model, remedy):
+def test_a_model_is_not_verified_but_the_stage_that_made_it(bare: Workspace, model: str, remedy: str) -> None:
     with pytest.raises(PipelineError, match="is a model; verify takes a revision") as caught:
         verify(bare, Store(bare), parse_address(model), None, False, print)
     assert caught.value.remedy == f"python -m pipeline {remedy}"
 
 
-def test_a_revision_without_dvc_lock(bare):
+def test_a_revision_without_dvc_lock(bare: Workspace) -> None:
     with pytest.raises(PipelineError, match=r"there is no dvc[.]lock to compare with"):
         verify(bare, Store(bare), parse_address("HEAD"), None, False, print)
 
 
-def test_a_stage_that_is_none_or_was_never_run(bare):
+def test_a_stage_that_is_none_or_was_never_run(bare: Workspace) -> None:
     entry = "\n    cmd: x\n    outs:\n    - path: o\n      md5: h\n"
     bare.lock.write_text(f"schema: '2.0'\nstages:\n  fetch:{entry}")
     commit(bare.root, "locked")
@@ -188,7 +189,7 @@ def test_a_stage_that_is_none_or_was_never_run(bare):
     assert caught.value.expected == "one that dvc.lock has: fetch"
 
 
-def test_a_full_disk_is_one_message(bare, monkeypatch):
+def test_a_full_disk_is_one_message(bare: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**arguments: object) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -203,7 +204,7 @@ def test_a_full_disk_is_one_message(bare, monkeypatch):
 
 
 @slow
-def test_an_untouched_revision_agrees_and_nothing_of_the_project_changes(toy, run):
+def test_an_untouched_revision_agrees_and_nothing_of_the_project_changes(toy: Workspace, run: Verify) -> None:
     before = contents(toy.root)
     code, output = run(toy)
     assert code == 0
@@ -221,14 +222,18 @@ def test_an_untouched_revision_agrees_and_nothing_of_the_project_changes(toy, ru
 
 
 @slow
-def test_stages_record_into_a_store_that_is_thrown_away(toy, run, monkeypatch):
+def test_stages_record_into_a_store_that_is_thrown_away(
+    toy: Workspace, run: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@team")
     _, output = run(toy, stage="train")
     assert f"MLflow at sqlite:///{toy.root}/.dvc/tmp/verify-" in output
 
 
 @slow
-def test_images_are_imported_anew_from_a_location_relative_to_the_project(toy, run):
+def test_images_are_imported_anew_from_a_location_relative_to_the_project(
+    toy: Workspace, run: Verify
+) -> None:
     code, output = run(toy, from_source=True)
     assert (code, rows(output)["data/raw"]) == (0, "agrees")
     assert not (toy.root / ".dvc" / "tmp" / "images.txt").is_symlink()  # only within the temporary folder
@@ -241,7 +246,7 @@ def test_images_are_imported_anew_from_a_location_relative_to_the_project(toy, r
 
 
 @slow
-def test_images_that_the_cache_lacks_are_imported_anew(toy, run):
+def test_images_that_the_cache_lacks_are_imported_anew(toy: Workspace, run: Verify) -> None:
     shutil.rmtree(toy.root / ".dvc" / "cache")
     code, output = run(toy)
     assert code == 0
@@ -250,7 +255,7 @@ def test_images_that_the_cache_lacks_are_imported_anew(toy, run):
 
 
 @slow
-def test_one_stage_on_inputs_from_the_cache(toy, run):
+def test_one_stage_on_inputs_from_the_cache(toy: Workspace, run: Verify) -> None:
     code, output = run(toy, stage="evaluate")
     assert code == 0
     assert rows(output) == {"metrics/evaluate.json": "agrees"}
@@ -263,7 +268,7 @@ def test_one_stage_on_inputs_from_the_cache(toy, run):
 
 
 @slow
-def test_a_lock_that_was_not_made_by_the_committed_params_is_refused(toy, run):
+def test_a_lock_that_was_not_made_by_the_committed_params_is_refused(toy: Workspace, run: Verify) -> None:
     toy.params.write_text(toy.params.read_text().replace("\nlr: 0.2", "\nlr: 0.3"))
     code, _ = run(toy)  # not committed, so not verified
     assert code == 0
@@ -284,7 +289,9 @@ def test_a_lock_that_was_not_made_by_the_committed_params_is_refused(toy, run):
 
 
 @slow
-def test_a_lock_of_which_only_one_stage_was_run_again_is_refused_and_says_so(toy, run):
+def test_a_lock_of_which_only_one_stage_was_run_again_is_refused_and_says_so(
+    toy: Workspace, run: Verify
+) -> None:
     toy.params.write_text(toy.params.read_text().replace("\nlr: 0.2", "\nlr: 0.3"))
     dvc(toy.root, "repro", "train")
     commit(toy.root, "evaluate left out")
@@ -298,7 +305,9 @@ def test_a_lock_of_which_only_one_stage_was_run_again_is_refused_and_says_so(toy
 
 
 @slow
-def test_another_machine_gives_other_bytes_and_is_described(toy, run, monkeypatch):
+def test_another_machine_gives_other_bytes_and_is_described(
+    toy: Workspace, run: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made_on = {"models/baseline": {"processor": "Z80", "keras": "0.1"}}
     monkeypatch.setattr(verification, "makers", lambda workspace, experiment, commit: made_on)
     monkeypatch.setenv("TOY", "xy")
@@ -318,7 +327,9 @@ def test_another_machine_gives_other_bytes_and_is_described(toy, run, monkeypatc
 
 
 @slow
-def test_a_stage_that_fails_is_one_message(toy, run, monkeypatch):
+def test_a_stage_that_fails_is_one_message(
+    toy: Workspace, run: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOY", "fail")
     with pytest.raises(PipelineError, match=r"results .* could not be reproduced: see the messages above"):
         run(toy)
@@ -326,7 +337,7 @@ def test_a_stage_that_fails_is_one_message(toy, run, monkeypatch):
 
 
 @slow
-def test_an_experiment_that_only_its_reference_keeps(toy, run):
+def test_an_experiment_that_only_its_reference_keeps(toy: Workspace, run: Verify) -> None:
     dvc(toy.root, "exp", "run", "--name", "muddy-ant", "--set-param", "lr=0.4")
     git(toy.root, "checkout", "--quiet", "--force", "main")
     code, output = run(toy, "muddy-ant")
@@ -335,7 +346,9 @@ def test_an_experiment_that_only_its_reference_keeps(toy, run):
 
 @slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_it_leaves_nothing_behind(toy, project, tmp_path, number, code):
+def test_stopped_it_leaves_nothing_behind(
+    toy: Workspace, project: Path, tmp_path: Path, number: int, code: int
+) -> None:
     started = tmp_path / "started"
     environment = {**os.environ, "PYTHONPATH": str(project), "TOY": "slow", "STARTED": str(started)}
     process = subprocess.Popen(
@@ -362,7 +375,7 @@ def test_stopped_it_leaves_nothing_behind(toy, project, tmp_path, number, code):
 
 
 @slow
-def test_clones_of_killed_processes_are_removed(toy):
+def test_clones_of_killed_processes_are_removed(toy: Workspace) -> None:
     parent = toy.root / ".dvc" / "tmp"
     with temporary_clone(toy, git(toy.root, "rev-parse", "HEAD")) as clone:
         (own,) = parent.glob("verify-*")

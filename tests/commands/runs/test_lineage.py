@@ -1,6 +1,7 @@
 """What `python -m pipeline lineage` prints."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from pipeline.tracking.lineage.values import (
     RunSummary,
 )
 
+Print = Callable[..., str]
 RUN = RunSummary(
     run_id="1fd64358cc43490288d7dd5c6b655ff1",
     name="baseline",
@@ -70,7 +72,7 @@ REVISION = RevisionLineage(
 
 
 @pytest.fixture
-def printed(capsys):
+def printed(capsys: pytest.CaptureFixture[str]) -> Print:
     """Prints a lineage and returns the text."""
 
     def show(lineage: Lineage, as_json: bool = False) -> str:
@@ -92,7 +94,7 @@ def beside(text: str, label: str) -> list[str]:
     return found
 
 
-def test_the_whole_chain_behind_a_model(printed):
+def test_the_whole_chain_behind_a_model(printed: Print) -> None:
     text = printed(MODEL)
     assert beside(text, "model") == ["d" * 64]
     assert beside(text, "candidate") == ["baseline, network fast_cnn, made by the stage train_baseline"]
@@ -120,14 +122,14 @@ def test_the_whole_chain_behind_a_model(printed):
     assert beside(text, "registered") == ["digits version 3 (champion)"]
 
 
-def test_commands_are_whole_lines_to_copy_and_all_else_fits(printed):
+def test_commands_are_whole_lines_to_copy_and_all_else_fits(printed: Print) -> None:
     lines = printed(MODEL).splitlines()
     assert [line.strip() for line in lines[-2:]] == [command.strip() for command in MODEL.recovery.commands]
     assert lines[-3] == "To bring it back (the reason):"
     assert all(len(line) <= 100 for line in lines[:-1])
 
 
-def test_what_is_not_known_is_said(printed):
+def test_what_is_not_known_is_said(printed: Print) -> None:
     text = printed(
         replace(
             MODEL,
@@ -149,19 +151,19 @@ def test_what_is_not_known_is_said(printed):
     assert text.splitlines()[-1] == "No command brings it back: nothing has it."
 
 
-def test_a_restored_run_names_the_one_that_executed(printed):
+def test_a_restored_run_names_the_one_that_executed(printed: Print) -> None:
     text = printed(replace(MODEL, run=replace(RUN, restored=True, restored_from="9" * 32), same_model=()))
     assert beside(text, "run")[1] == f"nothing was executed: DVC restored what run {'9' * 32} had made"
 
 
-def test_of_many_runs_with_the_same_bytes_a_few_are_named(printed):
+def test_of_many_runs_with_the_same_bytes_a_few_are_named(printed: Print) -> None:
     many = tuple(replace(RUN, run_id=str(number) * 32) for number in range(5))
     lines = beside(printed(replace(MODEL, same_model=many)), "run")
     assert [line.split()[-3][0] for line in lines[1:4]] == ["0", "1", "2"]
     assert lines[4:] == ["and by 2 more runs: see --json"]
 
 
-def test_what_a_revision_has_made_and_why(printed):
+def test_what_a_revision_has_made_and_why(printed: Print) -> None:
     text = printed(REVISION)
     assert beside(text, "what") == ["commit bbbbbbb a change (2026-11-20)"]
     assert beside(text, "models") == ["models/baseline  e6b1.dir"]
@@ -173,12 +175,12 @@ def test_what_a_revision_has_made_and_why(printed):
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
-def test_a_revision_without_runs(printed):
+def test_a_revision_without_runs(printed: Print) -> None:
     assert "MLflow has no runs of it." in printed(replace(REVISION, runs=(), trials=0))
 
 
 @pytest.mark.parametrize("lineage", [MODEL, REVISION])
-def test_json_has_everything(printed, lineage):
+def test_json_has_everything(printed: Print, lineage: Lineage) -> None:
     values = json.loads(printed(lineage, as_json=True))
     assert values.keys() == lineage.__dataclass_fields__.keys()
     if lineage is MODEL:

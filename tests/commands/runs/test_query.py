@@ -1,14 +1,19 @@
 """Which trainings are shown, and in which order."""
 
+from collections.abc import Callable
+
 import pytest
 
 from pipeline.commands.runs.query import Query, select
 from pipeline.foundation.errors import PipelineError
+from pipeline.tracking.runs.trainings import TrainingRun
 from tests.tracking.made_runs import training_run
+
+Find = Callable[..., list[str]]
 
 
 @pytest.fixture
-def runs():
+def runs() -> dict[str, TrainingRun]:
     """Three finished trainings and one that was killed."""
     return {
         "slow": training_run(
@@ -29,18 +34,18 @@ def runs():
 
 
 @pytest.fixture
-def found(runs):
+def found(runs: dict[str, TrainingRun]) -> Find:
     """The names of the runs that a query finds."""
     names = {run.run_id: name for name, run in runs.items()}
     return lambda **query: [names[run.run_id] for run in select(list(runs.values()), Query(**query))]
 
 
-def test_finished_ones_the_latest_first(found):
+def test_finished_ones_the_latest_first(found: Find) -> None:
     assert found() == ["transfer", "fast", "slow"]
     assert found(unfinished=True) == ["killed", "transfer", "fast", "slow"]
 
 
-def test_of_a_candidate_or_experiment(found):
+def test_of_a_candidate_or_experiment(found: Find) -> None:
     assert found(candidate="baseline") == ["fast", "slow"]
     assert found(experiment="ruddy-gybe") == ["fast"]
     assert found(experiment="workspace") == ["transfer", "slow"]
@@ -69,11 +74,11 @@ def test_of_a_candidate_or_experiment(found):
         ("network!=1", ["transfer", "fast", "slow"]),
     ],
 )
-def test_for_which_a_condition_holds(found, condition, expected):
+def test_for_which_a_condition_holds(found: Find, condition: str, expected: list[str]) -> None:
     assert found(conditions=(condition,)) == expected
 
 
-def test_all_conditions_must_hold(found):
+def test_all_conditions_must_hold(found: Find) -> None:
     assert found(conditions=("lr<1", "test_accuracy>0.5", "network!=dense")) == ["fast"]
 
 
@@ -89,7 +94,7 @@ def test_all_conditions_must_hold(found):
         ("started", ["slow", "fast", "transfer"]),
     ],
 )
-def test_in_the_order_of_a_column(found, sort, expected):
+def test_in_the_order_of_a_column(found: Find, sort: str, expected: list[str]) -> None:
     order = found(sort=sort)
     if sort == "-duration":
         assert order[0] == "slow"
@@ -112,17 +117,17 @@ def test_in_the_order_of_a_column(found, sort, expected):
         ({"experiment": "rudy-gybe"}, "did you mean 'ruddy-gybe'?"),
     ],
 )
-def test_what_does_not_fit_is_explained(found, query, message):
+def test_what_does_not_fit_is_explained(found: Find, query: dict[str, object], message: str) -> None:
     with pytest.raises(PipelineError) as caught:
         found(**query)
     assert message in str(caught.value)
 
 
-def test_a_name_that_fits_several_params_is_refused():
+def test_a_name_that_fits_several_params_is_refused() -> None:
     run = training_run(params={"tune.lr.min": "1", "tune.dropout.min": "2"})
     with pytest.raises(PipelineError, match=r"one of tune\.lr\.min, tune\.dropout\.min"):
         select([run], Query(sort="min"))
 
 
-def test_without_any_run_every_name_will_do():
+def test_without_any_run_every_name_will_do() -> None:
     assert select([], Query(sort="anything", conditions=("a=1",), experiment="b")) == []

@@ -2,25 +2,34 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.commands.runs import runs as run_table
-from pipeline.commands.runs.runs import Query, show_runs
+from pipeline.commands.runs.query import Query
+from pipeline.commands.runs.runs import show_runs
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.runs.trainings import TrainingRun
 from pipeline.tracking.store import Store
 from tests.tracking.made_runs import training_run
 
+Show = Callable[..., str]
+
 
 @pytest.fixture
-def show(workspace: Workspace, project, monkeypatch, capsys):
+def show(
+    workspace: Workspace, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Show:
     """Shows runs as if MLflow had them; returns what is printed."""
     workspace.params.write_bytes((project / "params.yaml").read_bytes())
     workspace.stages.write_bytes((project / "dvc.yaml").read_bytes())
 
-    def shown(*runs, as_json=False, **query):
+    def shown(*runs: TrainingRun, as_json: bool = False, **query: Any) -> str:
         latest_first = sorted(runs, key=lambda run: run.started, reverse=True)
         monkeypatch.setattr(run_table, "read_trainings", lambda *arguments: latest_first)
         show_runs(workspace, Store(workspace), Query(**query), as_json)
@@ -29,7 +38,7 @@ def show(workspace: Workspace, project, monkeypatch, capsys):
     return shown
 
 
-def lines_of(output, candidate):
+def lines_of(output: str, candidate: str) -> list[str]:
     return [line for line in output.splitlines() if line.split()[:1] == [candidate]]
 
 
@@ -41,7 +50,7 @@ SCORES = {
 }
 
 
-def test_a_training_is_a_line_with_scores_in_percent(show):
+def test_a_training_is_a_line_with_scores_in_percent(show: Show) -> None:
     output = show(training_run(metrics=SCORES, experiment="ruddy-gybe", dvc_commit="0123456789abcdef"))
     (line,) = lines_of(output, "baseline")
     assert line.split() == [
@@ -51,7 +60,7 @@ def test_a_training_is_a_line_with_scores_in_percent(show):
     assert "over seeds" not in output
 
 
-def test_params_that_were_varied_are_shown_and_no_others(show):
+def test_params_that_were_varied_are_shown_and_no_others(show: Show) -> None:
     """Between trainings of one candidate; a transfer's params are not compared with a baseline's."""
     dense = {"seed": "0", "lr": "0.05", "batch_size": "128", "train_baseline.network": "dense"}
     other = {"seed": "0", "lr": "0.1", "batch_size": "64", "train_transfer.backbone": "bundled"}
@@ -68,7 +77,7 @@ def test_params_that_were_varied_are_shown_and_no_others(show):
     assert transfer.split()[3:] == ["backbone=bundled", "lr=0.1", "batch_size=64"]
 
 
-def test_what_people_varied_comes_before_what_a_search_found(show):
+def test_what_people_varied_comes_before_what_a_search_found(show: Show) -> None:
     told = training_run(candidate="tuned", seed=0, metrics={})
     found = [
         replace(run, params={**run.params, "lr": lr})
@@ -78,7 +87,7 @@ def test_what_people_varied_comes_before_what_a_search_found(show):
     assert first.split()[3:5] == ["seed=0", "lr=0.04487"]
 
 
-def test_a_name_is_shortened_only_where_no_other_ends_alike(show):
+def test_a_name_is_shortened_only_where_no_other_ends_alike(show: Show) -> None:
     params = {"seed": "0", "split.seed": "1", "train_baseline.dropout": "0.1"}
     more = {"seed": "0", "split.seed": "2", "train_baseline.dropout": "0.2"}
     output = show(*(training_run(params=each, declared=each, metrics={}) for each in (params, more)))
@@ -86,7 +95,7 @@ def test_a_name_is_shortened_only_where_no_other_ends_alike(show):
     assert " dropout=0.2" in output
 
 
-def test_marks(show):
+def test_marks(show: Show) -> None:
     output = show(
         training_run(changes=("params.yaml",), experiment="a", metrics={"duration_seconds": 7.25}),
         training_run(restored=True, experiment="b", metrics={"duration_seconds": 7.25}),
@@ -104,7 +113,7 @@ def test_marks(show):
     assert "restored: from DVC's run cache" in " ".join(output.split())
 
 
-def test_the_table_stays_within_120_columns_however_long_its_texts_are(show):
+def test_the_table_stays_within_120_columns_however_long_its_texts_are(show: Show) -> None:
     params = [
         {
             "lr": "0.12345678901",
@@ -134,7 +143,7 @@ def test_the_table_stays_within_120_columns_however_long_its_texts_are(show):
     assert all("+8" in line for line in lines)
 
 
-def test_seeds_of_one_setting_are_summed_up(show):
+def test_seeds_of_one_setting_are_summed_up(show: Show) -> None:
     runs = [
         training_run(seed=seed, metrics={"validation_accuracy": 0.9, "test_accuracy": accuracy})
         for seed, accuracy in enumerate((0.86, 0.92, 0.92))
@@ -154,7 +163,7 @@ def test_seeds_of_one_setting_are_summed_up(show):
     assert "9.80 points" in text
 
 
-def test_limit_shortens_the_table_and_not_the_seeds(show):
+def test_limit_shortens_the_table_and_not_the_seeds(show: Show) -> None:
     output = show(*(training_run(seed=seed) for seed in range(4)), limit=1)
     lines = lines_of(output, "baseline")
     assert len(lines) == 2
@@ -174,7 +183,9 @@ def test_limit_shortens_the_table_and_not_the_seeds(show):
         ([{}, {}], {"conditions": ("lr>5",)}, "None of the 2 trainings fits.\n"),
     ],
 )
-def test_nothing_to_show(show, runs, query, message):
+def test_nothing_to_show(
+    show: Show, runs: list[dict[str, object]], query: dict[str, object], message: str
+) -> None:
     assert show(*(training_run(**run) for run in runs), **query) == message
     assert json.loads(show(*(training_run(**run) for run in runs), **query, as_json=True)) == {
         "runs": [],
@@ -182,7 +193,7 @@ def test_nothing_to_show(show, runs, query, message):
     }
 
 
-def test_json_has_everything(show):
+def test_json_has_everything(show: Show) -> None:
     earlier = training_run(seed=0, metrics={"test_accuracy": 0.7})
     run = training_run(
         seed=1,
@@ -204,12 +215,12 @@ def test_json_has_everything(show):
     assert group["validation_accuracy"] is None
 
 
-def test_a_limit_below_one_is_refused(show):
+def test_a_limit_below_one_is_refused(show: Show) -> None:
     with pytest.raises(PipelineError, match="1 or more"):
         show(limit=0)
 
 
-def test_a_server_that_is_down(show, workspace, monkeypatch):
+def test_a_server_that_is_down(show: Show, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(PipelineError, match="nothing answers"):
         show_runs(workspace, Store(workspace), Query())

@@ -14,7 +14,7 @@ from pipeline.inference.model_card import ModelCard
 def evaluated(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace after evaluate; model cards are cut down to what is read of them."""
 
-    def scores(accuracy: float) -> dict:
+    def scores(accuracy: float) -> dict[str, float]:
         figures = {"accuracy_low": accuracy - 0.01, "accuracy_high": accuracy + 0.01}
         return {"accuracy": accuracy, **figures, "f1_macro": 0.5, "log_loss": 0.25, "ece": 0.0123}
 
@@ -30,7 +30,9 @@ def evaluated(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspac
     return workspace
 
 
-def test_every_model_has_a_line_and_the_best_a_star(evaluated, capsys):
+def test_every_model_has_a_line_and_the_best_a_star(
+    evaluated: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     print_summary(evaluated)
     lines = capsys.readouterr().out.splitlines()
     by_name = {line.split()[0]: line for line in lines if line.strip()}
@@ -44,7 +46,9 @@ def test_every_model_has_a_line_and_the_best_a_star(evaluated, capsys):
     assert "make ui" in lines[-1]
 
 
-def test_the_report_is_named_when_it_is_there(evaluated, capsys):
+def test_the_report_is_named_when_it_is_there(
+    evaluated: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     print_summary(evaluated)
     assert "index.html" not in capsys.readouterr().out
     evaluated.report.mkdir()
@@ -53,6 +57,6 @@ def test_the_report_is_named_when_it_is_there(evaluated, capsys):
     assert "metrics/report/index.html" in capsys.readouterr().out
 
 
-def test_before_the_pipeline_has_run_it_says_so(workspace):
+def test_before_the_pipeline_has_run_it_says_so(workspace: Workspace) -> None:
     with pytest.raises(PipelineError, match="dvc repro"):
         print_summary(workspace)

@@ -15,12 +15,13 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
-from pipeline.commands.runs import sync as synchronization
 from pipeline.commands.runs.sync import synchronize
 from pipeline.foundation.workspace import Workspace
 from pipeline.repository.repository import Repository
+from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.tracking import tags
 from pipeline.tracking.journal.journal_tracker import JournalTracker
+from pipeline.tracking.runs.matching import Matched, RunMatcher
 from pipeline.tracking.store import Store
 from tests.tracking.made_outputs import write_project
 
@@ -111,7 +112,7 @@ def synced(module_project: Project, store: Store) -> Project:
     return module_project
 
 
-def test_a_new_store_gets_the_runs_of_the_working_tree(module_project, store):
+def test_a_new_store_gets_the_runs_of_the_working_tree(module_project: Project, store: Store) -> None:
     lines = module_project.sync()
     stages = "train_baseline, train_transfer, tune, evaluate"
     assert lines == [
@@ -125,7 +126,9 @@ def test_a_new_store_gets_the_runs_of_the_working_tree(module_project, store):
     assert module_project.sync() == UP_TO_DATE
 
 
-def test_a_deleted_store_is_noticed(synced, modules_of_sync, tmp_path):
+def test_a_deleted_store_is_noticed(
+    synced: Project, modules_of_sync: Callable[[Path], tuple[str, str]], tmp_path: Path
+) -> None:
     folder = tmp_path / "clone"
     shutil.copytree(synced.folder, folder)
     copy = Project(folder, synced.params)
@@ -136,7 +139,7 @@ def test_a_deleted_store_is_noticed(synced, modules_of_sync, tmp_path):
     assert "4 runs restored" in modules_of_sync(folder)[0]
 
 
-def test_an_experiment_that_executed_nothing_gets_its_runs(synced, store):
+def test_an_experiment_that_executed_nothing_gets_its_runs(synced: Project, store: Store) -> None:
     commit = synced.add_experiment("restored", generation=1, lr=0.3)
     assert "4 runs restored: DVC had the results, and nothing was executed." in synced.sync()
     assert synced.runs(store, "restored") == ["baseline", "evaluate", "restored", "transfer", "tuned"]
@@ -148,25 +151,25 @@ def test_an_experiment_that_executed_nothing_gets_its_runs(synced, store):
     assert not synced.store_was_opened
 
 
-def test_an_experiment_is_looked_at_once(synced, monkeypatch):
+def test_an_experiment_is_looked_at_once(synced: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     synced.add_experiment("first", generation=2, lr=0.4)
     synced.sync()
     looked_at = []
-    match = synchronization.RunMatcher.match_experiment
+    match = RunMatcher.match_experiment
 
-    def noted(self, outputs):
+    def noted(self: RunMatcher, outputs: StageOutputs) -> Matched:
         looked_at.append(outputs.experiment)
         return match(self, outputs)
 
-    monkeypatch.setattr(synchronization.RunMatcher, "match_experiment", noted)
+    monkeypatch.setattr(RunMatcher, "match_experiment", noted)
     synced.add_experiment("second", generation=3, lr=0.5)
     synced.sync()
     assert looked_at == ["second"]
 
 
 def test_results_whose_files_are_gone_are_named_and_tried_again_when_something_has_changed(
-    synced, store, monkeypatch
-):
+    synced: Project, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced.add_experiment("pulled", generation=4, lr=0.6)
     with monkeypatch.context() as context:
         context.setattr(Repository, "copy_output", lambda self, revision, path, target: False)
@@ -185,7 +188,9 @@ def test_results_whose_files_are_gone_are_named_and_tried_again_when_something_h
     synced.git("checkout", "--quiet", "params.yaml")
 
 
-def test_while_a_stage_runs_the_working_tree_is_left_alone(synced, store, monkeypatch):
+def test_while_a_stage_runs_the_working_tree_is_left_alone(
+    synced: Project, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(JournalTracker, "_start_delivery", lambda self, writer: None)
     write_project(synced.folder, {**synced.params, "lr": 0.8}, generation=6)
     tracker = JournalTracker(synced.workspace, "train_baseline", EXPERIMENT, {})
@@ -196,7 +201,7 @@ def test_while_a_stage_runs_the_working_tree_is_left_alone(synced, store, monkey
     synced.git("reset", "--quiet", "--hard")
 
 
-def test_two_at_once_do_it_one_after_the_other(synced, monkeypatch):
+def test_two_at_once_do_it_one_after_the_other(synced: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = FileLock(synced.workspace.journal / ".sync.lock")
     said: list[str] = []
 
@@ -212,7 +217,9 @@ def test_two_at_once_do_it_one_after_the_other(synced, monkeypatch):
     synced.git("checkout", "--quiet", "params.yaml")
 
 
-def test_a_store_that_cannot_be_reached_is_said_and_nothing_is_forgotten(synced, store, monkeypatch):
+def test_a_store_that_cannot_be_reached_is_said_and_nothing_is_forgotten(
+    synced: Project, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced.add_experiment("unreachable", generation=7, lr=0.9)
     with monkeypatch.context() as context:
         context.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
@@ -245,5 +252,7 @@ print(sorted({"mlflow", "dvc", "numpy", "matplotlib", "tensorflow"} & set(sys.mo
     return run
 
 
-def test_with_nothing_to_do_it_imports_nothing_slow(synced, modules_of_sync):
+def test_with_nothing_to_do_it_imports_nothing_slow(
+    synced: Project, modules_of_sync: Callable[[Path], tuple[str, str]]
+) -> None:
     assert modules_of_sync(synced.folder) == ("MLflow is up to date.", "[]")
