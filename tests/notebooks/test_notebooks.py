@@ -21,7 +21,8 @@ def copy(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copy")
     for name in ("pipeline", "notebooks"):
         shutil.copytree(project / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(project / "params.yaml", folder)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(project / name, folder)
     return folder
 
 

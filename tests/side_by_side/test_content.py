@@ -10,7 +10,7 @@ import pytest
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.reporting.document import Block, Chart, Document, Finding, Gallery, Paragraph, Table
+from pipeline.reporting.document import Chart, Document, Finding, Gallery, Paragraph, Table
 from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
 from pipeline.reporting.results import History
@@ -51,7 +51,7 @@ def side(wrong: Sequence[int], images: int = 40, **changes: Any) -> ComparedMode
     sure = 0.6 + 0.3 * np.arange(images) / images
     probabilities = np.stack([1 - sure, sure], axis=1)
     probabilities[predicted == 0] = probabilities[predicted == 0, ::-1]
-    scores = SubsetScores(images=images, accuracy=1 - len(wrong) / images, log_loss=0.5)
+    scores = made_scores(images, accuracy=1 - len(wrong) / images, log_loss=0.5)
     values: dict[str, Any] = {
         "asked": "main",
         "origin": "commit abc",

@@ -26,7 +26,8 @@ def training_run(**changes: Any) -> TrainingRun:
     `seed` and `lr` change its params; everything else is a field of TrainingRun.
     """
     number = next(_NUMBERS)
-    params = {**_PARAMS, **{name: str(changes.pop(name)) for name in ("seed", "lr") if name in changes}}
+    own: dict[str, str] = {name: str(changes.pop(name)) for name in ("seed", "lr") if name in changes}
+    params = {**_PARAMS, **own}
     run = TrainingRun(
         run_id=f"{number:032x}",
         page="",

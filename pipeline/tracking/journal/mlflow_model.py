@@ -79,7 +79,6 @@ class ImageClassifier(PythonModel):
             return pixels
         except (self.decoding.UnreadableImageError, ValueError) as error:
             raise _refusal(f"Image {index} (the first is 0) cannot be read: {error}.") from None
-        return pixels
 
     def _require_pixels(self, values: Any) -> np.ndarray:
         """The values as uint8 images of the network's shape. Raises MlflowException."""

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.addresses.address import parse_address
-from pipeline.commands.reproducing import verify as verification
 from pipeline.commands.reproducing.temporary_clone import temporary_clone
 from pipeline.commands.reproducing.verify import verify
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.tracking.lineage.index import Index
 from pipeline.tracking.store import Store
 from tests.repository.test_repository import commit, git
 
@@ -309,7 +309,7 @@ def test_another_machine_gives_other_bytes_and_is_described(
     toy: Workspace, run: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_on = {"models/baseline": {"processor": "Z80", "keras": "0.1"}}
-    monkeypatch.setattr(verification, "makers", lambda workspace, experiment, commit: made_on)
+    monkeypatch.setattr(Index, "makers", lambda index, commit: made_on)
     monkeypatch.setenv("TOY", "xy")
     code, output = run(toy)
     assert code == EXIT_REFUSED
@@ -320,7 +320,7 @@ def test_another_machine_gives_other_bytes_and_is_described(
     assert "(models/baseline)" in output
     assert "claimed for the same kind of machine only" in output
     # Without a run, the model's own card is asked.
-    monkeypatch.setattr(verification, "makers", lambda workspace, experiment, commit: {})
+    monkeypatch.setattr(Index, "makers", lambda index, commit: {})
     _, output = run(toy, stage="train")
     assert "    keras: 0.1 there, " in output
     assert "Scores were not computed" in output

@@ -66,8 +66,8 @@ def logged(
     folder, _, _ = trained
     digest = digest_file(folder / "model.keras")
     with tracker(shared_workspace) as recording:
-        run = recording.run("baseline", "model")
-        run.log_model(folder, digest)
+        open_run = recording.run("baseline", "model")
+        open_run.log_model(folder, digest)
     assert deliver(journal_of(shared_workspace), store)
     (run, *_) = store.find_runs("tests", {"model_digest": digest})
     (model,) = store.logged_models_of(run, digest)

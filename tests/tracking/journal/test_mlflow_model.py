@@ -182,7 +182,7 @@ def test_what_is_wrong_is_said(
         predict(given(images, files))
 
 
-def test_grayscale_networks_take_one_channel(files: list[bytes]) -> None:
+def test_grayscale_networks_take_one_channel(files: Any) -> None:
     from pipeline.tracking.journal.mlflow_model import ImageClassifier
 
     class Network:
