@@ -99,7 +99,7 @@ check: setup ## everything that CI checks: format, lint, types, imports, all tes
 	@$(BIN)/lint-imports
 	@$(PY) -m pytest -m ""
 
-format: setup ## format the code and mend what ruff can mend
+format: setup ## format the code and fix what ruff can fix
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
@@ -116,7 +116,7 @@ lock: setup ## work out requirements.lock and requirements-serve.lock anew after
 # Not after `setup`, which would renew what doctor is to look at. .venv/requirements.lock: see below.
 doctor: ## what this machine and this checkout have, and what is wrong with them
 	@[ -x $(PY) ] && [ -e $(VENV)/requirements.lock ] || { exec >&2; \
-		echo "The packages are not installed in $(VENV), or not all of them."; echo "  to mend:  make setup"; exit 1; }
+		echo "The packages are not installed in $(VENV), or not all of them."; echo "  to fix:   make setup"; exit 1; }
 	@$(PY) -m pipeline doctor
 
 # In the folders of code alone: what is called so among people's images is theirs.
@@ -137,14 +137,14 @@ setup:
 define check_python
 if ! command -v "$(PYTHON)" >/dev/null; then \
 	exec >&2; echo "Python was not found ('$(PYTHON)')."; \
-	echo "  to mend:  install Python 3.11, 3.12 or 3.13, or name it: make ... PYTHON=/path/to/python3.12"; exit 1; \
+	echo "  to fix:   install Python 3.11, 3.12 or 3.13, or name it: make ... PYTHON=/path/to/python3.12"; exit 1; \
 elif ! "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then \
 	exec >&2; echo "$$("$(PYTHON)" --version) does not fit ('$(PYTHON)')."; \
 	echo "  expected: Python 3.11, 3.12 or 3.13"; \
-	echo "  to mend:  install one of them and name it: make ... PYTHON=/path/to/python3.12"; exit 1; \
+	echo "  to fix:   install one of them and name it: make ... PYTHON=/path/to/python3.12"; exit 1; \
 elif ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
 	exec >&2; echo "$$("$(PYTHON)" --version) cannot make virtual environments ('$(PYTHON)')."; \
-	echo "  to mend:  install its venv package (Debian, Ubuntu: apt install python3-venv)"; exit 1; \
+	echo "  to fix:   install its venv package (Debian, Ubuntu: apt install python3-venv)"; exit 1; \
 fi
 endef
 

@@ -20,7 +20,7 @@ if sys.argv[:1] == ["-m"]:
     if not all(map(importlib.util.find_spec, needed)):
         sys.exit(
             f"The pipeline's packages are not installed for {sys.executable}.\n"
-            "  to mend:  activate its environment ('. .venv/bin/activate'), or 'make repro', which makes it"
+            "  to fix:   activate its environment ('. .venv/bin/activate'), or 'make repro', which makes it"
         )
     # While TensorFlow is being imported, for seconds, Ctrl-C has nothing to clean up and ends at once;
     # pipeline.execution takes it over from there.

@@ -16,7 +16,7 @@ _EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 @contextmanager
 def failures_explained(name: str, interrupted: str = "stopped") -> Iterator[None]:
-    """End the process with one message where a person can mend what went wrong, or has stopped it.
+    """End the process with one message where a person can fix what went wrong, or has stopped it.
 
     `name` stands before the message; `interrupted` is what is said after Ctrl-C or SIGTERM. A
     defect of ours keeps its traceback.
@@ -34,21 +34,21 @@ def failures_explained(name: str, interrupted: str = "stopped") -> Iterator[None
 
 
 def explained(error: Exception) -> str | None:
-    """The message for a failure that a person can mend; None for a defect."""
+    """The message for a failure that a person can fix; None for a defect."""
     if isinstance(error, PipelineError):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("pipeline"):
         package = error.name.partition(".")[0]
         return (
             f"The package {package} is not installed for {sys.executable}.\n"
-            "  to mend:  install it in the version that requirements.lock has"
+            "  to fix:   install it in the version that requirements.lock has"
         )
     # TensorFlow's own out-of-memory error, known by name: importing it here would cost every stage 9 s.
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return f"The memory of this machine is not enough.\n  to mend:  {_MEMORY_REMEDY}"
+        return f"The memory of this machine is not enough.\n  to fix:   {_MEMORY_REMEDY}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = f": {error.filename} could not be written" if error.filename else ""
-        return f"The disk is full{place}.\n  to mend:  free some space and run the same command again"
+        return f"The disk is full{place}.\n  to fix:   free some space and run the same command again"
     return None
 
 

@@ -6,7 +6,7 @@ EXIT_REFUSED = 3
 
 
 class PipelineError(Exception):
-    """Something a person can mend: what happened, what was expected, what was found, how to mend it.
+    """Something a person can fix: what happened, what was expected, what was found, how to fix it.
 
     The command line prints it without a traceback and exits with 1. Anything that is not a
     PipelineError is a defect of ours and keeps its traceback.
@@ -26,7 +26,7 @@ class PipelineError(Exception):
         if found is not None:
             lines.append(f"  found:    {found}")
         if remedy is not None:
-            lines.append(f"  to mend:  {remedy}")
+            lines.append(f"  to fix:   {remedy}")
         super().__init__("\n".join(lines))
         self.what = what
         self.expected = expected

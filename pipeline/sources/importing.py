@@ -133,7 +133,7 @@ def _require_acceptable(
             f"{len(rejected):,} of {files:,} files are no readable images.",
             expected=f"at most a share of {limits.max_rejected:g} (fetch.max_rejected)",
             found=_reasons(rejected),
-            remedy="remove or mend those files, or raise fetch.max_rejected",
+            remedy="remove or repair those files, or raise fetch.max_rejected",
         )
     counts = Counter(entry.class_name for entry in entries)
     small = [f"{name}: {counts[name]}" for name in classes if counts[name] < limits.min_images_per_class]

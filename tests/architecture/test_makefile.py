@@ -194,7 +194,7 @@ def test_doctor_says_that_packages_are_missing_and_installs_none(copy: Path, ins
     before = list(copy.rglob("*"))
     result = subprocess.run(["make", "doctor"], cwd=copy, capture_output=True, text=True, check=False)
     assert result.returncode != 0
-    assert "to mend:  make setup" in result.stderr
+    assert "to fix:   make setup" in result.stderr
     assert list(copy.rglob("*")) == before
 
 

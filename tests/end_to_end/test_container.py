@@ -213,7 +213,7 @@ def test_what_is_not_mounted_is_asked_for(image: Image) -> None:
     finally:
         hidden.rename(exports)
     assert "serve: No model has been published here yet." in done.stderr
-    assert "to mend:  python -m pipeline export" in done.stderr
+    assert "to fix:   python -m pipeline export" in done.stderr
     assert done.returncode == 1
 
 

@@ -78,16 +78,16 @@ def test_it_gets_the_declared_params_and_the_workspace(finish: Finish, tmp_path:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("raise PipelineError('No images.', remedy='add some')", "toy: No images.\n  to mend:  add some\n"),
+        ("raise PipelineError('No images.', remedy='add some')", "toy: No images.\n  to fix:   add some\n"),
         ("raise OSError(errno.ENOSPC, 'No space', '/data/x')", "toy: The disk is full: /data/x could not"),
-        ("raise MemoryError", "toy: The memory of this machine is not enough.\n  to mend:  lower batch_size"),
+        ("raise MemoryError", "toy: The memory of this machine is not enough.\n  to fix:   lower batch_size"),
         (
             "raise type('ResourceExhaustedError', (Exception,), {})('OOM when allocating')",
             "toy: The memory of this machine is not enough.",
         ),
     ],
 )
-def test_what_a_person_can_mend_is_one_message(finish: Finish, body: str, message: str) -> None:
+def test_what_a_person_can_fix_is_one_message(finish: Finish, body: str, message: str) -> None:
     output, errors, code = finish(body)
     assert errors.startswith(message)
     assert "Traceback" not in errors

@@ -1,4 +1,4 @@
-"""An error says what happened, what was expected, what was found and how to mend it."""
+"""An error says what happened, what was expected, what was found and how to fix it."""
 
 import pickle
 
@@ -11,7 +11,7 @@ def test_every_part_has_its_line() -> None:
         "It broke.",
         "  expected: whole",
         "  found:    two halves",
-        "  to mend:  glue it",
+        "  to fix:   glue it",
     ]
 
 
@@ -22,4 +22,4 @@ def test_parts_that_are_not_given_take_no_line() -> None:
 def test_it_comes_whole_out_of_a_worker_process() -> None:
     error = pickle.loads(pickle.dumps(PipelineError("It broke.", found="halves", remedy="glue it")))
     assert (error.what, error.expected, error.found, error.remedy) == ("It broke.", None, "halves", "glue it")
-    assert str(error) == "It broke.\n  found:    halves\n  to mend:  glue it"
+    assert str(error) == "It broke.\n  found:    halves\n  to fix:   glue it"

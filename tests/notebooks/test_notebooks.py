@@ -41,7 +41,7 @@ def test_all_notebooks_are_known(project: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_is_what_its_script_says(project: Path, name: str) -> None:
-    """To mend: make notebooks, or jupytext --to ipynb notebooks/*.py"""
+    """To fix: make notebooks, or jupytext --to ipynb notebooks/*.py"""
     script = jupytext.read(project / "notebooks" / f"{name}.py")
     notebook = nbformat.read(project / "notebooks" / f"{name}.ipynb", as_version=4)
     assert [(cell.cell_type, cell.source) for cell in notebook.cells] == [

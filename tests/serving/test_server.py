@@ -143,7 +143,7 @@ def test_what_keeps_it_from_starting(
     output, errors, code = ServerProcess(project, tmp_path, *options).end()
     assert errors.startswith("serve: ")
     assert message in errors
-    assert "to mend: " in errors
+    assert "to fix: " in errors
     assert "Traceback" not in errors
     assert ("Listening" in output, code) == (False, 1)
 

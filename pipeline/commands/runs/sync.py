@@ -37,7 +37,7 @@ from pipeline.tracking.store import (
     surely_nothing_runs,
 )
 from pipeline.tracking.sync import Synchronization, has_refusals
-from pipeline.tracking.sync import synchronize as deliver_and_mend
+from pipeline.tracking.sync import synchronize as deliver_and_complete
 
 _MANY_EXPERIMENTS = 5
 """From here on it takes seconds to look at them, and a person wants to know why."""
@@ -84,19 +84,19 @@ def _synchronize(workspace: Workspace, store: Store, experiment: str, say: Say) 
     project = _project_digest(workspace)
     repository = Repository(workspace.root)
     experiments, tree = repository.experiments(), outputs_in_working_tree(workspace, repository)
-    done = deliver_and_mend(store, experiment, say)
+    done = deliver_and_complete(store, experiment, say)
     if done.unreachable:
         return done
     memory = replace(_Memory.load(workspace), project=project)
     if experiments or any(map(tree.card, CANDIDATES)):
         try:
-            mending = _Mending(workspace, experiment, repository, store, say)
-            memory = mending.compare_experiments(experiments, memory)
+            repair = _Repair(workspace, experiment, repository, store, say)
+            memory = repair.compare_experiments(experiments, memory)
             if not done.recording:  # else its files may be those of a stage that runs
-                mending.compare_working_tree(tree)
+                repair.compare_working_tree(tree)
         except StoreUnavailableError as error:
             return replace(done, unreachable=error.reason)
-        done = replace(done, tagged=mending.tagged, restored=mending.restored, gone=tuple(mending.gone))
+        done = replace(done, tagged=repair.tagged, restored=repair.restored, gone=tuple(repair.gone))
     # While stages run there is always something to do; what is dealt with is remembered all the same.
     memory = replace(memory, project="") if done.recording else memory
     replace(memory, content=content_fingerprint(workspace)).save(workspace)
@@ -119,7 +119,7 @@ def _alone(workspace: Workspace, say: Say) -> Iterator[None]:
         lock.release()
 
 
-class _Mending:
+class _Repair:
     """Compares the store with what DVC keeps, and counts what had to be changed in the store."""
 
     def __init__(

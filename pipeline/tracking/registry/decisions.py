@@ -137,7 +137,7 @@ class Decision:
             raise PipelineError(
                 f"The registered model's tag {key} is no decision: somebody has changed it.",
                 found=one_line(text, _LONGEST_NAME),
-                remedy="mend or delete that tag in MLflow, if you know what it was",
+                remedy="correct or delete that tag in MLflow, if you know what it was",
             ) from error
 
 

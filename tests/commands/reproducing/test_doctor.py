@@ -271,7 +271,7 @@ def test_what_is_wrong_is_said_with_its_remedy(checkout: Checkout, fault: str) -
     wrong = " ".join(said.partition("wrong:\n")[2].split())
     assert code == 1, said
     assert what in wrong
-    assert remedy in wrong.partition("to mend:")[2]
+    assert remedy in wrong.partition("to fix:")[2]
 
 
 def test_a_disk_that_is_almost_full(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:

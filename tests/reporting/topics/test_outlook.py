@@ -80,7 +80,7 @@ def test_augmentation_that_is_off_is_named(results: Load) -> None:
     assert "(now off: vertical_flip" in text_of(next_steps(found, on))
 
 
-def test_the_tuned_network_is_mended_in_the_search(results: Load) -> None:
+def test_the_tuned_network_is_improved_in_the_search(results: Load) -> None:
     found = results(FakeProject(best="tuned", curves={"tuned": "overfitting"}))
     text = text_of(next_steps(found, NONE))
     assert "let the search try more weight decay and dropout (tune.space)" in text
