@@ -1,9 +1,11 @@
 """How a process of ours ends when something goes wrong: which failures are explained, and how."""
 
 import errno
+import os
+import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from pipeline.execution.process import Terminated
@@ -11,6 +13,7 @@ from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 
 _MEMORY_REMEDY = "lower batch_size, preprocess.image_size or the network's widths, or close other programs"
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_EXIT_NO_READER = 141  # 128 + SIGPIPE
 _EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
@@ -18,19 +21,21 @@ _EXIT_TERMINATED = 143  # 128 + SIGTERM
 def failures_explained(name: str, interrupted: str = "stopped") -> Iterator[None]:
     """End the process with one message where a person can fix what went wrong, or has stopped it.
 
-    `name` stands before the message; `interrupted` is what is said after Ctrl-C or SIGTERM. A
+    `name` stands before the message; `interrupted` is what is said after Ctrl-C or SIGTERM. Where nobody
+    reads what is printed any more (`... | head -1`), it ends without a word, as other programs do. A
     defect of ours keeps its traceback.
     """
-    try:
-        yield
-    except (KeyboardInterrupt, Terminated) as interruption:
-        code = _EXIT_TERMINATED if isinstance(interruption, Terminated) else _EXIT_INTERRUPTED
-        _end(f"{name}: {interrupted}", code)
-    except Exception as error:
-        explanation = explained(error)
-        if explanation is None:
-            raise
-        _end(f"{name}: {explanation}", EXIT_FAILURE)
+    with _reader_may_leave():
+        try:
+            yield
+        except (KeyboardInterrupt, Terminated) as interruption:
+            code = _EXIT_TERMINATED if isinstance(interruption, Terminated) else _EXIT_INTERRUPTED
+            _end(f"{name}: {interrupted}", code)
+        except Exception as error:
+            explanation = explained(error)
+            if explanation is None:
+                raise
+            _end(f"{name}: {explanation}", EXIT_FAILURE)
 
 
 def explained(error: Exception) -> str | None:
@@ -52,7 +57,29 @@ def explained(error: Exception) -> str | None:
     return None
 
 
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's last flush
+        sys.exit(_EXIT_NO_READER)
+
+
+def _reader_has_gone() -> bool:
+    """Whether standard output is a pipe whose other end was closed; else another pipe or socket broke."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # errors are reported without being asked for
+    return any(event & select.POLLERR for _, event in output.poll(0))
+
+
 def _end(message: str, exit_code: int) -> NoReturn:
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
     print(message, file=sys.stderr, flush=True)
     sys.exit(exit_code)

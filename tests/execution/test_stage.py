@@ -94,6 +94,21 @@ def test_what_a_person_can_fix_is_one_message(finish: Finish, body: str, message
     assert (output, code) == ("toy: started\n", 1)
 
 
+def test_when_nobody_reads_what_it_prints_it_ends_without_a_word(start: Start) -> None:
+    process = start("print('x' * 10_000_000)")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    _, errors = process.communicate(timeout=30)
+    assert (errors, process.returncode) == ("", 141)
+
+
+def test_another_broken_pipe_is_a_defect(finish: Finish) -> None:
+    _, errors, code = finish("raise BrokenPipeError('ours')")
+    assert errors.endswith("BrokenPipeError: ours\n")
+    assert code == 1
+
+
 def test_a_defect_keeps_its_traceback(finish: Finish) -> None:
     _, errors, code = finish("raise IndexError('ours')")
     assert "Traceback" in errors
