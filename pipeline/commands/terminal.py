@@ -1,8 +1,9 @@
 """What commands print: lines for people, and tables of one width."""
 
-import difflib
 import sys
 from collections.abc import Iterable
+
+from pipeline.params.mistakes import closest
 
 WIDTH = 120
 """Columns; fixed, so that a table is the same in a terminal, a pipe and a log."""
@@ -17,7 +18,7 @@ def say_aside(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
     """The beginning of a remedy for a name that is not known; empty where nothing is close."""
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"did you mean '{close[0]}'? " if close else ""
+    close = closest(name, sorted(known))
+    return f"did you mean '{close}'? " if close else ""

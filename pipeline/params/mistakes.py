@@ -42,7 +42,7 @@ def _is_number(text: str) -> bool:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, [str(key) for key in known], n=1, cutoff=0.6)), None)
+    return next(iter(difflib.get_close_matches(name, [str(key) for key in known], n=1)), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -37,6 +37,6 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Error} for status in named}
 
 
-def example(command: str) -> dict[str, Any]:
+def shell_sample(command: str) -> dict[str, Any]:
     """For FastAPI's `openapi_extra`: a shell command, in which SERVER stands for the address."""
     return {"x-codeSamples": [{"lang": "Shell", "source": command}]}

@@ -23,7 +23,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import disk_errors_explained
 from pipeline.images.catalogue import RejectedFile
 from pipeline.images.decoding import UnreadableImageError
-from pipeline.sources.fingerprint import files_below, printable
+from pipeline.sources.fingerprint import files_below, unicode_name
 
 MAX_FILE_BYTES = 1 << 28
 """A larger file is no image that this pipeline can use."""
@@ -106,7 +106,7 @@ def open_files(path: Path, temporary: Path) -> Iterator[FileCollection]:
 
 
 def _folder(folder: Path) -> FileCollection:
-    paths = {printable(name): folder / name for name in files_below(folder)}
+    paths = {unicode_name(name): folder / name for name in files_below(folder)}
 
     def read(name: str) -> bytes:
         path = paths[name]
@@ -199,7 +199,7 @@ def _copy(compressed: IO[bytes], file: IO[bytes], limit: int, path: Path) -> Non
 
 def _safe_name(name: str) -> tuple[str, str]:
     """A member's name without a leading slash or `.`, and a reason to refuse it or an empty text."""
-    name = printable(name)
+    name = unicode_name(name)
     parts = [part for part in PurePosixPath(name).parts if part not in ("/", "//")]
     if ".." in parts:
         return name, "its path leads out of the archive"

@@ -16,7 +16,7 @@ def is_system_name(name: str) -> bool:
     return name.startswith(".") or name.lower() in _SYSTEM_FILES
 
 
-def printable(name: str) -> str:
+def unicode_name(name: str) -> str:
     """A file's name as valid Unicode: bytes that are not UTF-8 are written as escapes."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -35,7 +35,7 @@ def local_fingerprint(path: Path) -> str:
         raise PipelineError(f"{path} does not exist.", expected="a folder or file")
     names = list(files_below(path))
     digests = ordered_map(lambda name: digest_file(path / name), names)
-    return digest_json([[printable(name), digest] for name, digest in zip(names, digests, strict=True)])
+    return digest_json([[unicode_name(name), digest] for name, digest in zip(names, digests, strict=True)])
 
 
 def files_below(folder: Path) -> Iterator[str]:

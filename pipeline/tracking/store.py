@@ -80,7 +80,7 @@ def surely_nothing_runs(workspace: Workspace) -> bool:
         return False
 
 
-def content_fingerprint(workspace: Workspace) -> list[int | None]:
+def runs_fingerprint(workspace: Workspace) -> list[int | None]:
     """Number of runs in the project's own database, latest start and latest end; empty without a database.
 
     It differs as soon as a run was added, and where the database was deleted and made anew.

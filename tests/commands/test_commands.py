@@ -105,12 +105,12 @@ def test_repro_syncs_and_then_shows_the_models_if_all_went_well(
         done.append(overrides)
         return code
 
-    def synchronize(*arguments: object) -> str:
+    def bring_up_to_date(*arguments: object) -> str:
         done.append("sync")
         return ""
 
     monkeypatch.setattr(reproduction, "reproduce", reproduce)
-    monkeypatch.setattr(reproduction, "synchronize", synchronize)
+    monkeypatch.setattr(reproduction, "bring_up_to_date", bring_up_to_date)
     monkeypatch.setattr(reproduction, "print_summary", lambda workspace: done.append("summary"))
     monkeypatch.setattr(commands, "quiet_libraries", lambda: None)
     monkeypatch.setattr(commands, "stop_in_good_order", lambda: None)

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.serving.workers.messages import Job
-from pipeline.serving.workers.worker import _Model, _Worker
+from pipeline.serving.workers.worker import _LoadedModel, _Worker
 from tests.serving.live_server import encoded
 
 
@@ -15,7 +15,7 @@ class Diverged:
 
 
 def test_probabilities_that_json_cannot_express_are_a_defect() -> None:
-    model = _Model(Diverged(), PreprocessingSpec(8, "pad", "rgb", ("a", "b")))
+    model = _LoadedModel(Diverged(), PreprocessingSpec(8, "pad", "rgb", ("a", "b")))
     reply = _Worker(model, max_pixels=64, max_images=1).reply(Job.of_images([encoded(0)]))
     (outcome,) = reply.images
     assert (outcome.status, outcome.reason, reply.data) == (500, "internal error", b"")

@@ -32,7 +32,7 @@ _WIDTH, _FORM_WIDTH = 80, 24
 
 
 @dataclass(frozen=True)
-class Candidate:
+class NamedCandidate:
     """`tuned`, or `main:tuned`.
 
     Attributes:
@@ -85,7 +85,7 @@ class Word:
         return _registered(self.text)
 
 
-Address = Candidate | Registered | Published | Word
+Address = NamedCandidate | Registered | Published | Word
 
 
 def parse_address(text: str) -> Address:
@@ -105,7 +105,7 @@ def parse_address(text: str) -> Address:
         return Published()
     revision, _, name = text.rpartition(":")
     if name in (BEST, *CANDIDATES) and (revision or text == name):
-        return Candidate(name, revision)
+        return NamedCandidate(name, revision)
     if not text.strip():
         raise PipelineError("An empty text does not name a model.", expected=FORMS)
     return Word(text)

@@ -18,7 +18,7 @@ from pipeline.commands.addresses.address import (
     FORMS,
     PUBLISHED,
     Address,
-    Candidate,
+    NamedCandidate,
     Published,
     Registered,
     Word,
@@ -32,7 +32,7 @@ from pipeline.commands.addresses.found import (
     OfRun,
     OnDisk,
 )
-from pipeline.commands.terminal import did_you_mean
+from pipeline.commands.terminal import suggestion
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
@@ -117,7 +117,7 @@ class Finder:
         Raises PipelineError where it means nothing, or several things, which are then listed.
         """
         match address:
-            case Candidate(name, ""):
+            case NamedCandidate(name, ""):
                 chosen = read_json(self.workspace.best)["candidate"] if name == BEST else name
                 return InWorkingTree(str(chosen))
             case Registered(name, which):
@@ -126,7 +126,7 @@ class Finder:
                 )
             case Published():
                 return Export(published(self.workspace.exports))
-            case Candidate(name, revision):
+            case NamedCandidate(name, revision):
                 found: list[Found] = [replace(each, candidate=name) for each in self._revisions(revision)]
             case Word():
                 found = list(self._on_disk(address.text)) or self._elsewhere(address)
@@ -229,7 +229,7 @@ class Finder:
                     yield InRegistry(wanted.name, int(version.version))
 
     def _unknown(self, address: Address) -> UnknownModelError:
-        place = address.revision if isinstance(address, Candidate) else str(address)
+        place = address.revision if isinstance(address, NamedCandidate) else str(address)
         exports = [each.relative_to(self.workspace.exports) for each in exports_below(self.workspace.exports)]
         names = [BEST, *CANDIDATES, PUBLISHED, *(each.parent.name for each in exports), *map(str, exports)]
         with suppress(ModuleNotFoundError):
@@ -239,6 +239,6 @@ class Finder:
             expected=FORMS,
             found="no file, commit, branch, tag, experiment, run or export of that name; exports here: "
             + (", ".join(map(str, exports)) or "none"),
-            remedy=f"{did_you_mean(place, names)}'python -m pipeline runs' lists runs, 'dvc exp show' lists "
+            remedy=f"{suggestion(place, names)}'python -m pipeline runs' lists runs, 'dvc exp show' lists "
             "experiments; 'git fetch' and 'dvc exp pull' bring those of colleagues",
         )

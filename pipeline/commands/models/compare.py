@@ -14,7 +14,7 @@ from pipeline.commands.addresses.evaluated import EvaluatedModel, MissingEvaluat
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import Found, InRegistry
 from pipeline.commands.addresses.lineages import lineage_of
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import say
 from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Compare two models: params, scores, curves, confusions, and the pictures that one gets right alone."""
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     compare_models(workspace, store, options.A, options.B, options.output, say)
 
 

@@ -43,7 +43,7 @@ _SHOWN_SIDE = 320
 
 
 @dataclass(frozen=True)
-class _Source:
+class _GivenImage:
     """An image as it was given: its name, what reads it, and why that failed; empty where it did not."""
 
     name: str
@@ -139,13 +139,13 @@ def _label(card: ModelCard, class_name: str | None) -> int | None:
     return None if class_name is None else classes.index(class_name)
 
 
-def _prepare(images: Sequence[str], preprocessing: PreprocessingSpec, path: Path) -> list[_Source]:
+def _prepare(images: Sequence[str], preprocessing: PreprocessingSpec, path: Path) -> list[_GivenImage]:
     """Read all images and write the pixels of those that can be read, in order, to an npy file."""
     named = list(named_images(images))
     pixels = np.lib.format.open_memmap(
         path, mode="w+", dtype=np.uint8, shape=(len(named), *preprocessing.shape)
     )
-    sources: list[_Source] = []
+    sources: list[_GivenImage] = []
     readable = 0
     for name, read in named:
         error = ""
@@ -154,7 +154,7 @@ def _prepare(images: Sequence[str], preprocessing: PreprocessingSpec, path: Path
             readable += 1
         except (OSError, UnreadableImageError) as caught:
             error = why_unreadable(caught)
-        sources.append(_Source(name, read, error))
+        sources.append(_GivenImage(name, read, error))
     pixels.flush()
     return sources
 
@@ -178,7 +178,7 @@ def _explained(
 
 
 def _show(
-    sources: Sequence[_Source],
+    sources: Sequence[_GivenImage],
     explained: ExplainResult | None,
     card: ModelCard,
     label: int | None,

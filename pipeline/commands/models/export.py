@@ -13,11 +13,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.commands.addresses.address import BEST, Address, Candidate, Registered, add_address
+from pipeline.commands.addresses.address import BEST, Address, NamedCandidate, Registered, add_address
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import Found, InRegistry, InRevision, InWorkingTree
 from pipeline.commands.addresses.trained_files import TrainedFiles, trained_files
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import WIDTH, say
 from pipeline.deployment.job import ExportJob, ExportResult
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
@@ -64,12 +64,12 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
 
     Exit code 3, and nothing is kept, where a file does not give the original's answers.
     """
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     return export(workspace, store, options.model, options.formats, say)
 
 
 @dataclass(frozen=True)
-class _Source:
+class _ModelToExport:
     """A model to export.
 
     Attributes:
@@ -138,11 +138,11 @@ def export(
     return 0
 
 
-def _source(finder: Finder, params: Params, address: Address | None, say: Say) -> _Source:
+def _source(finder: Finder, params: Params, address: Address | None, say: Say) -> _ModelToExport:
     registered = params.registry.model
     if address is None:
         is_there = champion(finder.store, registered) is not None
-        address = Registered(registered, CHAMPION) if is_there else Candidate(BEST)
+        address = Registered(registered, CHAMPION) if is_there else NamedCandidate(BEST)
     found = finder.find(address)
     if isinstance(found, InRegistry):
         say(f"fetching {found} from MLflow")
@@ -152,9 +152,9 @@ def _source(finder: Finder, params: Params, address: Address | None, say: Say) -
     if isinstance(found, InRegistry):
         lineage = tags_of_version(finder.store, found.name, found.version)
         is_champion = found == InRegistry(registered, champion(finder.store, registered) or 0)
-        return _Source(address, files, found.name, found.version, lineage, is_champion)
+        return _ModelToExport(address, files, found.name, found.version, lineage, is_champion)
     lineage = _lineage(finder, found, card, say)
-    return _Source(address, files, card.candidate, None, lineage, address == Candidate(BEST))
+    return _ModelToExport(address, files, card.candidate, None, lineage, address == NamedCandidate(BEST))
 
 
 def _lineage(finder: Finder, found: Found, card: ModelCard, say: Say) -> dict[str, str]:
@@ -208,7 +208,7 @@ def _require_fitting_images(workspace: Workspace, card: ModelCard, say: Say) -> 
         )
 
 
-def _folder(exports: Path, source: _Source) -> Path:
+def _folder(exports: Path, source: _ModelToExport) -> Path:
     """Where the export goes: a registered model by its version, others by counting their models up."""
     parent = exports / source.name
     if source.version is not None:
@@ -232,7 +232,7 @@ def _previous(folder: Path, card: ModelCard) -> ExportedModel | None:
 def _export(
     workspace: Workspace,
     params: Params,
-    source: _Source,
+    source: _ModelToExport,
     formats: Sequence[str],
     folder: Path,
     say: Say,
@@ -276,7 +276,9 @@ def _remove_if_empty(*folders: Path) -> None:
             folder.rmdir()
 
 
-def _described(source: _Source, result: ExportResult, folder: Path, saved_model: Path) -> ExportedModel:
+def _described(
+    source: _ModelToExport, result: ExportResult, folder: Path, saved_model: Path
+) -> ExportedModel:
     files = {name: each.file for name, each in result.formats.items()}
     if SAVED_MODEL_FORMAT in files:
         place = Path(os.path.relpath(saved_model, folder)).as_posix()
@@ -321,7 +323,7 @@ def _with_previous(
     return dataclasses.replace(exported, files={name: merged[name] for name in FORMATS if name in merged})
 
 
-def _print_table(source: _Source, result: ExportResult) -> None:
+def _print_table(source: _ModelToExport, result: ExportResult) -> None:
     """One row per format, the original's first."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("format", no_wrap=True)
@@ -365,7 +367,7 @@ def _megabytes(count: float) -> str:
     return f"{count / 1e6:.2f}"
 
 
-def _explain_refusal(source: _Source, result: ExportResult, say: Say) -> None:
+def _explain_refusal(source: _ModelToExport, result: ExportResult, say: Say) -> None:
     say("Nothing was exported, as not every format agrees with the model:")
     for name, each in result.formats.items():
         for check in each.failed:

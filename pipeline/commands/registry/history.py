@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.commands.registry.model_argument import add_name, registered_model
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import WIDTH, say, say_aside
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.registry.decisions import Decision, cancelled, champions
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Print every promotion, refusal and rollback: when, who, what, why."""
-    synchronize(workspace, store, say_aside if options.json else say)
+    bring_up_to_date(workspace, store, say_aside if options.json else say)
     show_history(workspace, store, options.name, as_json=options.json)
 
 

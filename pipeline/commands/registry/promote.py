@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pipeline.commands.registry.model_argument import add_name, registered_model
 from pipeline.commands.registry.reevaluation import predict_test_subset_of
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import WIDTH, say
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.workspace import Workspace
@@ -50,7 +50,7 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """
     if options.force and not options.reason.strip():
         raise PipelineError("--force needs a reason.", remedy="add --reason 'why the gates do not count'")
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     return promote(workspace, store, options.name, options.force, options.reason, say)
 
 

@@ -16,9 +16,9 @@ from pipeline.commands.addresses.evaluated import EvaluatedModel, evaluated_mode
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import InWorkingTree
 from pipeline.commands.registry.model_argument import add_name, registered_model
-from pipeline.commands.registry.version_card import CardFacts, shortened, version_card
+from pipeline.commands.registry.version_card import CardFacts, version_card, within_limit
 from pipeline.commands.reproducing.dvc_process import dvc_environment
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import say
 from pipeline.foundation.array_types import Float64, UInt8
 from pipeline.foundation.errors import PipelineError
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Register an evaluated model in MLflow, with its lineage, scores and card, as challenger."""
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     register(workspace, store, options.model, options.name, say)
 
 
@@ -128,7 +128,7 @@ def _version(
             write_text(folder / "model_card.md", card)
             registry.keep(version, folder, place)
             # Only now is the version complete: the next `register` goes on with one that lacks this tag.
-            registry.describe(version, {tags.REGISTRATION: place}, shortened(card))
+            registry.describe(version, {tags.REGISTRATION: place}, within_limit(card))
         return version
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.commands.registry.model_argument import add_name, registered_model
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import say
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Make the previous champion champion again; kept in the history."""
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     rollback(workspace, store, options.name, options.reason, say)
 
 

@@ -69,7 +69,7 @@ class CardFacts:
 
 
 def version_card(facts: CardFacts) -> str:
-    """The whole card; MLflow's database may have room for its beginning alone (`shortened`)."""
+    """The whole card; MLflow's database may have room for its beginning alone (`within_limit`)."""
     confusion = confusion_matrix(facts.evaluated.predictions["test"])
     by_class = class_scores(np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
     sections = {
@@ -86,7 +86,7 @@ def version_card(facts: CardFacts) -> str:
     return "\n\n".join([title, *(f"## {name}\n\n{text}" for name, text in sections.items())]) + "\n"
 
 
-def shortened(card: str) -> str:
+def within_limit(card: str) -> str:
     """The card, or as much of it as MLflow's database has room for."""
     if len(card) <= LONGEST:
         return card

@@ -31,7 +31,7 @@ from pipeline.tracking.journal.delivery import REJECTED
 from pipeline.tracking.journal.journal import pending_journals, runs_waiting
 from pipeline.tracking.provenance import DECISIVE_FILES, installed_version, system_information
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.store import Store, content_fingerprint, places_of_artifacts
+from pipeline.tracking.store import Store, places_of_artifacts, runs_fingerprint
 from pipeline.tracking.sync import has_refusals
 
 _WIDTH, _LABEL_WIDTH = 80, 14
@@ -64,12 +64,12 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True)
-class Fact:
+class Observation:
     label: str
     text: str
 
 
-Finding = Fact | PipelineError
+Finding = Observation | PipelineError
 """Something to know, or something wrong with its remedy."""
 
 
@@ -109,17 +109,19 @@ def examine(workspace: Workspace, say: Say) -> int:
 def _machine(workspace: Workspace) -> Iterator[Finding]:
     information = system_information()
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(workspace.home)
-    yield Fact("system", information["system"])
-    yield Fact(
+    yield Observation("system", information["system"])
+    yield Observation(
         "processor",
         f"{information['processor']}; cores: {information['cores']}, logical: {information['logical_cores']}",
     )
-    yield Fact("bfloat16", _bfloat16(information["cpu_flags"]))
+    yield Observation("bfloat16", _bfloat16(information["cpu_flags"]))
     if information["numeric_settings"]:
-        yield Fact("settings", f"{' '.join(information['numeric_settings'])} (they decide rounding)")
-    yield Fact("GPU", _graphics_processors())
-    yield Fact("memory", f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB available")
-    yield Fact("disk", f"{disk.total / 1e9:.0f} GB, {disk.free / 1e9:.0f} GB free")
+        yield Observation("settings", f"{' '.join(information['numeric_settings'])} (they decide rounding)")
+    yield Observation("GPU", _graphics_processors())
+    yield Observation(
+        "memory", f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB available"
+    )
+    yield Observation("disk", f"{disk.total / 1e9:.0f} GB, {disk.free / 1e9:.0f} GB free")
     if disk.free < _LEAST_FREE_BYTES:
         yield PipelineError(
             f"Only {disk.free / 1e9:.1f} GB are free on the disk of this folder.",
@@ -152,8 +154,10 @@ def _graphics_processors() -> str:
 
 def _packages(workspace: Workspace) -> Iterator[Finding]:
     information = system_information()
-    yield Fact("Python", f"{information['python']}, {_shown(Path(sys.prefix), workspace)}")
-    yield Fact("installed", ", ".join(f"{name} {each}" for name, each in information["libraries"].items()))
+    yield Observation("Python", f"{information['python']}, {_shown(Path(sys.prefix), workspace)}")
+    yield Observation(
+        "installed", ", ".join(f"{name} {each}" for name, each in information["libraries"].items())
+    )
     pinned = workspace.root / "requirements.lock"
     differences = requirement_differences(pinned.read_text(encoding="utf-8")) if pinned.exists() else []
     # The Makefile's copy of what was installed last; an environment of another origin has none.
@@ -166,13 +170,13 @@ def _packages(workspace: Workspace) -> Iterator[Finding]:
             remedy="make setup",
         )
     else:
-        yield Fact("versions", "as requirements.lock has them")
+        yield Observation("versions", "as requirements.lock has them")
 
 
 def _programs() -> Iterator[Finding]:
     for name, (programs, purpose) in _OPTIONAL.items():
         found = any(map(_is_installed, programs))
-        yield Fact(name, f"{'found' if found else 'not found'}; for {purpose}")
+        yield Observation(name, f"{'found' if found else 'not found'}; for {purpose}")
 
 
 def _is_installed(program: str) -> bool:
@@ -198,7 +202,7 @@ def _commit(repository: Repository) -> Iterator[Finding]:
             "git knows no commit here.", remedy="run 'git status' in this folder: it says why"
         )
         return
-    yield Fact("commit", repository.title(head))
+    yield Observation("commit", repository.title(head))
     changed = repository.changes(*DECISIVE_FILES)
     if changed:
         yield PipelineError(
@@ -215,7 +219,9 @@ def _params(workspace: Workspace) -> Iterator[Finding]:
         remedy = error.remedy or "correct it; 'git diff params.yaml' shows what was changed"
         yield PipelineError(error.what, found=error.found, remedy=remedy)
     else:
-        yield Fact("params", f"params.yaml fits (threads: {params.threads}, precision: {params.precision})")
+        yield Observation(
+            "params", f"params.yaml fits (threads: {params.threads}, precision: {params.precision})"
+        )
 
 
 def _lock(workspace: Workspace, repository: Repository, recording: bool) -> Iterator[Finding]:
@@ -247,9 +253,9 @@ def _lock(workspace: Workspace, repository: Repository, recording: bool) -> Iter
     outputs = [path for path in outputs if path not in in_git]
     missing = [path for path in outputs if not (workspace.root / path).exists()]
     if recording:
-        yield Fact("outputs", "a stage is running")
+        yield Observation("outputs", "a stage is running")
     elif len(missing) == len(outputs):
-        yield Fact("outputs", "none yet; 'make repro' makes them")
+        yield Observation("outputs", "none yet; 'make repro' makes them")
     elif missing:
         yield PipelineError(
             f"{len(missing)} of {len(outputs)} outputs are missing.",
@@ -257,7 +263,7 @@ def _lock(workspace: Workspace, repository: Repository, recording: bool) -> Iter
             remedy="dvc checkout, or make repro",
         )
     else:
-        yield Fact("outputs", f"all {len(outputs)} are here")
+        yield Observation("outputs", f"all {len(outputs)} are here")
 
 
 def _stages_of_another_time(declared: Mapping[str, Declaration], lock: Lock) -> list[str]:
@@ -304,10 +310,10 @@ def _journal(workspace: Workspace, waiting: bool) -> Iterator[Finding]:
 def _store(workspace: Workspace) -> Iterator[Finding]:
     database = workspace.tracking_database
     if address := os.environ.get("MLFLOW_TRACKING_URI"):
-        yield Fact("runs", f"at {without_credentials(address)}, as MLFLOW_TRACKING_URI says")
+        yield Observation("runs", f"at {without_credentials(address)}, as MLFLOW_TRACKING_URI says")
         return
     if not database.exists():
-        yield Fact("runs", "none yet")
+        yield Observation("runs", "none yet")
         if any(workspace.model(candidate).exists() for candidate in CANDIDATES):
             yield PipelineError(
                 f"{database.name} is missing, although there are models.",
@@ -323,7 +329,7 @@ def _store(workspace: Workspace) -> Iterator[Finding]:
             remedy="move it away; then 'python -m pipeline sync' records what DVC keeps",
         )
         return
-    yield Fact("runs", f"{content_fingerprint(workspace)[0]} in {database.name}")
+    yield Observation("runs", f"{runs_fingerprint(workspace)[0]} in {database.name}")
     for place in places:
         if place.startswith("file:") and place != workspace.tracking_artifacts.as_uri():
             yield PipelineError(

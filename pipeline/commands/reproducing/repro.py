@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
 from pipeline.commands.runs.summary import print_summary
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import say
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Run the stages whose params, code or inputs have changed; then sync MLflow and show the models."""
     code = reproduce(workspace, options.overrides, say)
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     if code == 0:
         print_summary(workspace)
     return code

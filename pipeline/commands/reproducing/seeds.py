@@ -10,7 +10,7 @@ from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
 from pipeline.commands.reproducing.repro import changed_location
 from pipeline.commands.runs.query import Query
 from pipeline.commands.runs.runs import show_runs
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import say
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
@@ -45,9 +45,9 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
 
     Each seed is a DVC experiment of its own; the workspace's files stay as they are.
     """
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     code = run_seeds(workspace, store, options.count, options.candidate, say)
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     show_runs(workspace, store, Query(candidate=None if options.candidate == _ALL else options.candidate))
     return code
 
@@ -91,7 +91,7 @@ def run_seeds(workspace: Workspace, store: Store, count: int, candidate: str, sa
         if code:
             say(f"seed={seed} did not finish; run the same command to continue from there")
             return code
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     series.record()
     return 0
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from pipeline.commands.addresses.address import add_address
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.lineages import lineage_of_address
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import say, say_aside
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.lineage.values import Lineage, ModelLineage, RevisionLineage, RunSummary
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Where a model comes from, with the commands that bring it back; or what a commit or experiment made."""
-    synchronize(workspace, store, say_aside if options.json else say)
+    bring_up_to_date(workspace, store, say_aside if options.json else say)
     with Finder(workspace, store) as finder:
         show_lineage(lineage_of_address(finder, options.model), as_json=options.json)
 

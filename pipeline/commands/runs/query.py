@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.commands.terminal import did_you_mean
+from pipeline.commands.terminal import suggestion
 from pipeline.foundation.errors import PipelineError
 from pipeline.tracking.runs.trainings import TrainingRun
 
@@ -150,7 +150,7 @@ def _require_names(names: Iterable[str], known: Sequence[TrainingRun]) -> None:
         raise PipelineError(
             f"No run has '{name}'.",
             expected=f"{', '.join(_COLUMNS)}, a metric, or a param",
-            remedy=f"{did_you_mean(name, there)}'python -m pipeline runs --json' shows all names",
+            remedy=f"{suggestion(name, there)}'python -m pipeline runs --json' shows all names",
         )
 
 
@@ -159,7 +159,7 @@ def _require_experiment(name: str | None, known: Sequence[TrainingRun]) -> None:
     if name is not None and known and name not in there:
         raise PipelineError(
             f"No training belongs to an experiment '{name}'.",
-            remedy=f"{did_you_mean(name, there)}'python -m pipeline runs' shows all names",
+            remedy=f"{suggestion(name, there)}'python -m pipeline runs' shows all names",
         )
 
 

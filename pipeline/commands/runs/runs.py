@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipeline.commands.runs.key_params import ComparedParams, key_params
 from pipeline.commands.runs.query import WORKSPACE, Query, number_or_text, select
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import WIDTH, say, say_aside
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
@@ -54,7 +54,7 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None
 
     Runs that differ in nothing but their seed are also shown together, with mean and standard deviation.
     """
-    synchronize(workspace, store, say_aside if options.json else say)
+    bring_up_to_date(workspace, store, say_aside if options.json else say)
     query = Query(
         candidate=options.candidate,
         experiment=options.experiment,

@@ -32,12 +32,11 @@ from pipeline.tracking.runs.matching import Matched, RunMatcher
 from pipeline.tracking.store import (
     Store,
     StoreUnavailableError,
-    content_fingerprint,
+    runs_fingerprint,
     store_address,
     surely_nothing_runs,
 )
-from pipeline.tracking.sync import Synchronization, has_refusals
-from pipeline.tracking.sync import synchronize as deliver_and_complete
+from pipeline.tracking.sync import Synchronization, has_refusals, synchronize
 
 _MANY_EXPERIMENTS = 5
 """From here on it takes seconds to look at them, and a person wants to know why."""
@@ -53,7 +52,7 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None
     Deliver what waits in the journal, end the runs of processes that are gone, tag runs with the
     commits of their DVC experiments, and record what DVC took from its run cache.
     """
-    unreachable = synchronize(workspace, store, say)
+    unreachable = bring_up_to_date(workspace, store, say)
     if unreachable:
         raise PipelineError(
             f"MLflow does not have everything yet: {unreachable}.",
@@ -61,7 +60,7 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None
         )
 
 
-def synchronize(workspace: Workspace, store: Store, say: Say) -> str:
+def bring_up_to_date(workspace: Workspace, store: Store, say: Say) -> str:
     """Bring MLflow up to date and say what that did; returns why it could not be reached, or nothing.
 
     Delivers what waits, ends the runs of processes that are gone, tags runs with what DVC keeps of
@@ -84,7 +83,7 @@ def _synchronize(workspace: Workspace, store: Store, experiment: str, say: Say) 
     project = _project_digest(workspace)
     repository = Repository(workspace.root)
     experiments, tree = repository.experiments(), outputs_in_working_tree(workspace, repository)
-    done = deliver_and_complete(store, experiment, say)
+    done = synchronize(store, experiment, say)
     if done.unreachable:
         return done
     memory = replace(_Memory.load(workspace), project=project)
@@ -99,7 +98,7 @@ def _synchronize(workspace: Workspace, store: Store, experiment: str, say: Say) 
         done = replace(done, tagged=repair.tagged, restored=repair.restored, gone=tuple(repair.gone))
     # While stages run there is always something to do; what is dealt with is remembered all the same.
     memory = replace(memory, project="") if done.recording else memory
-    replace(memory, content=content_fingerprint(workspace)).save(workspace)
+    replace(memory, content=runs_fingerprint(workspace)).save(workspace)
     return done
 
 
@@ -207,7 +206,7 @@ class _Memory:
         return (
             surely_nothing_runs(workspace)
             and not pending_journals(workspace.journal)
-            and self.content == content_fingerprint(workspace)
+            and self.content == runs_fingerprint(workspace)
             and self.project == _project_digest(workspace)
         )
 

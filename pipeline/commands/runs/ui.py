@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import say
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.whole import load_params
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
     """Serve the MLflow UI on this machine until Ctrl-C, after bringing MLflow up to date."""
-    synchronize(workspace, store, say)
+    bring_up_to_date(workspace, store, say)
     try:
         serve_ui(store, load_params(workspace.params).tracking.experiment, options.port, say)
     except KeyboardInterrupt:

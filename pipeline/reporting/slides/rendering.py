@@ -173,7 +173,7 @@ def _boxes(visual: Visual | None, commands: bool) -> tuple[Box, Box]:
 
 def _write(frame: Drawn, paragraphs: Sequence[str], box: Box, largest: int, smallest: int) -> None:
     """Fill a text box, in the largest type that fits."""
-    width, height = theme.points(box.width - _INSIDE), theme.points(box.height - _INSIDE / 2)
+    width, height = theme.in_points(box.width - _INSIDE), theme.in_points(box.height - _INSIDE / 2)
     size, shown = fitted(paragraphs, width, height, largest, smallest)
     frame.auto_size, frame.word_wrap = MSO_AUTO_SIZE.NONE, True
     for number, text in enumerate(shown):

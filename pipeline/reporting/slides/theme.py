@@ -123,6 +123,6 @@ def _remove_placeholders(layout: Drawn, *kinds: PP_PLACEHOLDER) -> None:
             layout.shapes.element.remove(placeholder.element)
 
 
-def points(inches: float) -> float:
+def in_points(inches: float) -> float:
     """A length in points, of which an inch has 72."""
     return Inches(inches) / Pt(1)

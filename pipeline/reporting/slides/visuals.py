@@ -175,7 +175,7 @@ def _draw_tile_text(slide: Drawn, tile: _Tile, box: Box) -> None:
         if not text:
             continue
         paragraph = frame.paragraphs[0] if number == 0 else frame.add_paragraph()
-        paragraph.text = fitted_name(text, theme.points(box.width) / _BOLD, size)
+        paragraph.text = fitted_name(text, theme.in_points(box.width) / _BOLD, size)
         paragraph.font.name, paragraph.font.size = theme.FONT, Pt(size)
         paragraph.font.bold = number == 0
         paragraph.font.color.rgb = theme.INK if number == 0 else theme.MUTED
@@ -349,7 +349,7 @@ def _draw_table(slide: Drawn, table: Table, box: Box) -> None:
     """As wide as the box, in the largest type in which no cell needs a second line."""
     cells = [[shortened(text, _LONGEST_CELL) for text in row] for row in (table.columns, *table.rows)]
     size, widths = _table_size(cells, box)
-    line = 1.2 * size / theme.points(1.0)
+    line = 1.2 * size / theme.in_points(1.0)
     heights = [_TITLE_LINES * line + _ROW_GAP, *([line + _ROW_GAP] * len(table.rows))]
     frame = slide.shapes.add_table(len(cells), len(widths), 0, 0, 0, 0)
     place(frame, Box(box.left, box.top, sum(widths), sum(heights)))
@@ -389,7 +389,7 @@ def _column_width(texts: Sequence[str], size: int) -> float:
 
 def _text_width(text: str, size: int) -> float:
     """Inches of a line of bold text."""
-    return _BOLD * text_width(text, size) / theme.points(1.0)
+    return _BOLD * text_width(text, size) / theme.in_points(1.0)
 
 
 def _fill_cell(cell: Drawn, text: str, size: int, header: bool, strong: bool) -> None:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from pipeline.serving.following import Following
 from pipeline.serving.refusals import refused_for_now
-from pipeline.serving.responses import ModelName, Schema, errors, example
+from pipeline.serving.responses import ModelName, Schema, errors, shell_sample
 from pipeline.serving.routes.services import Services
 
 
@@ -27,12 +27,12 @@ def router(services: Services) -> APIRouter:
     """The routes for those who run the server; of them, only /metrics asks for the token."""
     routes = APIRouter(tags=["Operation"])
 
-    @routes.get("/healthz", openapi_extra=example("curl SERVER/healthz"))
+    @routes.get("/healthz", openapi_extra=shell_sample("curl SERVER/healthz"))
     async def healthz() -> Health:
         """200 as long as the process answers at all."""
         return Health(status="ok")
 
-    @routes.get("/readyz", responses=errors(503), openapi_extra=example("curl SERVER/readyz"))
+    @routes.get("/readyz", responses=errors(503), openapi_extra=shell_sample("curl SERVER/readyz"))
     async def readyz() -> Readiness:
         """200 when images can be classified: with which model, and why another one does not answer yet."""
         if not services.switch.ready:
@@ -46,7 +46,7 @@ def router(services: Services) -> APIRouter:
         "/metrics",
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-        openapi_extra=example("curl SERVER/metrics"),
+        openapi_extra=shell_sample("curl SERVER/metrics"),
     )
     async def metrics() -> Response:
         """Requests, latency, predicted classes and their confidence, in Prometheus' text format."""

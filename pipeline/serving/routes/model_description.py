@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 
 from pipeline.images.decoding import Color, Resize
-from pipeline.inference.exported_model import ExportedModel
+from pipeline.inference.exported_model import ExportedModel, Latency
 from pipeline.serving.following import Following, is_registered
-from pipeline.serving.responses import ModelName, Schema, errors, example
+from pipeline.serving.responses import ModelName, Schema, errors, shell_sample
 from pipeline.serving.routes.pages import samples_of
 from pipeline.serving.routes.services import Services
 
@@ -26,13 +26,6 @@ class Input(Schema):
     image_size: int
     resize: Resize
     color: Color
-
-
-class Latency(Schema):
-    """Milliseconds for one image."""
-
-    median: float
-    p99: float
 
 
 class ExportedFormat(Schema):
@@ -73,7 +66,7 @@ class ModelDescription(ModelName):
 def router(services: Services) -> APIRouter:
     routes = APIRouter(prefix="/api", tags=["Predict"])
 
-    @routes.get("/model", responses=errors(401, 403), openapi_extra=example("curl SERVER/api/model"))
+    @routes.get("/model", responses=errors(401, 403), openapi_extra=shell_sample("curl SERVER/api/model"))
     async def model() -> ModelDescription:
         """The model that answers: its classes, scores and lineage, and what it accepts."""
         return _describe(services)
@@ -103,7 +96,7 @@ def _describe(services: Services) -> ModelDescription:
                 size_bytes=file.size_bytes,
                 accuracy=file.accuracy,
                 largest_difference=file.largest_difference,
-                latency_ms=Latency.model_validate(file.latency_ms),
+                latency_ms=file.latency_ms,
                 images_per_second=file.images_per_second,
             )
             for name, file in exported.files.items()

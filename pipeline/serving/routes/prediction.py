@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pipeline.foundation.array_types import Float32
 from pipeline.serving.http.bodies import FIELD, Upload
 from pipeline.serving.refusals import Refused
-from pipeline.serving.responses import Error, ModelName, Schema, errors, example
+from pipeline.serving.responses import Error, ModelName, Schema, errors, shell_sample
 from pipeline.serving.routes.services import Services
 from pipeline.serving.served_model import ServedModel
 from pipeline.serving.workers.pool import BUNDLE_IMAGES
@@ -68,7 +68,7 @@ def router(services: Services) -> APIRouter:
         responses={**_ERRORS, 415: _RESULTS_OR_ERROR, 422: _RESULTS_OR_ERROR},
         openapi_extra={
             "requestBody": _MULTIPART,
-            **example("curl -F files=@one.png -F files=@two.jpg SERVER/api/predict"),
+            **shell_sample("curl -F files=@one.png -F files=@two.jpg SERVER/api/predict"),
         },
     )
     async def predict(request: Request, response: Response) -> PredictResponse:

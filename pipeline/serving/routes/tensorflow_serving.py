@@ -15,7 +15,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import ConfigDict, Field
 
 from pipeline.serving.refusals import Refused
-from pipeline.serving.responses import Schema, errors, example
+from pipeline.serving.responses import Schema, errors, shell_sample
 from pipeline.serving.routes.services import Services
 from pipeline.serving.served_model import ServedModel
 from pipeline.serving.workers.messages import Job
@@ -123,7 +123,7 @@ _BODY: dict[str, Any] = {
             }
         },
     },
-    **example(
+    **shell_sample(
         'curl -d \'{"signature_name": "serve_bytes", "instances": [{"b64": "\'$(base64 -w0 one.png)\'"}]}\' '
         "SERVER/v1/models/NAME:predict"
     ),

@@ -37,12 +37,12 @@ _OTHER_MEMORY = 512 * MEGABYTE
 
 
 @dataclass(frozen=True)
-class _Model:
+class _LoadedModel:
     predictor: Predictor
     preprocessing: PreprocessingSpec
 
     @classmethod
-    def load(cls, folder: Path, format_name: str) -> "_Model":
+    def load(cls, folder: Path, format_name: str) -> "_LoadedModel":
         """Load and try it out, so that the first request does not pay for it. Raises PipelineError."""
         exported = ExportedModel.load(folder)
         model = cls(load_predictor(exported, folder, format_name), exported.preprocessing)
@@ -68,7 +68,7 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Worker:
-    model: _Model
+    model: _LoadedModel
     max_pixels: int
     max_images: int
 
@@ -170,7 +170,7 @@ def main(arguments: list[str]) -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     try:
-        model = _Model.load(Path(folder), format_name)
+        model = _LoadedModel.load(Path(folder), format_name)
     except (PipelineError, ImportError, ValueError, RuntimeError) as error:
         send(replies, Reply(Outcome(500, str(error))))
         return

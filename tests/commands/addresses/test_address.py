@@ -12,7 +12,7 @@ from pipeline.commands.addresses.address import (
     BEST,
     GRAMMAR,
     Address,
-    Candidate,
+    NamedCandidate,
     Published,
     Registered,
     Word,
@@ -41,7 +41,7 @@ def test_an_address_is_written_as_it_was_typed(text: str) -> None:
 
 @given(
     st.one_of(
-        st.builds(Candidate, st.sampled_from((BEST, *CANDIDATES)), st.one_of(st.just(""), NAMES)),
+        st.builds(NamedCandidate, st.sampled_from((BEST, *CANDIDATES)), st.one_of(st.just(""), NAMES)),
         st.builds(
             Registered, NAMES, st.one_of(st.integers(min_value=1), st.from_regex(r"[\w-]+", fullmatch=True))
         ),
@@ -56,10 +56,10 @@ def test_what_is_written_is_read_back(address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("best", Candidate("best")),
-        ("tuned", Candidate("tuned")),
-        ("main:tuned", Candidate("tuned", "main")),
-        ("HEAD~1:best", Candidate("best", "HEAD~1")),
+        ("best", NamedCandidate("best")),
+        ("tuned", NamedCandidate("tuned")),
+        ("main:tuned", NamedCandidate("tuned", "main")),
+        ("HEAD~1:best", NamedCandidate("best", "HEAD~1")),
         ("models:/digits@champion", Registered("digits", "champion")),
         ("models:/digits/3", Registered("digits", 3)),
         ("published", Published()),
@@ -96,7 +96,7 @@ def test_the_help_of_a_command_lists_every_form(capsys: pytest.CaptureFixture[st
     add_address(
         parser, "--model", metavar="MODEL", default="best", role="the model to ask (default: %(default)s)"
     )
-    assert parser.parse_args([]).model == Candidate("best")
+    assert parser.parse_args([]).model == NamedCandidate("best")
     printed = " ".join(parser.format_help().split())
     for form, meaning in GRAMMAR:
         assert f"{form} {meaning}" in printed

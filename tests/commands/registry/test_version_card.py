@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.addresses.evaluated import EvaluatedModel
-from pipeline.commands.registry.version_card import LONGEST, CardFacts, shortened, version_card
+from pipeline.commands.registry.version_card import LONGEST, CardFacts, version_card, within_limit
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags
 from tests.commands.made_workspace import make_workspace, outputs_of
@@ -94,12 +94,12 @@ def test_a_hundred_classes_with_long_names_have_room(tmp_path: Path, project: Pa
     workspace = make_workspace(tmp_path, project, classes, images=200, errors=errors)
     card = version_card(facts_of(workspace))
     assert len(card) <= LONGEST
-    assert shortened(card) == card
+    assert within_limit(card) == card
     table = card.partition("| subset |")[2].splitlines()[2]
     assert table.replace(r"\|", "").count("|") == 5, "a bar in a name ends no cell"
 
 
 def test_what_has_no_room_is_cut_and_says_so() -> None:
-    cut = shortened("x" * 6000)
+    cut = within_limit("x" * 6000)
     assert len(cut) == LONGEST
     assert "the whole card is among the artifacts" in cut

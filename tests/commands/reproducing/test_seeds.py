@@ -71,7 +71,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     monkeypatch.setattr(seeds, "run_dvc", run_dvc)
     monkeypatch.setattr(seeds, "_dvc_sees_no_change", lambda workspace, stage: state.up_to_date)
     monkeypatch.setattr(seeds, "read_trainings", lambda *arguments: state.trainings)
-    monkeypatch.setattr(seeds, "synchronize", lambda *arguments: "")
+    monkeypatch.setattr(seeds, "bring_up_to_date", lambda *arguments: "")
     monkeypatch.setattr(
         seeds, "record_seeds", lambda store, experiment, groups: state.recorded.extend(groups)
     )

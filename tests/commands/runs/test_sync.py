@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
-from pipeline.commands.runs.sync import synchronize
+from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.foundation.workspace import Workspace
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_outputs import StageOutputs
@@ -62,7 +62,7 @@ class Project:
     def sync(self) -> list[str]:
         said: list[str] = []
         with Store(self.workspace) as store:
-            self.failure = synchronize(self.workspace, store, said.append)
+            self.failure = bring_up_to_date(self.workspace, store, said.append)
             self.store_was_opened = store.is_open
         return said
 
@@ -212,7 +212,7 @@ def test_two_at_once_do_it_one_after_the_other(synced: Project, monkeypatch: pyt
     lock.acquire()
     synced.workspace.params.write_text(synced.workspace.params.read_text() + "# a comment\n")
     with Store(synced.workspace) as store:
-        synchronize(synced.workspace, store, say)
+        bring_up_to_date(synced.workspace, store, say)
     assert said == ["another sync is at work; waiting for it to end", *UP_TO_DATE]
     synced.git("checkout", "--quiet", "params.yaml")
 
