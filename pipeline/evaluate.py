@@ -37,12 +37,12 @@ class Config(Section):
 
 
 def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
-    class_names = PreprocessingSpec.load(workspace.arrays / "preprocessing.json").classes
+    class_names = PreprocessingSpec.load(workspace.preprocessing).classes
     models = {name: TrainedModel.load(workspace.model(name)) for name in CANDIDATES}
     for name, model in models.items():
         _require_classes(name, model.card, class_names)
-    train = ImageArrays.load(workspace.arrays / "train")
-    subsets = {name: ImageArrays.load(workspace.arrays / name) for name in ("validation", "test")}
+    train = ImageArrays.load(workspace.subset("train"))
+    subsets = {name: ImageArrays.load(workspace.subset(name)) for name in ("validation", "test")}
     evaluations = {
         name: evaluate_predictions(
             _predict(name, model, subsets, config.evaluate.batch_size), config.evaluate, config.seed

@@ -18,12 +18,12 @@ class Config(Section):
 
 def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     params = config.preprocess
-    classes = Provenance.load(workspace.raw / "source.json").classes
+    classes = Provenance.load(workspace.source).classes
     spec = PreprocessingSpec(params.image_size, params.resize, params.color, classes)
-    catalogue = Catalogue.load(workspace.raw / "catalogue.csv")
+    catalogue = Catalogue.load(workspace.catalogue)
     split = Split.load(workspace.split)
     label_of = {name: label for label, name in enumerate(classes)}
-    with EncodedImages(workspace.raw / "images.tar") as encoded, atomic_folder(workspace.arrays) as folder:
+    with EncodedImages(workspace.encoded_images) as encoded, atomic_folder(workspace.arrays) as folder:
         spec.save(folder / "preprocessing.json")
         for subset in SUBSETS:
             entries = [catalogue.entries[image_id] for image_id in split.ids[subset]]

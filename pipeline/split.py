@@ -17,8 +17,8 @@ class Config(Section):
 def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     params = config.split
     rules = SplitRules(params.seed, params.test_share, params.validation_share, params.train_limit)
-    catalogue = Catalogue.load(workspace.raw / "catalogue.csv")
-    classes = Provenance.load(workspace.raw / "source.json").classes
+    catalogue = Catalogue.load(workspace.catalogue)
+    classes = Provenance.load(workspace.source).classes
     split, report = make_split(catalogue, classes, rules)
     split.save(workspace.split)
     write_json(workspace.split_metrics, report.to_json())

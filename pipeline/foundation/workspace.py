@@ -7,6 +7,9 @@ from pathlib import Path
 SUBSETS = ("train", "validation", "test")
 CANDIDATES = ("baseline", "transfer", "tuned")
 
+NETWORK_FILE, CARD_FILE, HISTORY_FILE = "model.keras", "card.json", "history.csv"
+"""Of a trained model, wherever its folder is: in the project, in DVC's cache or in the registry."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -44,8 +47,26 @@ class Workspace:
     # fetch
     @property
     def raw(self) -> Path:
-        """images.tar, catalogue.csv, rejected.csv and source.json."""
         return self.root / "data" / "raw"
+
+    @property
+    def source(self) -> Path:
+        """Where the images come from, and what became of them."""
+        return self.raw / "source.json"
+
+    @property
+    def catalogue(self) -> Path:
+        """A line for every image."""
+        return self.raw / "catalogue.csv"
+
+    @property
+    def rejected(self) -> Path:
+        """A line for every file that was left out."""
+        return self.raw / "rejected.csv"
+
+    @property
+    def encoded_images(self) -> Path:
+        return self.raw / "images.tar"
 
     # split
     @property
@@ -59,13 +80,45 @@ class Workspace:
     # preprocess
     @property
     def arrays(self) -> Path:
-        """A folder per subset, preprocessing.json and statistics.json."""
         return self.root / "data" / "arrays"
+
+    def subset(self, name: str) -> Path:
+        """images.npy, labels.npy and ids.npy of one of SUBSETS."""
+        return self.arrays / name
+
+    @property
+    def preprocessing(self) -> Path:
+        return self.arrays / "preprocessing.json"
+
+    @property
+    def statistics(self) -> Path:
+        """Mean and deviation of every channel."""
+        return self.arrays / "statistics.json"
 
     # train_baseline, train_transfer, tune
     def model(self, candidate: str) -> Path:
-        """model.keras, history.csv and card.json of a trained candidate."""
+        """The folder of a trained candidate."""
         return self.root / "models" / candidate
+
+    def network(self, candidate: str) -> Path:
+        return self.model(candidate) / NETWORK_FILE
+
+    def card(self, candidate: str) -> Path:
+        """What is known about a trained candidate."""
+        return self.model(candidate) / CARD_FILE
+
+    def history(self, candidate: str) -> Path:
+        """A line for every epoch."""
+        return self.model(candidate) / HISTORY_FILE
+
+    @property
+    def trials(self) -> Path:
+        """A line for every setting that the search tried."""
+        return self.model("tuned") / "trials.csv"
+
+    @property
+    def best_hyperparameters(self) -> Path:
+        return self.model("tuned") / "best_params.json"
 
     # evaluate
     @property

@@ -34,7 +34,7 @@ class FinishedEvaluation:
         workspace, scores = self._outputs.workspace, required(self._outputs.scores)
         required(evaluation_facts(self._outputs)).record(run)
         sizes = {subset: int(values["images"]) for subset, values in next(iter(scores.values())).items()}
-        arrays = [self._outputs.find(workspace.arrays / subset) for subset in sizes]
+        arrays = [self._outputs.find(workspace.subset(subset)) for subset in sizes]
         if None not in arrays:
             run.log_dataset("evaluation", arrays_digest([required(folder) for folder in arrays]), sizes)
         tables = workspace.scores, workspace.per_class_scores, workspace.comparisons, workspace.references
@@ -69,7 +69,7 @@ class FinishedEvaluation:
         yield self._saved(confusion, f"confusion_matrix_{candidate}.png")
         workspace = self._outputs.workspace
         explanations = self._outputs.find(workspace.explanations / f"{candidate}.npz")
-        images = self._outputs.find(workspace.arrays / "test") if explanations is not None else None
+        images = self._outputs.find(workspace.subset("test")) if explanations is not None else None
         if explanations is not None and images is not None:
             heatmaps = heatmaps_figure(
                 ImageArrays.load(images).images,

@@ -104,6 +104,6 @@ def _stage_tags(outputs: StageOutputs, missing: MissingRun, dependencies: Iterab
         tags.DVC_HASH: outputs.main_hash(stage),
         tags.PARAMS_DIGEST: digest_json(outputs.params_of(stage)),
         tags.RESTORED_FROM: missing.original or "",
-        **provenance.data_tags(inputs, outputs.read_json(outputs.workspace.raw / "source.json")),
+        **provenance.data_tags(inputs, outputs.read_json(outputs.workspace.source)),
     }
     return {name: value for name, value in values.items() if value}

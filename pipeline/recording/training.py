@@ -26,7 +26,7 @@ def record_training(run: Run, outputs: StageOutputs, candidate: str) -> None:
 
 def record_epochs(run: Run, outputs: StageOutputs, candidate: str) -> None:
     """What the training has shown while it ran, but for its speed: where nothing was executed."""
-    history = required(outputs.find(outputs.workspace.model(candidate) / "history.csv"))
+    history = required(outputs.find(outputs.workspace.history(candidate)))
     with history.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             curves = {name: float(value) for name, value in row.items() if name not in _NO_CURVES}

@@ -227,22 +227,20 @@ class RunResults:
         scores = load_scores(workspace.scores)
         names = [name for name in CANDIDATES if name in scores]
         per_class = read_table(workspace.per_class_scores)
-        subsets = {name: ImageArrays.load(workspace.arrays / name) for name in SUBSETS}
+        subsets = {name: ImageArrays.load(workspace.subset(name)) for name in SUBSETS}
         candidates = tuple(_load_candidate(workspace, name, scores[name], per_class) for name in names)
         for candidate in candidates:
             _check_same_images(candidate, subsets["test"])
         trials, best_hyperparameters = _load_trials(workspace)
-        catalogue = read_table(workspace.raw / "catalogue.csv")
+        catalogue = read_table(workspace.catalogue)
         return cls(
-            source=Provenance.load(workspace.raw / "source.json"),
+            source=Provenance.load(workspace.source),
             image_names=tuple(row["name"] for row in catalogue),
             original_sizes=np.array([(int(row["width"]), int(row["height"])) for row in catalogue]),
-            rejected=tuple(
-                (row["file"], row["reason"]) for row in read_table(workspace.raw / "rejected.csv")
-            ),
+            rejected=tuple((row["file"], row["reason"]) for row in read_table(workspace.rejected)),
             split=read_json(workspace.split_metrics),
-            preprocessing=PreprocessingSpec.from_json(read_json(workspace.arrays / "preprocessing.json")),
-            statistics=ChannelStatistics.load(workspace.arrays / "statistics.json"),
+            preprocessing=PreprocessingSpec.from_json(read_json(workspace.preprocessing)),
+            statistics=ChannelStatistics.load(workspace.statistics),
             subsets=subsets,
             candidates=candidates,
             references=load_scores(workspace.references),
@@ -280,12 +278,11 @@ def _load_candidate(
     scores: Mapping[str, Scores],
     per_class: list[dict[str, str]],
 ) -> Candidate:
-    folder = workspace.model(name)
     of_candidate = {"candidate": name, "subset": "test"}
     return Candidate(
         name=name,
-        card=ModelCard.load(folder / "card.json"),
-        history=History.load(folder / "history.csv"),
+        card=ModelCard.load(workspace.card(name)),
+        history=History.load(workspace.history(name)),
         validation=scores["validation"],
         test=scores["test"],
         predictions=load_predictions(workspace.predictions / f"{name}.npz")["test"],
@@ -300,8 +297,7 @@ def _class_result(row: Mapping[str, str]) -> ClassResult:
 
 
 def _load_trials(workspace: Workspace) -> tuple[tuple[SearchedSetting, ...], dict[str, Any]]:
-    folder = workspace.model("tuned")
-    if not folder.exists():
+    if not workspace.trials.exists():
         return (), {}
     trials = tuple(
         SearchedSetting(
@@ -312,9 +308,9 @@ def _load_trials(workspace: Workspace) -> tuple[tuple[SearchedSetting, ...], dic
             val_accuracy=float(row["val_accuracy"]) if row["val_accuracy"] else None,
             hyperparameters={name: value for name, value in row.items() if name not in _TRIAL_COLUMNS},
         )
-        for row in read_table(folder / "trials.csv")
+        for row in read_table(workspace.trials)
     )
-    return trials, read_json(folder / "best_params.json")
+    return trials, read_json(workspace.best_hyperparameters)
 
 
 def _same_setting(written: Mapping[str, str], chosen: Mapping[str, Any]) -> bool:

@@ -95,11 +95,10 @@ class StageOutputs:
 
     def card(self, candidate: str) -> CardValues | None:
         """A candidate's model card; None where it is gone."""
-        folder = self.workspace.model(candidate)
-        known_as = candidate, self.hash_of(folder)
+        known_as = candidate, self.hash_of(self.workspace.model(candidate))
         # Most experiments share most models; reading one out of DVC's cache takes a tenth of a second.
         if known_as not in self.cards:
-            self.cards[known_as] = self.read_json(folder / "card.json")
+            self.cards[known_as] = self.read_json(self.workspace.card(candidate))
         return self.cards[known_as]
 
     @cached_property

@@ -144,7 +144,7 @@ def _read_data_tags(workspace: Workspace, stage: str) -> dict[str, str]:
     dependencies = declared.dependencies if declared else ()
     inputs = parse_locked_outputs(_text(workspace.lock)).data_inputs(stage, dependencies)
     try:
-        source = json.loads(_text(workspace.raw / "source.json"))
+        source = json.loads(_text(workspace.source))
     except ValueError:
         source = None  # it is not there, or is being written
     return data_tags(inputs, source)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from pipeline.foundation.files import atomic_path
+from pipeline.foundation.workspace import NETWORK_FILE
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -23,7 +24,7 @@ def save_stable(model: keras.Model, path: Path) -> None:
     """
     assert not model.compiled
     with tempfile.TemporaryDirectory() as folder, atomic_path(path) as temporary:
-        raw = Path(folder) / "model.keras"
+        raw = Path(folder) / NETWORK_FILE
         model.save(raw)
         with zipfile.ZipFile(raw) as source, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
             for name in sorted(source.namelist()):

@@ -10,27 +10,27 @@ import pandas as pd
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.files import atomic_path
+from pipeline.foundation.workspace import CARD_FILE, HISTORY_FILE, NETWORK_FILE
 from pipeline.inference.model_card import ModelCard
 from pipeline.training.data import TrainingData
 from pipeline.training.fitting import Fitted
 from pipeline.training.keras_file import save_stable
 from pipeline.training.summary import parameter_counts, summarize
-from pipeline.training.trained_model import CARD, HISTORY, MODEL
 
 
 def save_trained_model(
     folder: Path, fitted: Fitted, data: TrainingData, candidate: str, stage: str
 ) -> ModelCard:
     """Write models/<candidate>, what `stage` has fitted on `data`, and return its card."""
-    save_stable(fitted.final_model(), folder / MODEL)
-    with atomic_path(folder / HISTORY) as temporary:
+    save_stable(fitted.final_model(), folder / NETWORK_FILE)
+    with atomic_path(folder / HISTORY_FILE) as temporary:
         pd.DataFrame([asdict(result) for result in fitted.history]).to_csv(temporary, index=False)
     layers = summarize(fitted.trained)
     card = ModelCard(
         candidate=candidate,
         stage=stage,
         network=fitted.network,
-        model_digest=digest_file(folder / MODEL),
+        model_digest=digest_file(folder / NETWORK_FILE),
         data_digest=data.digest,
         preprocessing=data.preprocessing,
         statistics=data.statistics,
@@ -46,7 +46,7 @@ def save_trained_model(
         },
         versions=_versions(),
     )
-    card.save(folder / CARD)
+    card.save(folder / CARD_FILE)
     return card
 
 

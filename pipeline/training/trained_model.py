@@ -8,9 +8,8 @@ import numpy as np
 
 from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.files import require
+from pipeline.foundation.workspace import CARD_FILE, NETWORK_FILE
 from pipeline.inference.model_card import ModelCard
-
-MODEL, HISTORY, CARD = "model.keras", "history.csv", "card.json"
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ class TrainedModel:
     @classmethod
     def load(cls, folder: Path) -> "TrainedModel":
         """Raises PipelineError where a file is missing."""
-        card = ModelCard.load(folder / CARD)
-        return cls(keras.models.load_model(require(folder / MODEL), compile=False), card)
+        card = ModelCard.load(folder / CARD_FILE)
+        return cls(keras.models.load_model(require(folder / NETWORK_FILE), compile=False), card)
 
     def predict(self, images: UInt8[np.ndarray, "n h w c"], batch_size: int) -> Float32[np.ndarray, "n k"]:
         """Class probabilities."""

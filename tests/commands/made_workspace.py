@@ -62,15 +62,13 @@ def make_workspace(
     labels = np.arange(images) % count
     generator = np.random.default_rng(0)
     for subset in SUBSETS:
-        arrays = workspace.arrays / subset
+        arrays = workspace.subset(subset)
         arrays.mkdir(parents=True)
         np.save(arrays / "images.npy", generator.integers(0, 256, (images, 8, 8, 3), dtype=np.uint8))
         np.save(arrays / "labels.npy", labels)
         np.save(arrays / "ids.npy", np.arange(images))
     workspace.raw.mkdir()
-    Provenance("folder", "pictures", "Drawn by hand", classes, "f" * 64, 3 * images, 0).save(
-        workspace.raw / "source.json"
-    )
+    Provenance("folder", "pictures", "Drawn by hand", classes, "f" * 64, 3 * images, 0).save(workspace.source)
     predicted = labels.copy()
     for row, label in (errors or {}).items():
         predicted[row] = label

@@ -22,7 +22,7 @@ def make_project(folder: Path, params: Path, channels: int = 1) -> Workspace:
     workspace = Workspace(root=folder, home=folder)
     shutil.copy(params, workspace.params)
     write_arrays(workspace.arrays, train=120, validation=30, channels=channels)
-    _write_test_subset(workspace.arrays / "test", channels)
+    _write_test_subset(workspace.subset("test"), channels)
     data = TrainingData.load(workspace.arrays)
     config = baseline_config(network="fast_cnn", widths=(8, 16), epochs=4)
     tf.config.run_functions_eagerly(True)  # compiling would take longer than all these steps

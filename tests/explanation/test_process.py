@@ -22,7 +22,7 @@ IMAGES = 70  # more than the process takes at once
 def trained(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a trained model, and beside it images.npy. Not to be changed."""
     workspace = make_project(tmp_path_factory.mktemp("explained"), project / "params.yaml")
-    images = ImageArrays.load(workspace.arrays / "train").images
+    images = ImageArrays.load(workspace.subset("train")).images
     np.save(workspace.root / "images.npy", images[: IMAGES + 5])
     return workspace.model("baseline")
 

@@ -169,12 +169,12 @@ def made(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Iterator[Pr
     root = tmp_path_factory.mktemp("project")
     workspace = tiny.workspace_with_arrays(root)
     test = tiny.subset(18, 3)
-    (workspace.arrays / "test").mkdir()
+    (workspace.subset("test")).mkdir()
     for name in ("images", "labels", "ids"):
-        np.save(workspace.arrays / "test" / f"{name}.npy", getattr(test, name))
+        np.save(workspace.subset("test") / f"{name}.npy", getattr(test, name))
     write_json(workspace.split_metrics, {"train": 40, "validation": 15, "test": 18})
     write_json(
-        workspace.raw / "source.json",
+        workspace.source,
         {"dataset": "digits", "location": None, "fingerprint": "f", "images": 73},
     )
     shutil.copy(project / "dvc.yaml", root)
@@ -203,7 +203,7 @@ def told(made: Project) -> dict[str, Told]:
     training = made.execute(train_baseline, TRAINING)
     for candidate in set(CANDIDATES) - {"baseline"}:
         shutil.copytree(workspace.model("baseline"), workspace.model(candidate))
-        card = workspace.model(candidate) / "card.json"
+        card = workspace.card(candidate)
         write_json(card, {**read_json(card), "candidate": candidate, "model_digest": f"of {candidate}"})
     trainings = [(stage, TRAINING, [workspace.model(candidate)]) for stage, candidate in TRAININGS.items()]
     made.lock(data, *trainings)

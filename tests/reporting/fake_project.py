@@ -144,8 +144,8 @@ def write_fake_project(root: Path, project: FakeProject = FakeProject()) -> Work
         },
     )
     if project.with_trials and "tuned" in project.wrong:
-        write_text(workspace.model("tuned") / "trials.csv", TRIALS)
-        write_json(workspace.model("tuned") / "best_params.json", BEST_PARAMS)
+        write_text(workspace.trials, TRIALS)
+        write_json(workspace.best_hyperparameters, BEST_PARAMS)
     return workspace
 
 
@@ -160,22 +160,22 @@ def _write_arrays(workspace: Workspace, project: FakeProject) -> dict[str, np.nd
     first = 0
     for subset, of_subset in labels.items():
         images = np.stack([_image(int(label), count, project.channels, generator) for label in of_subset])
-        folder = workspace.arrays / subset
+        folder = workspace.subset(subset)
         folder.mkdir(parents=True)
         np.save(folder / "images.npy", images)
         np.save(folder / "labels.npy", of_subset)
         np.save(folder / "ids.npy", np.arange(first, first + len(of_subset)))
         first += len(of_subset)
     ChannelStatistics(mean=(100.0,) * project.channels, std=(50.0,) * project.channels).save(
-        workspace.arrays / "statistics.json"
+        workspace.statistics
     )
-    _spec(project).save(workspace.arrays / "preprocessing.json")
+    _spec(project).save(workspace.preprocessing)
     rows = [
         (number, f"folder/{number:05d}.png", project.classes[label], "", "", 40, 30, 0, 0)
         for number, label in enumerate(np.concatenate(list(labels.values())))
     ]
     header = ("id", "name", "class", "official_subset", "pixels_sha256", "width", "height", "offset", "size")
-    _write_csv(workspace.raw / "catalogue.csv", header, rows)
+    _write_csv(workspace.catalogue, header, rows)
     return labels
 
 
@@ -205,8 +205,8 @@ def _write_data_files(workspace: Workspace, project: FakeProject) -> None:
         "images": images,
         "rejected": len(project.rejected),
     }
-    write_json(workspace.raw / "source.json", source)
-    _write_csv(workspace.raw / "rejected.csv", ("file", "reason"), project.rejected)
+    write_json(workspace.source, source)
+    _write_csv(workspace.rejected, ("file", "reason"), project.rejected)
     split = {
         "train": 8 * count,
         "validation": 4 * count,
@@ -257,7 +257,7 @@ def _write_model(workspace: Workspace, project: FakeProject, name: str) -> None:
         training={"epochs": 5, "best_epoch": 5, "stopped_early": False, "train_images": 8 * count},
         versions={"python": "3.11.0", "keras": "3.15.1", "tensorflow": "2.21.0", "numpy": "2.4.0"},
     )
-    card.save(workspace.model(name) / "card.json")
+    card.save(workspace.card(name))
     train, validation = CURVES[project.curves.get(name, "balanced")]
     phases = ["head", "head", *["fine_tune"] * 3] if name == "transfer" else ["train"] * 5
     rows = [
@@ -267,7 +267,7 @@ def _write_model(workspace: Workspace, project: FakeProject, name: str) -> None:
         )
     ]
     header = ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
-    _write_csv(workspace.model(name) / "history.csv", header, rows)
+    _write_csv(workspace.history(name), header, rows)
 
 
 def _write_predictions(

@@ -59,7 +59,7 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
 
 def test_predictions_of_other_images_are_refused(tmp_path: Path) -> None:
     workspace = write_fake_project(tmp_path)
-    ids = workspace.arrays / "test" / "ids.npy"
+    ids = workspace.subset("test") / "ids.npy"
     np.save(ids, np.load(ids)[::-1])
     with pytest.raises(PipelineError, match="other images"):
         RunResults.load(workspace)

@@ -75,9 +75,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Arrays of three subsets, and a fake model for each candidate."""
     workspace = Workspace(root=tmp_path, home=tmp_path)
     for number, (subset, images) in enumerate(zip(SUBSETS, (60, 42, 45), strict=True)):
-        _write_subset(workspace.arrays / subset, np.arange(images) % 3, first_id=1000 * number)
+        _write_subset(workspace.subset(subset), np.arange(images) % 3, first_id=1000 * number)
     spec = {"image_size": 8, "resize": "pad", "color": "grayscale", "classes": list(CLASSES)}
-    (workspace.arrays / "preprocessing.json").write_text(json.dumps(spec))
+    (workspace.preprocessing).write_text(json.dumps(spec))
     models = {
         workspace.model(name): FakeModel(_card(name), errs_every) for name, errs_every in ERRS_EVERY.items()
     }
@@ -126,7 +126,7 @@ def test_scores_of_every_candidate_on_both_subsets(workspace: Workspace) -> None
 
 def test_other_files_agree_with_the_stored_predictions(workspace: Workspace) -> None:
     _run(workspace)
-    ids = {name: np.load(workspace.arrays / name / "ids.npy") for name in ("validation", "test")}
+    ids = {name: np.load(workspace.subset(name) / "ids.npy") for name in ("validation", "test")}
     stored = {name: load_predictions(workspace.predictions / f"{name}.npz") for name in CANDIDATES}
     index = {name: label for label, name in enumerate(CLASSES)}
     for candidate, subsets in stored.items():
@@ -198,7 +198,7 @@ def test_best_is_chosen_on_validation_and_no_test_label_matters(workspace: Works
         "validation_accuracy": pytest.approx(1 - 6 / 42, abs=1e-6),
         "model_digest": "digest-transfer",
     }
-    labels = workspace.arrays / "test" / "labels.npy"
+    labels = workspace.subset("test") / "labels.npy"
     # With baseline's answers as labels it is right everywhere, and would be the best on test.
     stored = load_predictions(workspace.predictions / "baseline.npz")["test"]
     np.save(labels, stored.predicted.astype(np.int64))

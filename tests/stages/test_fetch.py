@@ -47,13 +47,13 @@ def rows(workspace: Workspace, name: str = "catalogue") -> list[dict[str, str]]:
 
 
 def source(workspace: Workspace) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((workspace.raw / "source.json").read_text(encoding="utf-8"))
+    values: dict[str, Any] = json.loads((workspace.source).read_text(encoding="utf-8"))
     return values
 
 
 def stored(workspace: Workspace, row: dict[str, str]) -> bytes:
     start = int(row["offset"])
-    return (workspace.raw / "images.tar").read_bytes()[start : start + int(row["size"])]
+    return (workspace.encoded_images).read_bytes()[start : start + int(row["size"])]
 
 
 def outs(workspace: Workspace) -> dict[str, bytes]:
@@ -99,7 +99,7 @@ def test_digits(workspace: Workspace) -> None:
     assert [int(row["class"]) for row in catalogue] == digits.target.tolist()
     assert {row["official_subset"] for row in catalogue} == {""}
     assert source(workspace)["classes"] == [str(digit) for digit in range(10)]
-    with tarfile.open(workspace.raw / "images.tar") as archive:
+    with tarfile.open(workspace.encoded_images) as archive:
         names = archive.getnames()
     assert (names[0], names[-1], len(names)) == ("00000000.png", "00001796.png", 1797)
     for index in (0, 1000, 1796):
@@ -125,7 +125,7 @@ def test_a_folder(workspace: Workspace, folder: Path, animals: dict[str, bytes])
     ]
     for row in catalogue:
         assert stored(workspace, row) == animals[row["name"]], "the original bytes"
-    with tarfile.open(workspace.raw / "images.tar") as archive:
+    with tarfile.open(workspace.encoded_images) as archive:
         assert [Path(name).suffix for name in archive.getnames()] == [".png", ".jpg", ".webp", ".gif", ".png"]
     assert rows(workspace, "rejected") == []
     assert source(workspace) == {

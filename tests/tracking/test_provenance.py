@@ -78,7 +78,7 @@ def test_the_source_of_the_images_without_credentials(workspace: Workspace) -> N
         "fingerprint": "f",
         "images": 7,
     }
-    (workspace.raw / "source.json").write_text(json.dumps(source))
+    (workspace.source).write_text(json.dumps(source))
     tag = run_tags(workspace, "tune", {})["data_source"]
     assert tag == '{"dataset":"cifar10","fingerprint":"f","location":"https://host/data"}'
 
@@ -86,7 +86,7 @@ def test_the_source_of_the_images_without_credentials(workspace: Workspace) -> N
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_files_that_are_being_written_fail_no_run(workspace: Workspace, text: str) -> None:
     workspace.raw.mkdir(parents=True)
-    for path in (workspace.raw / "source.json", workspace.stages, workspace.lock):
+    for path in (workspace.source, workspace.stages, workspace.lock):
         path.write_text(text)
     assert not {"inputs", "data_source"} & set(run_tags(workspace, "tune", {}))
 

@@ -15,7 +15,7 @@ from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.images.arrays import arrays_digest
 from pipeline.images.catalogue import Provenance
-from pipeline.inference.model_card import CARD_FILE, NETWORK_FILE, ModelCard
+from pipeline.inference.model_card import ModelCard
 from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.scoring.predictions import Predictions, load_predictions
 from pipeline.tracking import tags
@@ -50,16 +50,16 @@ class EvaluatedModel:
 
     @cached_property
     def card(self) -> ModelCard:
-        return ModelCard.load(self.require(self._folder / CARD_FILE))
+        return ModelCard.load(self.require(self._workspace.card(self.candidate)))
 
     @property
     def network(self) -> Path:
-        return self.require(self._folder / NETWORK_FILE)
+        return self.require(self._workspace.network(self.candidate))
 
     @property
     def history(self) -> Path | None:
         """The file with the curves of the training."""
-        return self.outputs.find(self._folder / "history.csv")
+        return self.outputs.find(self._workspace.history(self.candidate))
 
     @property
     def scores(self) -> ScoresBySubset:
@@ -83,13 +83,13 @@ class EvaluatedModel:
     @property
     def source(self) -> Provenance:
         """Of the images."""
-        return Provenance.load(self.require(self._workspace.raw / "source.json"))
+        return Provenance.load(self.require(self._workspace.source))
 
     @property
     def labels(self) -> dict[str, Int64[np.ndarray, " n"]]:
         """By subset."""
-        arrays = self._workspace.arrays
-        return {name: np.load(self.require(arrays / name / "labels.npy")) for name in SUBSETS}
+        folders = {name: self._workspace.subset(name) for name in SUBSETS}
+        return {name: np.load(self.require(folder / "labels.npy")) for name, folder in folders.items()}
 
     @cached_property
     def test_digest(self) -> str:
@@ -113,13 +113,9 @@ class EvaluatedModel:
     def _workspace(self) -> Workspace:
         return self.outputs.workspace
 
-    @property
-    def _folder(self) -> Path:
-        return self._workspace.model(self.candidate)
-
     @cached_property
     def _test(self) -> Path:
-        return self.require(self._workspace.arrays / "test")
+        return self.require(self._workspace.subset("test"))
 
     def _predictions_of(self, name: str) -> Path:
         return self.require(self._workspace.predictions / f"{name}.npz")

@@ -8,7 +8,6 @@ from pipeline.commands.addresses.found import Export, InRegistry, InWorkingTree
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.inference.exported_model import EXPORT_FILE, ExportedModel, exports_below, latest_export
-from pipeline.inference.model_card import CARD_FILE
 from pipeline.tracking.store import Store
 
 
@@ -26,7 +25,7 @@ def exported_folder(workspace: Workspace, store: Store, address: Address | None)
                 folder = workspace.exports / name / str(version)
                 if (folder / EXPORT_FILE).exists():
                     return folder
-            case InWorkingTree(candidate) if not (workspace.model(candidate) / CARD_FILE).exists():
+            case InWorkingTree(candidate) if not (workspace.card(candidate)).exists():
                 # On a machine that only predicts, a candidate is known by its export alone.
                 if (latest := latest_export(workspace.exports / candidate)) is not None:
                     return latest

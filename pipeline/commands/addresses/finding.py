@@ -36,9 +36,8 @@ from pipeline.commands.terminal import suggestion
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
-from pipeline.foundation.workspace import CANDIDATES, Workspace
+from pipeline.foundation.workspace import CANDIDATES, NETWORK_FILE, Workspace
 from pipeline.inference.exported_model import ExportedModel, exports_below, latest_export, published
-from pipeline.inference.model_card import CARD_FILE, NETWORK_FILE
 from pipeline.tracking.store import Store, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ class Finder:
         digest = ""
         match found:
             case InWorkingTree(candidate):
-                digest = read_json(self.workspace.model(candidate) / CARD_FILE)["model_digest"]
+                digest = read_json(self.workspace.card(candidate))["model_digest"]
             case InRevision():
                 card = self.outputs(found.commit).card(self.candidate(found)) or {}
                 digest = card.get("model_digest", "")

@@ -16,8 +16,9 @@ from pipeline.commands.addresses.found import (
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import require
+from pipeline.foundation.workspace import CARD_FILE, NETWORK_FILE
 from pipeline.inference.exported_model import ExportedModel
-from pipeline.inference.model_card import CARD_FILE, NETWORK_FILE, ModelCard
+from pipeline.inference.model_card import ModelCard
 from pipeline.tracking.registry.model_files import download_trained, download_version
 
 

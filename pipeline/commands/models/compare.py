@@ -19,9 +19,9 @@ from pipeline.commands.terminal import say
 from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_text
-from pipeline.foundation.workspace import Workspace
+from pipeline.foundation.workspace import CARD_FILE, HISTORY_FILE, Workspace
 from pipeline.images.arrays import ImageArrays
-from pipeline.inference.model_card import CARD_FILE, ModelCard
+from pipeline.inference.model_card import ModelCard
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
 from pipeline.reporting.document import Finding
@@ -130,7 +130,7 @@ def _from_outputs(asked: str, model: EvaluatedModel) -> _Model:
     data = {key: value for params in stages for key, value in params.items()}
 
     def read_images() -> UInt8[np.ndarray, "n h w c"] | None:
-        path = outputs.find(workspace.arrays / "test" / "images.npy")
+        path = outputs.find(workspace.subset("test") / "images.npy")
         return None if path is None else np.load(path, mmap_mode="r")
 
     return _Model(
@@ -144,7 +144,7 @@ def _from_outputs(asked: str, model: EvaluatedModel) -> _Model:
             history=None if model.history is None else History.load(model.history),
         ),
         raw_data=outputs.hash_of(workspace.raw),
-        test_data=outputs.hash_of(workspace.arrays / "test"),
+        test_data=outputs.hash_of(workspace.subset("test")),
         read_images=read_images,
     )
 
@@ -168,7 +168,7 @@ def _from_registry(finder: Finder, asked: str, found: InRegistry) -> _Model:
     folder = finder.scratch / f"compared-{found.name}-{found.version}"
     folder.mkdir(parents=True, exist_ok=True)
     card = ModelCard.load(download_version(finder.store, found.name, found.version, folder) / CARD_FILE)
-    history = registry.run_file(version, "history.csv", folder)
+    history = registry.run_file(version, HISTORY_FILE, folder)
     lineage = lineage_of(finder, found)
     assert isinstance(lineage, ModelLineage)
     scores: dict[str, dict[str, float]] = {subset: {} for subset in ("validation", "test")}
@@ -209,7 +209,7 @@ def _typed(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Scores]:
 
 def _images_here(workspace: Workspace, test: Predictions) -> UInt8[np.ndarray, "n h w c"] | None:
     """The test images of the working tree, if they are those that were predicted."""
-    folder = workspace.arrays / "test"
+    folder = workspace.subset("test")
     if not (folder / "images.npy").exists():
         return None
     here = ImageArrays.load(folder)

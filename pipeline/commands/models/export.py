@@ -190,8 +190,7 @@ def _chosen(formats: Sequence[str]) -> list[str]:
 
 def _require_fitting_images(workspace: Workspace, card: ModelCard, say: Say) -> None:
     """Raises PipelineError where the workspace's arrays are not what the model takes."""
-    arrays = workspace.arrays
-    found = PreprocessingSpec.load(arrays / "preprocessing.json").to_json()
+    found = PreprocessingSpec.load(workspace.preprocessing).to_json()
     expected = card.preprocessing.to_json()
     differing = [name for name in expected if found[name] != expected[name]]
     if differing:
@@ -201,7 +200,7 @@ def _require_fitting_images(workspace: Workspace, card: ModelCard, say: Say) -> 
             found="; ".join(f"{name} {found[name]}" for name in differing),
             remedy="check out the commit that the model comes from: python -m pipeline lineage MODEL",
         )
-    if arrays_digest([arrays / "train", arrays / "validation"]) != card.data_digest:
+    if arrays_digest([workspace.subset("train"), workspace.subset("validation")]) != card.data_digest:
         say(
             "The model was trained on other images than this project has now. If test images are among "
             "those, its accuracy is too high."

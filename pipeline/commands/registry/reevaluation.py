@@ -67,7 +67,7 @@ def _test_files(
     workspace: Workspace, registry: Registry, challenger: Version, test: Predictions
 ) -> EncodedFiles:
     """The encoded images of the challenger's test subset. Raises PipelineError where they are not here."""
-    folder = workspace.arrays / "test"
+    folder = workspace.subset("test")
     here = arrays_digest([folder]) if (folder / "images.npy").exists() else ""
     wanted = challenger.tags[tags.TEST_DIGEST]
     if here != wanted:
@@ -78,12 +78,12 @@ def _test_files(
             found=f"the digest {here[:_SHOWN_DIGITS]}…" if here else "no data/arrays/test",
             remedy=f"bring it back by the commands that 'python -m pipeline lineage {address}' names",
         )
-    catalogue = Catalogue.load(workspace.raw / "catalogue.csv")
+    catalogue = Catalogue.load(workspace.catalogue)
     if test.ids.max() >= len(catalogue):
         raise _other_images()
     entries = [catalogue.entries[index] for index in test.ids]
-    path = workspace.raw / "images.tar"
-    spec, arrays = PreprocessingSpec.load(workspace.arrays / "preprocessing.json"), ImageArrays.load(folder)
+    path = workspace.encoded_images
+    spec, arrays = PreprocessingSpec.load(workspace.preprocessing), ImageArrays.load(folder)
     with EncodedImages(path) as images:
         for row in np.linspace(0, len(entries) - 1, _COMPARED_IMAGES).astype(int):
             if not np.array_equal(spec.apply(images.read(entries[row])), arrays.images[row]):

@@ -23,9 +23,8 @@ from pipeline.commands.terminal import say
 from pipeline.foundation.array_types import Float64, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_json, write_text
-from pipeline.foundation.workspace import Workspace
+from pipeline.foundation.workspace import CARD_FILE, Workspace
 from pipeline.images.decoding import encode_png
-from pipeline.inference.model_card import CARD_FILE
 from pipeline.params.whole import Params
 from pipeline.processes.child_process import Say
 from pipeline.promotion.gates import REFERENCES

@@ -66,7 +66,7 @@ def changed_location(workspace: Workspace) -> Path | None:
     None too where nothing was imported yet or params.yaml names another source than data/raw has:
     DVC sees those cases by itself.
     """
-    source = workspace.raw / "source.json"
+    source = workspace.source
     if not source.exists():
         return None
     imported, params = read_json(source), load_params(workspace.params).fetch

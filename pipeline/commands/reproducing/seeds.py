@@ -15,7 +15,7 @@ from pipeline.commands.terminal import say
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
-from pipeline.inference.model_card import CARD_FILE, ModelCard
+from pipeline.inference.model_card import ModelCard
 from pipeline.params.whole import Params, load_params
 from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Repository
@@ -168,10 +168,7 @@ class _Series:
     def _workspace_has_it(self, trainings: Sequence[TrainingRun]) -> bool:
         """Whether the workspace's models are of these params, code and data, and MLflow knows them."""
         try:
-            digests = {
-                ModelCard.load(self._workspace.model(each) / CARD_FILE).model_digest
-                for each in self._candidates
-            }
+            digests = {ModelCard.load(self._workspace.card(each)).model_digest for each in self._candidates}
         except PipelineError:
             return False
         if not self._are_all([run for run in trainings if run.model_digest in digests]):

@@ -27,8 +27,7 @@ from pipeline.commands.terminal import say
 from pipeline.foundation.declarations import Declaration, parse_values
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import read_json
-from pipeline.foundation.workspace import CANDIDATES, Workspace
-from pipeline.inference.model_card import CARD_FILE
+from pipeline.foundation.workspace import CANDIDATES, CARD_FILE, Workspace
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Lock, Repository

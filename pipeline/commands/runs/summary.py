@@ -10,7 +10,7 @@ from rich.table import Table
 from pipeline.commands.terminal import WIDTH
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
-from pipeline.inference.model_card import CARD_FILE, ModelCard
+from pipeline.inference.model_card import ModelCard
 from pipeline.tracking.store import Store
 
 
@@ -37,7 +37,7 @@ def print_summary(workspace: Workspace) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for name, subsets in scores.items():
         chosen = name == best["candidate"]
-        parameters = ModelCard.load(workspace.model(name) / CARD_FILE).parameters["total"]
+        parameters = ModelCard.load(workspace.card(name)).parameters["total"]
         cells = [*_cells(subsets), f"{parameters:,}"]
         table.add_row(f"{name} *" if chosen else name, *cells, style="bold" if chosen else None)
     for name, subsets in references.items():

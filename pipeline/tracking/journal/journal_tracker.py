@@ -15,7 +15,7 @@ from typing import Any, Self
 import pipeline
 from pipeline.foundation.declarations import parse_values
 from pipeline.foundation.tracker import Run, RunContext
-from pipeline.foundation.workspace import Workspace
+from pipeline.foundation.workspace import CARD_FILE, NETWORK_FILE, Workspace
 from pipeline.tracking import provenance, tags
 from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.journal.journal import Journal, JournalWriter, Progress, runs_waiting
@@ -25,7 +25,7 @@ from pipeline.tracking.redaction import without_credentials
 
 _LONGEST_WAIT_SECONDS = 20.0
 _SILENT_WAIT_SECONDS = 2.0
-_MODEL_FILES = ("model.keras", "card.json")
+_MODEL_FILES = (NETWORK_FILE, CARD_FILE)
 _KINDS = {"evaluate": tags.KIND_EVALUATION}
 """What the runs of a stage are; those of any other are trainings."""
 

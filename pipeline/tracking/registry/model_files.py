@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.workspace import CARD_FILE, NETWORK_FILE
 from pipeline.inference.exported_model import SAVED_MODEL_FORMAT, ExportedFile, ExportedModel
-from pipeline.inference.model_card import CARD_FILE, NETWORK_FILE
 from pipeline.tracking import tags
 from pipeline.tracking.registry.registry import CHAMPION, Registry, TrainedRun
 from pipeline.tracking.store import Store

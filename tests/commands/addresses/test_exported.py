@@ -36,7 +36,7 @@ def folder_of(workspace: Workspace, text: str | None) -> Path:
 def trained(workspace: Workspace) -> Workspace:
     """Two models, the best of which has been exported, after an earlier one of its name."""
     for candidate, digest in (("tuned", "d" * 64), ("baseline", "b" * 64)):
-        write_json(workspace.model(candidate) / "card.json", {"model_digest": digest})
+        write_json(workspace.card(candidate), {"model_digest": digest})
     write_json(workspace.best, {"candidate": "tuned"})
     export_of(workspace, "tuned", 1, "e" * 64)
     export_of(workspace, "tuned", 2, "d" * 64)

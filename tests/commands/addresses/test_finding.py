@@ -203,7 +203,7 @@ def test_a_store_that_is_down_matters_only_where_it_is_needed(
 
 def test_what_needs_neither_git_nor_mlflow_imports_neither(workspace: Workspace, project: Path) -> None:
     write_json(workspace.best, {"candidate": "transfer"})
-    write_json(workspace.model("transfer") / "card.json", {"model_digest": "d" * 64})
+    write_json(workspace.card("transfer"), {"model_digest": "d" * 64})
     folder = export(workspace.exports, name="light")
     values = json.loads((folder / "export.json").read_text(encoding="utf-8"))
     write_json(folder / "export.json", {**values, "model_digest": "d" * 64})

@@ -153,7 +153,7 @@ def test_a_run_is_found_where_its_very_model_lies(
         run_of = partial(_make_run, store.client, store.experiment_id(experiment))
         run, gone, without = run_of(digest), run_of("e" * 64), run_of("")
     # The working tree holds another model of the same candidate.
-    card = revisions.workspace.model("tuned") / "card.json"
+    card = revisions.workspace.card("tuned")
     card.write_text(card.read_text().replace(digest, "f" * 64))
     lines = compare(run[:8], "best")
     assert lines[0] == f"A: {run[:8]}: tuned of run {run} (tuned); commit ccccccc A title"
@@ -186,7 +186,7 @@ def test_a_revision_whose_files_are_gone(compare: Callable[..., list[str]], revi
 def test_images_that_are_gone_leave_the_rest(
     compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
 ) -> None:
-    (revisions.workspace.arrays / "test" / "images.npy").unlink()
+    (revisions.workspace.subset("test") / "images.npy").unlink()
     compare("baseline", "tuned", output=tmp_path / "page.html")
     assert "cannot be shown" in (tmp_path / "page.html").read_text(encoding="utf-8")
 

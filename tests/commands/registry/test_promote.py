@@ -439,10 +439,10 @@ def images(workspace: Workspace) -> Iterator[str]:
     """data/raw and data/arrays/test with IMAGES images; returns the digest of the arrays."""
     generator = np.random.default_rng(0)
     workspace.raw.mkdir(parents=True)
-    folder = workspace.arrays / "test"
+    folder = workspace.subset("test")
     folder.mkdir(parents=True)
     entries, arrays = [], []
-    with (workspace.raw / "images.tar").open("wb") as file:
+    with (workspace.encoded_images).open("wb") as file:
         writer = ImageTarWriter(file)
         for index in range(IMAGES):
             data = encode_png(generator.integers(0, 256, (10, 10, 3), dtype=np.uint8))
@@ -451,8 +451,8 @@ def images(workspace: Workspace) -> Iterator[str]:
             entries.append(CatalogueEntry(index, f"{index}", name, "", "", 10, 10, offset, len(data)))
             arrays.append(SPEC.apply(data))
         writer.finish()
-    Catalogue(entries).save(workspace.raw / "catalogue.csv")
-    SPEC.save(workspace.arrays / "preprocessing.json")
+    Catalogue(entries).save(workspace.catalogue)
+    SPEC.save(workspace.preprocessing)
     np.save(folder / "images.npy", np.stack(arrays))
     np.save(folder / "labels.npy", np.arange(IMAGES) % 2)
     np.save(folder / "ids.npy", np.arange(IMAGES))
@@ -556,8 +556,8 @@ def test_images_that_are_not_those_of_the_arrays_are_noticed(
     decide()
     champion_says(GOOD, CLASSES)
     challenge(BETTER, "second", test_digest=images)
-    entries = Catalogue.load(workspace.raw / "catalogue.csv").entries
-    Catalogue(entries[::-1]).save(workspace.raw / "catalogue.csv")
+    entries = Catalogue.load(workspace.catalogue).entries
+    Catalogue(entries[::-1]).save(workspace.catalogue)
     with pytest.raises(PipelineError, match="does not hold the images"):
         decide()
 

@@ -40,7 +40,7 @@ RUN_TAGS = {tags.GIT_COMMIT: "c" * 40, tags.DVC_EXPERIMENT: "quiet-lark", tags.N
 def store(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """One store and one workspace for all tests of the module; the model has one run."""
     workspace = make_workspace(tmp_path_factory.mktemp("project"), project, CLASSES, errors={0: 1})
-    digest = read_json(workspace.model("baseline") / "card.json")["model_digest"]
+    digest = read_json(workspace.card("baseline"))["model_digest"]
     with Store(workspace) as opened:
         make_trained(Registry(opened, "model"), digest, RUN_TAGS)
         yield opened
@@ -66,7 +66,7 @@ class LoggedModel:
         self.asked: list[str] = []
         self.distort: Callable[[Use], Use] = lambda use: use
         self.spec = PreprocessingSpec(8, "pad", "rgb", CLASSES)
-        test = np.load(workspace.arrays / "test" / "images.npy")
+        test = np.load(workspace.subset("test") / "images.npy")
         predictions = load_predictions(workspace.predictions / "baseline.npz")["test"]
         self.known = {
             image.tobytes(): row for image, row in zip(test, predictions.probabilities, strict=True)
@@ -117,7 +117,7 @@ def test_a_version_tells_all_about_itself(
 ) -> None:
     enrol()
     version = registry.version(1)
-    card = read_json(workspace.model("baseline") / "card.json")
+    card = read_json(workspace.card("baseline"))
     scores = read_json(workspace.scores)["baseline"]
     found = version.tags
     assert logged_model.asked == [registry.store.client.get_model_version(registry.name, "1").source]
@@ -130,9 +130,9 @@ def test_a_version_tells_all_about_itself(
     assert found[tags.CANDIDATE] == "baseline"
     assert json.loads(found[tags.CLASSES]) == list(CLASSES)
     assert (found[tags.INPUT_SIZE], found[tags.COLOR]) == ("8", "rgb")
-    assert int(found[tags.SIZE_BYTES]) == (workspace.model("baseline") / "model.keras").stat().st_size
+    assert int(found[tags.SIZE_BYTES]) == (workspace.network("baseline")).stat().st_size
     assert (found[tags.LATENCY_MS], found[tags.LATENCY_P99_MS]) == ("5", "8.92")
-    assert found[tags.TEST_DIGEST] == arrays_digest([workspace.arrays / "test"])
+    assert found[tags.TEST_DIGEST] == arrays_digest([workspace.subset("test")])
     for subset in ("validation", "test"):
         for name in ("accuracy", "accuracy_low", "accuracy_high", "f1_macro", "log_loss", "ece"):
             assert float(found[f"{subset}_{name}"]) == scores[subset][name]
@@ -183,7 +183,7 @@ def test_a_model_of_an_experiment_is_registered_from_what_dvc_keeps(
     monkeypatch.setattr(registration, "_require_up_to_date", forbidden)
     said = enrol("quiet-lark")
     assert f"commit eeeeeee is version 1 of '{registry.name}'" in said
-    assert registry.version(1).tags[tags.TEST_DIGEST] == arrays_digest([workspace.arrays / "test"])
+    assert registry.version(1).tags[tags.TEST_DIGEST] == arrays_digest([workspace.subset("test")])
     without = replace(outputs, find=lambda path: None if path.name == "test" else outputs.find(path))
     monkeypatch.setattr(stage_outputs, "outputs_of_commit", lambda *arguments: without)
     with pytest.raises(PipelineError, match="No evaluation of baseline of commit eeeeeee") as caught:
