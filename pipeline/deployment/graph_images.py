@@ -29,7 +29,7 @@ _ORIENTATION_TAG = 0x0112
 def decode_in_graph(data: tf.Tensor, spec: PreprocessingSpec) -> tf.Tensor:
     """One encoded image, a scalar string, as uint8 pixels of `spec.shape`.
 
-    Raises tf.errors.InvalidArgumentError (when it runs) where the file is no JPEG or PNG.
+    Raises tf.errors.InvalidArgumentError (when it runs) where the file is not a JPEG or PNG.
     """
     pixels = tf.cond(tf.io.is_jpeg(data), lambda: _decode_jpeg(data), lambda: _decode_png(data))
     if spec.color == "grayscale":

@@ -44,7 +44,7 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("default", module=r"pipeline(\.|$)")
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # also where stdout is no terminal, as under DVC
+        sys.stdout.reconfigure(line_buffering=True)  # also where stdout is not a terminal, as under DVC
 
 
 def stop_in_good_order() -> None:

@@ -23,7 +23,7 @@ class ExplainJob:
     Attributes:
       model: folder of model.keras and card.json.
       images: an npy file to read, uint8 (N or more, height, width, channels).
-      count: N, at least 1; what follows after so many images is no image.
+      count: N, at least 1; what follows after so many images is not an image.
       probabilities: an npy file to write, float32 (N, K).
       heatmaps: an npy file to write, float32 (N, h, w), 0 to 1.
       method: of the heatmaps.

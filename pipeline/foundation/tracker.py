@@ -75,7 +75,7 @@ class _SilentRun:
 
 
 class SilentTracker:
-    """Records nothing: for tests, and for work that is no part of the pipeline's runs."""
+    """Records nothing: for tests, and for work that is not part of the pipeline's runs."""
 
     def run(self, name: str, key: str) -> Run:
         return _SilentRun()

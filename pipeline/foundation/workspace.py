@@ -163,7 +163,7 @@ class Workspace:
     def report(self) -> Path:
         return self.metrics / "report"
 
-    # what outlives a run and is no output of DVC's
+    # what outlives a run and is not an output of DVC's
     @property
     def resume(self) -> Path:
         """Checkpoints and tuner state of trainings that have not ended yet."""

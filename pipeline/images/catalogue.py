@@ -68,7 +68,7 @@ class Catalogue:
             reader = csv.reader(file)
             if next(reader, None) != _COLUMNS:
                 raise PipelineError(
-                    f"{path} is no catalogue.",
+                    f"{path} is not a catalogue.",
                     expected=f"the columns {', '.join(_COLUMNS)}",
                     remedy="run 'dvc repro -f fetch'",
                 )

@@ -1,6 +1,6 @@
 """Encoded image files to pixels, and back to PNG.
 
-Imports nothing of the project: a copy of this file travels inside every logged model, so that whoever
+Imports nothing of the project: a copy of this file travels inside every logged model, so that everyone who
 loads one decodes and resizes as the pipeline does.
 
 Whatever a file holds (palette, CMYK, alpha, 16 bits, a camera's rotation), what comes out is an
@@ -38,7 +38,7 @@ _WHITE = (255, 255, 255, 255)
 
 
 class UnreadableImageError(Exception):
-    """A file that is no image of an accepted format; the text is a reason that people can read."""
+    """A file that is not an image of an accepted format; the text is a reason that people can read."""
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class TuneParams(Section):
     def _space_is_searchable(self) -> Self:
         for name, search in self.space.items():
             if name not in TUNABLE:
-                raise ValueError(f"space.{name} is no hyperparameter{did_you_mean(name, TUNABLE)}")
+                raise ValueError(f"space.{name} is not a hyperparameter{did_you_mean(name, TUNABLE)}")
             _check_searched_values(name, search)
         for name in ("lr", "batch_size"):
             if name not in self.space:

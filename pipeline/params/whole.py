@@ -96,7 +96,7 @@ def _put(values: Any, override: str) -> None:
         values = values.get(section) if isinstance(values, dict) else None
     if not equals or not isinstance(values, dict):
         raise PipelineError(
-            f"'{override}' is no setting of params.yaml.",
+            f"'{override}' is not a setting of params.yaml.",
             expected="key=value, the key with its section, for example train_baseline.epochs=5",
         )
     values[last] = value

@@ -162,7 +162,7 @@ def _champion_gates(
         ),
         Gate(
             _GAIN,
-            # A lower end of exactly 0 is no gain, also where none is asked for.
+            # A lower end of exactly 0 is not a gain, also where none is asked for.
             _outcome(comparison.interval.low > 0 and comparison.interval.low >= params.min_improvement),
             required[_GAIN],
             f"{_gain(comparison.accuracy_difference)} "

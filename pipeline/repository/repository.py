@@ -119,7 +119,7 @@ class Repository:
         self.folder = folder
 
     def git(self, *arguments: str) -> str | None:
-        """What a git command prints, stripped; None where it fails or this is no repository."""
+        """What a git command prints, stripped; None where it fails or this is not a repository."""
         # No optional locks: git must not refresh the index while DVC works on the same repository.
         environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
         command = ["git", "-C", str(self.folder), *arguments]
@@ -213,7 +213,7 @@ class Repository:
             return False
 
     def cache_folder(self) -> Path | None:
-        """DVC's cache, wherever its configuration puts it; None where this is no project of DVC's."""
+        """DVC's cache, wherever its configuration puts it; None where this is not a project of DVC's."""
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
 

@@ -145,7 +145,7 @@ def outputs_of_commit(
 
     def find(path: Path) -> Path | None:
         if path not in copies:
-            # A folder for each: a file that was read alone is no whole output.
+            # A folder for each: a file that was read alone is not a whole output.
             copy = Path(tempfile.mkdtemp(dir=scratch)) / path.name
             copied = repository.copy_output(commit, _name(workspace, path), copy)
             copies[path] = copy if copied else None

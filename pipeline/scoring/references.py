@@ -79,7 +79,7 @@ def averaged_pixels(
     """Mean gray levels over a grid of 8x8 cells per channel.
 
     Args:
-      images: each side at least 8 pixels; where it is no multiple of 8, cells differ by one pixel. May be
+      images: each side at least 8 pixels; where it is not a multiple of 8, cells differ by one pixel. May be
         a memory map.
       rows: the images wanted.
     """

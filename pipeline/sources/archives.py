@@ -26,7 +26,7 @@ from pipeline.images.decoding import UnreadableImageError
 from pipeline.sources.fingerprint import files_below, unicode_name
 
 MAX_FILE_BYTES = 1 << 28
-"""A larger file is no image that this pipeline can use."""
+"""A larger file is not an image that this pipeline can use."""
 
 _CHUNK_BYTES = 1 << 20
 _MAX_EXPANSION = 100
@@ -99,7 +99,7 @@ def open_files(path: Path, temporary: Path) -> Iterator[FileCollection]:
                 remedy="copy or download the file again",
             ) from error
     raise PipelineError(
-        f"{path} is no archive that can be read.",
+        f"{path} is not an archive that can be read.",
         expected="a folder, .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz",
         found=f"a file that begins with {start[:8].hex(' ')}" if start else "an empty file",
     )

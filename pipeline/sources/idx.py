@@ -60,7 +60,7 @@ def parse_idx(data: bytes, name: str) -> UInt8[np.ndarray, "..."]:
     start = 4 + 4 * dimensions
     if not dimensions or len(data) < start:
         raise PipelineError(
-            f"{name} is no IDX file of unsigned bytes.", found=f"the first bytes {data[:4].hex()}"
+            f"{name} is not an IDX file of unsigned bytes.", found=f"the first bytes {data[:4].hex()}"
         )
     shape = struct.unpack(f">{dimensions}I", data[4:start])
     values = np.frombuffer(data, dtype=np.uint8, offset=start)

@@ -103,7 +103,7 @@ def rename_classes(source: ImageSource, names: Mapping[str, str]) -> ImageSource
         if name not in source.classes:
             close = difflib.get_close_matches(name, source.classes, n=1)
             raise PipelineError(
-                f"fetch.class_names renames '{name}', which is no class of this data set.",
+                f"fetch.class_names renames '{name}', which is not a class of this data set.",
                 expected=f"some of {_listed(source.classes)}",
                 remedy=f"did you mean '{close[0]}'?" if close else "remove that line from params.yaml",
             )

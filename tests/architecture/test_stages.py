@@ -189,7 +189,7 @@ def lines_of(files: set[Path]) -> int:
 
 
 def test_the_package_itself_computes_nothing(import_graph: grimp.ImportGraph) -> None:
-    """pipeline/__init__.py is no dependency of any stage, so it may not bring code of ours along."""
+    """pipeline/__init__.py is not a dependency of any stage, so it may not bring code of ours along."""
     assert import_graph.find_modules_directly_imported_by("pipeline") == set()
 
 

@@ -186,7 +186,7 @@ def test_a_team_registers_and_decides(team: Team, pristine: Clone, tmp_path: Pat
 
     pipeline(first, "register", "transfer")
     pipeline(first, "promote", "--reason", "the first one")
-    # The same model, made by somebody else, is no second version.
+    # The same model, made by somebody else, is not a second version.
     pipeline(second, "register", "transfer")
     assert json_of(second, "history", "--json")["aliases"] == {"champion": 1}
 

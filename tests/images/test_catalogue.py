@@ -76,7 +76,7 @@ def test_catalogue_round_trip_with_awkward_names(tmp_path: Path) -> None:
 
 def test_another_table_is_no_catalogue(tmp_path: Path) -> None:
     (tmp_path / "catalogue.csv").write_text("id,subset\n0,train\n")
-    with pytest.raises(PipelineError, match="is no catalogue"):
+    with pytest.raises(PipelineError, match="is not a catalogue"):
         Catalogue.load(tmp_path / "catalogue.csv")
 
 

@@ -173,7 +173,7 @@ def unreadable_files(encode: Encode) -> dict[str, bytes]:
     flipped[len(png) // 2] ^= 0xFF
     return {
         "empty": b"",
-        "text": b"this is no image at all",
+        "text": b"this is not an image at all",
         "half a PNG": png[: len(png) // 2],
         "half a JPEG": jpeg[: len(jpeg) // 2],
         "a PNG with a flipped byte": bytes(flipped),

@@ -135,7 +135,7 @@ MISTAKES = [
     (
         "tune.space.drpout",
         {"values": [0.1]},
-        "tune: space.drpout is no hyperparameter; did you mean 'dropout'?",
+        "tune: space.drpout is not a hyperparameter; did you mean 'dropout'?",
     ),
     (
         "tune.space.dropout",

@@ -25,7 +25,7 @@ def test_renamed_classes_keep_their_labels() -> None:
 
 def test_an_unknown_class_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(
-        PipelineError, match=r"'gato', which is no class[\s\S]*cane, gatto[\s\S]*did you mean 'gatto'"
+        PipelineError, match=r"'gato', which is not a class[\s\S]*cane, gatto[\s\S]*did you mean 'gatto'"
     ):
         rename_classes(SOURCE, {"gato": "cat"})
 

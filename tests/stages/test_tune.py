@@ -43,7 +43,7 @@ def rows(workspace: Workspace) -> list[dict[str, str]]:
 
 @pytest.fixture
 def space_with_a_bad_end() -> dict[str, Any]:
-    """One of the learning rates is no learning rate."""
+    """One of the learning rates is not a learning rate."""
     return {"lr": {"values": [0.05, 1e30]}, "batch_size": {"values": [20]}, "width_scale": {"values": [2.0]}}
 
 

@@ -6,8 +6,6 @@ runtime of the exported file is imported, and every image is read, predicted, pr
 
 import argparse
 import json
-import os
-import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -81,18 +79,15 @@ def predict(
     predictor = load_predictor(exported, folder, chosen)
     show = _print_json if as_json else _table(exported, chosen)
     classes, failed = exported.preprocessing.classes, False
-    try:
-        for name, read in named_images(images):
-            try:
-                pixels = exported.preprocessing.apply(read())
-            except (OSError, UnreadableImageError) as error:
-                failed = True
-                show(PredictedImage(name, error=why_unreadable(error)))
-                continue
-            probabilities = predictor.predict(pixels[np.newaxis])[0]
-            show(PredictedImage(name, most_probable(probabilities, classes, top)))
-    except BrokenPipeError:  # whoever read the answers, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for name, read in named_images(images):
+        try:
+            pixels = exported.preprocessing.apply(read())
+        except (OSError, UnreadableImageError) as error:
+            failed = True
+            show(PredictedImage(name, error=why_unreadable(error)))
+            continue
+        probabilities = predictor.predict(pixels[np.newaxis])[0]
+        show(PredictedImage(name, most_probable(probabilities, classes, top)))
     return EXIT_FAILURE if failed else 0
 
 

@@ -148,7 +148,7 @@ def _with_champion_predictions(
 ) -> Contest:
     """Get what is stored of the champion, or else evaluate it on the challenger's test subset.
 
-    `threads` are TensorFlow's; with `force` a champion that cannot be evaluated is no obstacle.
+    `threads` are TensorFlow's; with `force` a champion that cannot be evaluated is not an obstacle.
 
     Raises PipelineError where something is missing; the message says what and where to find it.
     """

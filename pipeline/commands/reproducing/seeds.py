@@ -68,7 +68,7 @@ def run_seeds(workspace: Workspace, store: Store, count: int, candidate: str, sa
     Returns: the exit code of the DVC command that failed, or 0.
 
     Raises:
-      PipelineError: the seeds do not fit, this is no git repository, or MLflow could not be reached.
+      PipelineError: the seeds do not fit, this is not a git repository, or MLflow could not be reached.
     """
     if count < 2:
         raise PipelineError(

@@ -66,7 +66,7 @@ class Query:
 def select(known: Sequence[TrainingRun], query: Query) -> list[TrainingRun]:
     """The trainings that fit, in order; `limit` is left to the caller.
 
-    Raises PipelineError for what is no condition, and for names that no run has.
+    Raises PipelineError for what is not a condition, and for names that no run has.
     """
     conditions = [_parse_condition(text) for text in query.conditions]
     column = query.sort.removeprefix("-")

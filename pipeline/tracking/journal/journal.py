@@ -76,7 +76,7 @@ class Journal:
     def read(self, offset: int) -> Iterator[tuple[Event, int]]:
         """The whole lines from a byte offset on, each with the offset that follows it.
 
-        A line that is no JSON (the disk was full, the power failed) is skipped.
+        A line that is not JSON (the disk was full, the power failed) is skipped.
         """
         with self.events.open("rb") as file:
             file.seek(offset)

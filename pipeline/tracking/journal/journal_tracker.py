@@ -183,7 +183,7 @@ class JournalTracker:
 class RestoringTracker(JournalTracker):
     """Records runs of which nothing was executed; `with` hands all of them over for delivery, or none.
 
-    Whoever uses it delivers the journal. What cannot be recorded is raised, as there is no stage to spare.
+    The code that uses it delivers the journal. What cannot be recorded is raised: there is no stage to spare.
     """
 
     def __init__(self, workspace: Workspace, experiment: str, parent: ParentRun, time: int) -> None:

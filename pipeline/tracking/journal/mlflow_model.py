@@ -2,7 +2,7 @@
 
 MLflow stores this file beside the model and runs it when somebody loads the model ("models from
 code"), so it must not import the pipeline's package; of that, only `images/decoding.py` travels with
-it, as a file. Whoever only logs or lists models does not import Keras either.
+it, as a file. Logging or listing models does not import Keras either.
 """
 
 import base64
@@ -116,7 +116,7 @@ def _encoded_images(values: Any) -> list[Any] | None:
     if _is_encoded(values):
         return [values]
     if isinstance(values, list | tuple) and (not values or any(map(_is_encoded, values))):
-        return list(values)  # one that is no encoded image is named when its turn comes
+        return list(values)  # one that is not an encoded image is named when its turn comes
     if isinstance(values, np.ndarray) and values.dtype.kind == "S":
         raise _refusal("NumPy drops zeros from the end of bytes: give a list, or an array with dtype=object.")
     return None
@@ -139,7 +139,7 @@ def _as_bytes(data: Any) -> bytes:
 
 
 def _refusal(text: str) -> MlflowException:
-    # Of all exceptions only this one's text reaches whoever asks a model that MLflow serves.
+    # Of all exceptions only this one's text reaches the person who asks a model that MLflow serves.
     refusal: MlflowException = MlflowException.invalid_parameter_value(text)
     return refusal
 

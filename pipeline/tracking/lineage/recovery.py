@@ -183,7 +183,7 @@ def _equal(text: str, other: str) -> bool:
 
 
 def _value(text: str) -> Any:
-    """The number, switch, list or text that is written so; a title with a colon is no mapping."""
+    """The number, switch, list or text that is written so; a title with a colon is not a mapping."""
     try:
         value = YAML(typ="safe").load(text)
     except YAMLError:

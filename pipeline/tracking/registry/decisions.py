@@ -1,7 +1,7 @@
 """Decisions about the champion: what is kept of each, and what follows from all of them.
 
 A decision is one tag of the registered model: a key that sorts by time and that nobody else can hit
-upon, and a value in JSON. Tags are only ever added. So whoever sees the registry sees the log, and
+upon, and a value in JSON. Tags are only ever added. So everyone who sees the registry sees the log, and
 those who write at the same time cannot overwrite each other.
 """
 
@@ -53,14 +53,14 @@ class Decision:
       kind: what was decided. A conflict is why another decision was not carried out.
       when: UTC, ISO 8601.
       who: user@host.
-      reason: in the words of whoever decided.
+      reason: in the words of the person who decided.
       version: the challenger, or the version returned to.
       champion: what the alias pointed to before.
       gates: all of them, with their figures.
       test_digest: of the test subset that was looked at; empty where none was.
       test_images: its number of images.
       number: of the decision among those on this test subset, from 1; 0 where none was looked at.
-      git_commit: HEAD of whoever decided.
+      git_commit: HEAD where it was decided.
       cancels: of a conflict, key of the decision that was not carried out.
     """
 
@@ -126,7 +126,7 @@ class Decision:
 
     @classmethod
     def from_tag(cls, key: str, text: str) -> "Decision":
-        """Raises PipelineError where the tag is no decision."""
+        """Raises PipelineError where the tag is not a decision."""
         try:
             values = json.loads(text)
             values["gates"] = tuple(GateRecord(**gate) for gate in values["gates"])
@@ -135,7 +135,7 @@ class Decision:
             return cls(key=key, **values)
         except (ValueError, KeyError, TypeError) as error:
             raise PipelineError(
-                f"The registered model's tag {key} is no decision: somebody has changed it.",
+                f"The registered model's tag {key} is not a decision: somebody has changed it.",
                 found=one_line(text, _LONGEST_NAME),
                 remedy="correct or delete that tag in MLflow, if you know what it was",
             ) from error

@@ -31,7 +31,7 @@ def download_version(store: Store, name: str, number: int, folder: Path) -> Path
     Returns the folder below it that holds them.
 
     Raises:
-      PipelineError: MLflow does not answer, there is no such version, or it is no model of ours.
+      PipelineError: MLflow does not answer, there is no such version, or it is not a model of ours.
     """
     registry = Registry(store, name)
     version = registry.version(number)

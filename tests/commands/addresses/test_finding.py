@@ -48,7 +48,7 @@ def find(made: Made) -> Find:
 
 
 def look(workspace: Workspace, text: str) -> Found:
-    """In a folder that is no repository and has no store."""
+    """In a folder that is not a repository and has no store."""
     with Finder(workspace, Store(workspace)) as finder:
         return finder.find(parse_address(text))
 
@@ -101,7 +101,7 @@ def test_what_lies_on_disk_comes_before_what_git_calls_so(
     folder = made.workspace.root / "main"
     folder.mkdir()
     try:
-        assert isinstance(find("main"), InRevision), "a folder without a model is no model"
+        assert isinstance(find("main"), InRevision), "a folder without a model is not a model"
         (folder / "model.keras").write_bytes(b"weights")
         assert find("main") == OnDisk(Path("main/model.keras"))
         assert isinstance(find("refs/heads/main"), InRevision)

@@ -176,10 +176,12 @@ def start(ready: Workspace, project: Path) -> Callable[..., subprocess.Popen[str
             import sys
             from pathlib import Path
             from pipeline.commands.models.predict import predict
+            from pipeline.execution.failures import failures_explained
             from pipeline.foundation.workspace import Workspace
             from pipeline.tracking.store import Store
             workspace = Workspace.from_environment()
-            code = predict(workspace, Store(workspace), [{image!r}], None, 1, {as_json}, None)
+            with failures_explained("predict"):
+                code = predict(workspace, Store(workspace), [{image!r}], None, 1, {as_json}, None)
             large = {{"tensorflow", "keras", "mlflow", "pandas", "sklearn"}}
             print(sorted(large & set(sys.modules)), file=sys.stderr)
             sys.exit(code)

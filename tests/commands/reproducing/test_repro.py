@@ -105,8 +105,8 @@ def test_overrides_make_it_an_experiment(workspace: Workspace, images: Path, dvc
     [
         ("lr=abc", "lr: expected a number, found 'abc'"),
         ("train_baseline.netwrok=dense", "unknown key; did you mean 'network'"),
-        ("train_baseline.epochs", "is no setting of params.yaml"),
-        ("lr.peak=0.1", "is no setting of params.yaml"),
+        ("train_baseline.epochs", "is not a setting of params.yaml"),
+        ("lr.peak=0.1", "is not a setting of params.yaml"),
         ("tune.space.lr.min=2", "min 2.0 is not below max 0.6"),
     ],
 )
