@@ -113,7 +113,7 @@ class StageInputs:
         return True
 
     def _changed_params(self) -> list[str]:
-        """Those of the stage's keys whose values differ; a comment or another stage's param is not an input."""
+        """Those of the stage's keys whose values differ; comments and another stage's param do not count."""
         text = _text(self._params) if self._keys else self._params_text
         if text == self._params_text:
             return []
