@@ -44,10 +44,6 @@ class EvaluatedModel:
     candidate: str
     origin: str
 
-    @property
-    def in_working_tree(self) -> bool:
-        return not self.outputs.experiment
-
     @cached_property
     def card(self) -> ModelCard:
         return ModelCard.load(self.require(self._workspace.card(self.candidate)))

@@ -248,8 +248,8 @@ def _class_table(results: RunResults) -> Table:
 
 
 def _rejected_table(results: RunResults) -> Table:
-    reasons = Counter(reason for _, reason in results.rejected)
-    shown = results.rejected[:_MOST_REJECTED]
+    reasons = Counter(each.reason for each in results.rejected)
+    shown = tuple((each.file, each.reason) for each in results.rejected[:_MOST_REJECTED])
     caption = "; ".join(f"{reason}: {counted(count, 'file')}" for reason, count in reasons.most_common(5))
     if len(shown) < len(results.rejected):
         caption += f" (the first {len(shown)} shown)"
