@@ -54,6 +54,18 @@ class Tracker(Protocol):
         """
 
 
+def log_training_data(run: Run, digest: str, subset_sizes: Mapping[str, int]) -> None:
+    """The arrays that a training used; it has seen these two subsets only."""
+    seen = {name: subset_sizes[name] for name in ("train", "validation") if name in subset_sizes}
+    run.log_dataset("arrays", digest, seen)
+
+
+def log_epoch(run: Run, epoch: Mapping[str, Any]) -> None:
+    """One epoch of a training, as a line of history.csv has it, as points of curves."""
+    curves = {name: float(value) for name, value in epoch.items() if name not in ("phase", "epoch")}
+    run.log_metrics(curves, step=int(epoch["epoch"]))
+
+
 class _SilentRun:
     def log_params(self, params: Mapping[str, Any]) -> None: ...
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.foundation.digests import digest_json
-from pipeline.recording.training import record_epochs, record_training
+from pipeline.recording.training import record_progress, record_training
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_outputs import TRAININGS, StageOutputs
 from pipeline.tracking import provenance, tags
@@ -66,7 +66,7 @@ def restore(
             if candidate is None:
                 evaluation.record(run)
                 continue
-            record_epochs(run, outputs, candidate)
+            record_progress(run, outputs, candidate)
             record_training(run, outputs, candidate)
             if outputs.scores is not None:
                 evaluation.record_scores(run, candidate)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.foundation.tracker import Run, Tracker
+from pipeline.foundation.tracker import Run, Tracker, log_epoch, log_training_data
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.base import Section
 from pipeline.training.data import TrainingData
@@ -41,11 +41,10 @@ class TrainingSession:
         """Show params and data in `run` from the start; returns what shows an epoch there."""
         run.log_params(hyperparameters)
         sizes = {"train": len(self.data.train), "validation": len(self.data.validation)}
-        run.log_dataset("arrays", self.data.digest, sizes)
+        log_training_data(run, self.data.digest, sizes)
 
         def on_epoch(result: EpochResult, images_per_second: float) -> None:
-            curves = {name: value for name, value in asdict(result).items() if name not in ("phase", "epoch")}
-            run.log_metrics({**curves, "images_per_second": images_per_second}, step=result.epoch)
+            log_epoch(run, {**asdict(result), "images_per_second": images_per_second})
 
         return on_epoch
 
