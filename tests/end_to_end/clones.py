@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,4 +115,21 @@ def environment(home: Path) -> dict[str, str]:
 def copied(clone: Clone, parent: Path) -> Clone:
     folder = parent / "clone"
     shutil.copytree(clone.folder, folder, symlinks=True)
+    if (database := folder / "mlflow.db").exists():
+        _move_artifacts(database, clone.folder, folder)
     return Clone(folder, clone.environment)
+
+
+def _move_artifacts(database: Path, before: Path, after: Path) -> None:
+    """MLflow keeps absolute paths; without this, copies would write into one folder of artifacts."""
+    columns = {
+        "experiments": "artifact_location",
+        "runs": "artifact_uri",
+        "logged_models": "artifact_location",
+        "model_versions": "storage_location",
+    }
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table, column in columns.items():
+            connection.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(before), str(after))
+            )

@@ -111,7 +111,7 @@ def allow_lost_images(clone: Clone) -> None:
 def test_an_export_that_does_not_agree_is_refused(clone: Clone) -> None:
     converters = clone.folder / "pipeline" / "deployment" / "litert.py"
     code = converters.read_text(encoding="utf-8")
-    exact = "    return _converter(saved_model).convert()\n"
+    exact = "    return _converted(_converter(saved_model))\n"
     assert exact in code
     damaged = code.replace(exact, "    return convert_to_dynamic_int8(saved_model)\n")
     converters.write_text(damaged, encoding="utf-8")
