@@ -11,7 +11,7 @@ from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.images.arrays import ImageArrays
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.params.base import NonNegativeInt, PositiveInt, Section
+from pipeline.params.base import PositiveInt, Section, Seed
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.scoring.evaluation import (
     Evaluation,
@@ -31,7 +31,7 @@ from pipeline.training.trained_model import TrainedModel
 
 
 class Config(Section):
-    seed: NonNegativeInt
+    seed: Seed
     threads: PositiveInt
     evaluate: EvaluateParams
 

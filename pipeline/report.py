@@ -7,7 +7,7 @@ from pipeline.foundation.files import atomic_folder
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.base import NonNegativeInt, Section
+from pipeline.params.base import Section, Seed
 from pipeline.params.evaluate import EvaluateParams
 from pipeline.params.report import ReportParams
 from pipeline.reporting.document import Document, ReportSection
@@ -50,7 +50,7 @@ PAGE, PAPER, SLIDES = "index.html", "report.pdf", "slides.pptx"
 class Config(Section):
     """What dvc.yaml lists under the stage's params."""
 
-    seed: NonNegativeInt
+    seed: Seed
     augmentation: AugmentationParams
     evaluate: EvaluateParams
     report: ReportParams

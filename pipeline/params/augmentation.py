@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.params.base import NonNegativeFloat, Section, Share
+from pipeline.params.base import NonNegativeFloat, Section, Share, ShareBelowOne
 
 
 class AugmentationParams(Section):
@@ -14,7 +14,7 @@ class AugmentationParams(Section):
     vertical_flip: bool
     shift: Annotated[float, Field(ge=0.0, le=0.5)]
     rotation: Annotated[float, Field(ge=0.0, le=180.0)]
-    zoom: Annotated[float, Field(ge=0.0, lt=1.0)]
+    zoom: ShareBelowOne
     brightness: Share
     contrast: Share
     cutout: Share

@@ -25,7 +25,7 @@ PositiveFloat = Annotated[float, Field(gt=0.0)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0)]
 
 
-DropoutRate = Annotated[float, Field(ge=0.0, lt=1.0)]
+ShareBelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Section(BaseModel):

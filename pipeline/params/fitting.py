@@ -1,11 +1,9 @@
 """What trainings share: the keys above the sections of params.yaml, and how a network is fitted."""
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.base import NonNegativeFloat, PositiveFloat, PositiveInt, Section, Seed
+from pipeline.params.base import NonNegativeFloat, PositiveFloat, PositiveInt, Section, Seed, ShareBelowOne
 
 Precision = Literal["float32", "mixed_bfloat16"]
 
@@ -35,8 +33,8 @@ class FittingParams(Section):
 
     optimizer: OptimizerName
     schedule: ScheduleName
-    warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)]
+    warmup_share: ShareBelowOne
     weight_decay: NonNegativeFloat
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
+    label_smoothing: ShareBelowOne
     early_stopping_patience: PositiveInt | None
     class_weights: ClassWeights

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.params.base import DropoutRate, PositiveInt
+from pipeline.params.base import PositiveInt, ShareBelowOne
 from pipeline.params.fitting import FittingParams, TrainingConfig
 
 NetworkName = Literal["fast_cnn", "small_cnn", "dense"]
@@ -13,7 +13,7 @@ NetworkName = Literal["fast_cnn", "small_cnn", "dense"]
 class TrainBaselineParams(FittingParams):
     network: NetworkName
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, strict=False)]
-    dropout: DropoutRate
+    dropout: ShareBelowOne
     epochs: PositiveInt
 
 

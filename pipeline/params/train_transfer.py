@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.base import DropoutRate, NonNegativeInt, PositiveFloat, PositiveInt
+from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, ShareBelowOne
 from pipeline.params.fitting import FittingParams, TrainingConfig
 
 
@@ -12,7 +12,7 @@ class TrainTransferParams(FittingParams):
     backbone: str
     weights: str
     head_units: Annotated[tuple[PositiveInt, ...], Field(strict=False)]
-    dropout: DropoutRate
+    dropout: ShareBelowOne
     unfreeze_from: str
     frozen_batch_norm: bool
     head_epochs: NonNegativeInt

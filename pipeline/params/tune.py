@@ -16,8 +16,8 @@ from pydantic import (
 )
 
 from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.base import DropoutRate, NonNegativeFloat, PositiveFloat, PositiveInt, Section, Seed
-from pipeline.params.fitting import Precision
+from pipeline.params.base import PositiveFloat, PositiveInt, Section, Seed
+from pipeline.params.fitting import Precision, TrainingConfig
 from pipeline.params.mistakes import closest, did_you_mean, in_words
 from pipeline.params.train_baseline import TrainBaselineParams
 
@@ -74,15 +74,16 @@ Search = Annotated[
 ]
 
 
+def _accepted_by(section: type[Section], *names: str) -> dict[str, Any]:
+    fields = section.model_fields
+    return {name: fields[name].rebuild_annotation() for name in names or fields}
+
+
 TUNABLE: dict[str, Any] = {
-    "lr": PositiveFloat,
-    "batch_size": PositiveInt,
-    "dropout": DropoutRate,
     "width_scale": PositiveFloat,
-    "weight_decay": NonNegativeFloat,
-    "label_smoothing": Annotated[float, Field(ge=0.0, lt=1.0)],
-    "warmup_share": Annotated[float, Field(ge=0.0, lt=1.0)],
-    **{name: field.rebuild_annotation() for name, field in AugmentationParams.model_fields.items()},
+    **_accepted_by(TrainingConfig, "lr", "batch_size"),
+    **_accepted_by(TrainBaselineParams, "dropout", "weight_decay", "label_smoothing", "warmup_share"),
+    **_accepted_by(AugmentationParams),
 }
 """Hyperparameters that may stand in tune.space and what each may be; width_scale multiplies
 train_baseline.widths."""
