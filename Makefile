@@ -89,15 +89,18 @@ dataset = -S fetch.dataset=$(1) $(if $(LOCATION),-S 'fetch.location="$(LOCATION)
 
 # --- the code ---------------------------------------------------------------------------------------
 
+# Two processes; more would disturb tests that measure time, and the longest folder is half of the work.
+TWO_AT_ONCE = -n 2 --dist loadgroup
+
 test: setup ## the tests, without the slow ones
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(TWO_AT_ONCE)
 
 check: setup ## everything that CI checks: format, lint, types, imports, all tests
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(BIN)/lint-imports
-	@$(PY) -m pytest -m ""
+	@$(PY) -m pytest -m "" $(TWO_AT_ONCE)
 
 format: setup ## format the code and fix what ruff can fix
 	@$(PY) -m ruff format .

@@ -22,6 +22,12 @@ for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME",
     os.environ.pop(variable, None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, a folder stays with one: its tests share costly fixtures."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(PROJECT / "tests").parts[0]))
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The project's folder: where params.yaml, dvc.yaml and pipeline/ are."""
