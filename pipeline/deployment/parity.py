@@ -97,7 +97,7 @@ def accuracy_checks(answers: Answers, images: str, params: ExportParams) -> tupl
     unusable = (~np.isfinite(answers.exported)).any(axis=1).sum()
     return (
         Check(f"images lost, {images}", answers.lost_images, allowed),
-        Check(f"answers that are no numbers, {images}", int(unusable), 0),
+        Check(f"answers that are not numbers, {images}", int(unusable), 0),
     )
 
 

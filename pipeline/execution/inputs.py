@@ -164,11 +164,11 @@ def _watch(inputs: StageInputs, stage: str, end: threading.Event) -> None:
         lasting = (changed & seen) - told
         if lasting:
             _warn(
-                f"{stage}: warning: {_named(sorted(lasting))} changed while the stage runs, which fails it "
-                "at its end unless the old content is put back before"
+                f"{stage}: warning: {_named(sorted(lasting))} changed while the stage runs: the stage will "
+                "fail when it ends, unless the old content is back by then"
             )
         if told and not told & changed:
-            _warn(f"{stage}: all inputs are as they were again")
+            _warn(f"{stage}: all inputs are back to what they were")
         seen, told = changed, (told | lasting) & changed
 
 
@@ -177,7 +177,7 @@ def _warn(line: str) -> None:
 
 
 def _named(changed: list[str]) -> str:
-    """The first few of them, and how many there are beside."""
+    """The first few of them, and how many more there are."""
     rest = len(changed) - _NAMED_AT_MOST
     return ", ".join(changed[:_NAMED_AT_MOST]) + (f" and {rest} more" if rest > 0 else "")
 

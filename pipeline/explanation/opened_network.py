@@ -83,7 +83,7 @@ class OpenedNetwork:
         """Activations in two dimensions that hold all that the network still knows of the image.
 
         They begin with the first convolution. Left out is what lies on one of several branches, and what
-        merely prepares an activation or repeats it: linear convolutions, normalisation, pooling, padding.
+        merely prepares an activation or repeats it: linear convolutions, normalization, pooling, padding.
         """
         convolutions = (i for i, each in enumerate(self.outputs) if isinstance(each.layer, _CONVOLUTIONS))
         first = next(convolutions, len(self.outputs))

@@ -61,7 +61,7 @@ _FONT = "DejaVu Sans"  # comes with matplotlib, so that every machine has it
 _STYLE: dict[str, object] = {
     "font.family": _FONT,
     "font.size": 10.0,
-    # Class names may hold dollar signs; they are no formulas.
+    # Class names may hold dollar signs; they are not formulas.
     "text.parse_math": False,
     "text.color": INK,
     "figure.facecolor": PAPER,

@@ -54,7 +54,7 @@ def test_subsets_beside_classes_are_refused() -> None:
         arrange(["train/cat/1.png", "train/dog/1.png", "extra/1.png"])
 
 
-def test_unlabelled_test_images_are_rejected() -> None:
+def test_unlabeled_test_images_are_rejected() -> None:
     names = ("train/cat/1.png", "train/dog/1.png", "test/7.png")
     assert [subset for _, _, subset in found(*names)] == ["train", "train"]
     assert refused(*names) == {"test/7.png": "lies in no class folder"}

@@ -51,7 +51,7 @@ class Index:
         return list(self.store.client.search_runs([experiment], condition, max_results=_MOST_RUNS))
 
     def run(self, run_id: str) -> "Run | None":
-        """A run by its id; None where there is no such."""
+        """A run by its id; None where there is none."""
         if not run_id:
             return None
         try:
@@ -62,7 +62,7 @@ class Index:
             return None
 
     def version(self, name: str, which: str | int) -> "ModelVersion | None":
-        """A version of a registered model by its number or alias; None where there is no such."""
+        """A version of a registered model by its number or alias; None where there is none."""
         client = self.store.client
         try:
             if isinstance(which, int):
