@@ -41,8 +41,8 @@ class _File:
 class StageInputs:
     """The inputs of one stage as they are now: the code, data and params that dvc.yaml lists for it.
 
-    A file has changed when its content has. That is known for files up to 1 MiB. A larger one of
-    which size, time or inode differ has changed too, unless it is part of an output of another stage
+    A file has changed when its content has. That is known for files up to 1 MiB. A larger one
+    whose size, time or inode differs has changed too, unless it is part of an output of another stage
     which, as a whole, still has the hash that dvc.lock had for it at the start.
     """
 

@@ -58,7 +58,7 @@ class OpenedNetwork:
     """The layers of a functional network that ends in a softmax, as one flat graph on the same weights.
 
     Keras keeps a nested network as a single layer whose inner tensors belong to another graph. Here all
-    layers are called anew, those of nested networks one by one.
+    layers are called again, those of nested networks one by one.
 
     Attributes:
       image: the input, uint8 (N, height, width, channels).

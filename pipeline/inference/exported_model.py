@@ -6,7 +6,7 @@
     <folder>/onnx.onnx
 
 Predicting needs this folder and nothing else of the project's data. The SavedModel lies apart, in a folder as
-TensorFlow Serving wants it.
+TensorFlow Serving needs it.
 """
 
 import json
