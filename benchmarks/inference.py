@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.deployment.measuring import Speed, answer, measure_command, measure_speed
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
@@ -37,13 +38,13 @@ _KERAS_WAYS = ("predict", "call")
 def main(workspace: Workspace, folder: Path) -> None:
     """Measure every format of the export in `folder`, and Keras."""
     exported = ExportedModel.load(folder)
-    network = workspace.model(exported.candidate) / "model.keras"
+    network = workspace.network(exported.candidate)
     if digest_file(network) != exported.model_digest:
         raise PipelineError(f"{folder} was not made from {network}.", remedy="export that model first")
     console = Console(width=120, highlight=False)
     with tempfile.TemporaryDirectory() as name:
         images = Path(name) / "images.npy"
-        np.save(images, ImageArrays.load(workspace.arrays / "test").images[:_IMAGES])
+        np.save(images, ImageArrays.load(workspace.subset("test")).images[:_IMAGES])
         speeds: dict[str, Speed] = {}
         for way in _KERAS_WAYS:
             console.print(f"measuring Keras, {way}")
@@ -93,7 +94,7 @@ class _KerasPredictor:
         self._model = keras.models.load_model(network, compile=False)
         self._way = way
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         if self._way == "predict":
             return np.asarray(self._model.predict(images, verbose=0))
         return np.asarray(self._model(images, training=False))

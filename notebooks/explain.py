@@ -101,7 +101,9 @@ Image(figure_png(heatmaps_figure(test.images, predictions, explanations, classes
 # pattern is there. Edges and spots are typical.
 
 # %%
-Image(figure_png(filters_figure(explanations.filters, "Filters of the first convolution")), width=760)
+filters = explanations.filters
+assert filters is not None, "a network without convolutions has no filters"
+Image(figure_png(filters_figure(filters, "Filters of the first convolution")), width=760)
 
 # %% [markdown]
 # ## Feature maps: the image on its way through the network

@@ -93,7 +93,7 @@ print(choice(results))
 print(on_test_images(results.winner, params.evaluate.confidence))
 
 # %%
-pd.DataFrame({candidate.name: vars(candidate.test) for candidate in results.candidates}).T[
+pd.DataFrame({candidate.name: candidate.test.to_json() for candidate in results.candidates}).T[
     ["accuracy", "accuracy_low", "accuracy_high", "f1_macro", "log_loss", "ece"]
 ]
 
@@ -113,14 +113,13 @@ Image(figure_png(validation_accuracy_figure(histories)), width=520)
 
 # %%
 winner = results.winner
-best_epoch = winner.card.training["best_epoch"]
-Image(figure_png(training_curves_figure(winner.history, best_epoch, winner.name)), width=380)
+Image(figure_png(training_curves_figure(winner.history, winner.kept_epoch, winner.name)), width=380)
 
 # %% [markdown]
 # ## What is taken for what?
 
 # %%
-matrix = confusion_matrix(winner.predictions["test"])
+matrix = confusion_matrix(winner.predictions)
 Image(figure_png(confusion_matrix_figure(matrix, results.class_names, winner.name)), width=560)
 
 # %% [markdown]
@@ -147,15 +146,16 @@ pd.DataFrame(
 
 # %%
 validation = ImageArrays.load(workspace.arrays / "validation")
-answers = [
+first_answers, second_answers = (
     Predictions(
         TrainedModel.load(place.model("baseline")).predict(validation.images, params.evaluate.batch_size),
         validation.labels,
         validation.ids,
     )
     for place in (workspace, other)
-]
-compare(*answers, Bootstrap(params.evaluate.bootstrap_samples, params.evaluate.confidence, params.seed))
+)
+bootstrap = Bootstrap(params.evaluate.bootstrap_samples, params.evaluate.confidence, params.seed)
+compare(first_answers, second_answers, bootstrap)
 
 # %% [markdown]
 # ## The same from the command line

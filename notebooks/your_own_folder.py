@@ -128,7 +128,7 @@ pd.Series(probabilities, index=model.card.preprocessing.classes, name=file.name)
 
 # %%
 test = ImageArrays.load(workspace.arrays / "test")
-wrong = ~results.winner.predictions["test"].right
+wrong = ~results.winner.predictions.right
 rows = [(results.class_names[test.labels[row]], test.images[[row]]) for row in wrong.nonzero()[0][:5]]
 rows = rows or [("none is wrong", test.images[:1])]
 Image(figure_png(image_rows_figure(rows, "Test images that it gets wrong, with their class")), width=320)

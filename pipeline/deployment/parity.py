@@ -77,7 +77,7 @@ class Answers:
 
     @property
     def changed_classes(self) -> int:
-        """Images with another class than the original's, which was not as good as undecided about them."""
+        """Images that get another class than from the original, which was not nearly undecided about them."""
         second, first = np.sort(self.original, axis=1)[:, -2:].T
         changed = self.exported.argmax(axis=1) != self.original.argmax(axis=1)
         return int((changed & (first - second > DISTINCT)).sum())
@@ -97,7 +97,7 @@ def accuracy_checks(answers: Answers, images: str, params: ExportParams) -> tupl
     unusable = (~np.isfinite(answers.exported)).any(axis=1).sum()
     return (
         Check(f"images lost, {images}", answers.lost_images, allowed),
-        Check(f"answers that are no numbers, {images}", int(unusable), 0),
+        Check(f"answers that are not numbers, {images}", int(unusable), 0),
     )
 
 

@@ -30,7 +30,7 @@ PIXELS_INPUT, _BYTES_INPUT = "image", "image_bytes"
 
 
 def write_saved_model(network: keras.Model, spec: PreprocessingSpec, folder: Path) -> None:
-    """Write what TensorFlow Serving wants in `<name>/<version>/`.
+    """Write what TensorFlow Serving needs in `<name>/<version>/`.
 
     Args:
       network: uint8 images (N, *spec.shape) to probabilities (N, K).

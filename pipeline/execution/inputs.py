@@ -41,8 +41,8 @@ class _File:
 class StageInputs:
     """The inputs of one stage as they are now: the code, data and params that dvc.yaml lists for it.
 
-    A file has changed when its content has. That is known for files up to 1 MiB. A larger one of
-    which size, time or inode differ has changed too, unless it is part of an output of another stage
+    A file has changed when its content has. That is known for files up to 1 MiB. A larger one
+    whose size, time or inode differs has changed too, unless it is part of an output of another stage
     which, as a whole, still has the hash that dvc.lock had for it at the start.
     """
 
@@ -164,11 +164,11 @@ def _watch(inputs: StageInputs, stage: str, end: threading.Event) -> None:
         lasting = (changed & seen) - told
         if lasting:
             _warn(
-                f"{stage}: warning: {_named(sorted(lasting))} changed while the stage runs, which fails it "
-                "at its end unless the old content is put back before"
+                f"{stage}: warning: {_named(sorted(lasting))} changed while the stage runs: the stage will "
+                "fail when it ends, unless the old content is back by then"
             )
         if told and not told & changed:
-            _warn(f"{stage}: all inputs are as they were again")
+            _warn(f"{stage}: all inputs are back to what they were")
         seen, told = changed, (told | lasting) & changed
 
 
@@ -177,7 +177,7 @@ def _warn(line: str) -> None:
 
 
 def _named(changed: list[str]) -> str:
-    """The first few of them, and how many there are beside."""
+    """The first few of them, and how many more there are."""
     rest = len(changed) - _NAMED_AT_MOST
     return ", ".join(changed[:_NAMED_AT_MOST]) + (f" and {rest} more" if rest > 0 else "")
 

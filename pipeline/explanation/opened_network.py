@@ -58,7 +58,7 @@ class OpenedNetwork:
     """The layers of a functional network that ends in a softmax, as one flat graph on the same weights.
 
     Keras keeps a nested network as a single layer whose inner tensors belong to another graph. Here all
-    layers are called anew, those of nested networks one by one.
+    layers are called again, those of nested networks one by one.
 
     Attributes:
       image: the input, uint8 (N, height, width, channels).
@@ -83,7 +83,7 @@ class OpenedNetwork:
         """Activations in two dimensions that hold all that the network still knows of the image.
 
         They begin with the first convolution. Left out is what lies on one of several branches, and what
-        merely prepares an activation or repeats it: linear convolutions, normalisation, pooling, padding.
+        merely prepares an activation or repeats it: linear convolutions, normalization, pooling, padding.
         """
         convolutions = (i for i, each in enumerate(self.outputs) if isinstance(each.layer, _CONVOLUTIONS))
         first = next(convolutions, len(self.outputs))

@@ -22,6 +22,6 @@ def digest_file(path: Path) -> str:
 
 
 def digest_json(value: Any) -> str:
-    """The digest of a JSON-serialisable value, independent of the order of its keys."""
+    """The digest of a JSON-serializable value, independent of the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return digest_bytes(canonical.encode())

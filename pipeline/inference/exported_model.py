@@ -6,7 +6,7 @@
     <folder>/onnx.onnx
 
 Predicting needs this folder and nothing else of the project's data. The SavedModel lies apart, in a folder as
-TensorFlow Serving wants it.
+TensorFlow Serving needs it.
 """
 
 import json
@@ -116,7 +116,7 @@ class ExportedModel:
 
     @classmethod
     def load(cls, folder: Path) -> "ExportedModel":
-        """Raises PipelineError where export.json is missing or no export.json."""
+        """Raises PipelineError where export.json is missing or is not one."""
         values: Any = _read_json(_require(folder / EXPORT_FILE))
         try:
             values["preprocessing"] = PreprocessingSpec.from_json(values["preprocessing"])

@@ -8,8 +8,6 @@ from pipeline.foundation.files import read_json, write_json
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.inference.preprocessing import PreprocessingSpec
 
-"""A trained model: the network, and beside it what there is to know of it."""
-
 
 @dataclass(frozen=True)
 class LayerSummary:

@@ -92,10 +92,10 @@ def open_predictor(file: Path, format_name: str, threads: int = 1) -> Predictor:
 def preferred_format(formats: Sequence[str]) -> str:
     """The format to predict with where nobody asks for one: exact, and the quickest of the exact ones.
 
-    Quantised formats are quicker, but their probabilities differ in the second or third digit.
+    Quantized formats are quicker, but their probabilities differ in the second or third digit.
     """
-    quantised = ("litert_fp16", "litert_dynamic_int8", "litert_int8")
-    for name in ("litert_fp32", ONNX_FORMAT, *quantised, *PRUNED_FORMATS):
+    quantized = ("litert_fp16", "litert_dynamic_int8", "litert_int8")
+    for name in ("litert_fp32", ONNX_FORMAT, *quantized, *PRUNED_FORMATS):
         if name in formats:
             return name
     raise PipelineError(

@@ -47,7 +47,7 @@ WIDE = 9.2
 """Inches: a figure as broad as the text on a desk."""
 
 THIRD = 3.45
-"""Inches: a figure of which three stand beside each other on a desk; it fills a phone's width."""
+"""Inches: a figure that stands beside two others on a desk; it fills a phone's width."""
 
 DOTS_PER_INCH = 170
 LONGEST_LABEL = 22
@@ -61,7 +61,7 @@ _FONT = "DejaVu Sans"  # comes with matplotlib, so that every machine has it
 _STYLE: dict[str, object] = {
     "font.family": _FONT,
     "font.size": 10.0,
-    # Class names may hold dollar signs; they are no formulas.
+    # Class names may hold dollar signs; they are not formulas.
     "text.parse_math": False,
     "text.color": INK,
     "figure.facecolor": PAPER,

@@ -136,7 +136,7 @@ class Repository:
         return self.commit("HEAD")
 
     def commit(self, revision: str) -> str | None:
-        """The full hash of a commit, branch, tag or, if there is no such, of the experiment of that name."""
+        """The full hash of a commit, branch, tag or, if there is none, of the experiment of that name."""
         found = self.git_commit(revision)
         if found:
             return found

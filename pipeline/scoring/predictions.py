@@ -58,7 +58,7 @@ def require_finite(probabilities: Float32[np.ndarray, "n k"], source: str) -> Fl
     broken = int((~np.isfinite(probabilities)).any(axis=1).sum())
     if broken:
         raise PipelineError(
-            f"{source} predicts probabilities that are no numbers.",
+            f"{source} predicts probabilities that are not numbers.",
             expected="finite probabilities for every image",
             found=f"NaN or infinity for {broken:,} of {len(probabilities):,} images",
             remedy="train it again with a lower learning rate",

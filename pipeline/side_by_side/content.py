@@ -181,7 +181,7 @@ def _curves(pair: ModelPair) -> Iterator[Block]:
         name="curves",
         figure=curves_figure(histories),
         alt="Accuracy and loss over the epochs of training",
-        caption="The learning curves over each other; lines are validation, dashes training images.",
+        caption="Both learning curves; solid lines are validation images, dashed lines training images.",
     )
     for name in pair.named.keys() - histories.keys():
         yield Paragraph(f"The learning curve of {name} is not available.")

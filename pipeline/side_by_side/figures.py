@@ -1,4 +1,4 @@
-"""Figures of two models: their trainings over each other, and how their confusions differ."""
+"""Figures of two models: their trainings in one chart, and how their confusions differ."""
 
 from collections.abc import Mapping, Sequence
 

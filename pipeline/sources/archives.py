@@ -70,7 +70,7 @@ def open_files(path: Path, temporary: Path) -> Iterator[FileCollection]:
       path: must exist.
       temporary: folder in which a compressed tar archive is laid out, to be read in any order.
 
-    Raises PipelineError where `path` is no such archive, damaged, incomplete, or a decompression bomb.
+    Raises PipelineError where `path` is not such an archive, damaged, incomplete, or a decompression bomb.
     """
     if path.is_dir():
         yield _folder(path)

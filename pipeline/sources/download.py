@@ -1,6 +1,6 @@
 """Files of known content, from the network or from a mirror.
 
-A download is streamed, goes on where it stopped (HTTP Range), and counts only when its SHA-256 is
+A download is streamed, resumes where it stopped (HTTP Range), and counts only when its SHA-256 is
 the expected one. Downloads are kept and shared by all experiments; a lock lets one process load a
 file while the others wait for it.
 """
@@ -101,7 +101,7 @@ def obtain(files: Sequence[RemoteFile], location: Location, downloads: Path) -> 
 
 
 def content_fingerprint(files: Sequence[RemoteFile], location: Location) -> str:
-    """What source.json holds: of a local mirror its own fingerprint, else a digest of the checksums."""
+    """What source.json holds: a local mirror's own fingerprint, otherwise a digest of the checksums."""
     if location.path is not None:
         return local_fingerprint(location.path)
     return digest_json([file.sha256 for file in files])
@@ -207,7 +207,7 @@ def _download(url: str, part: Path) -> None:
 
 def _receive(url: str, part: Path, size: int) -> None:
     """One request for the bytes from `size` on."""
-    # identity: the bytes as published, not compressed for the way
+    # identity: the bytes as published, not compressed for transport
     headers = {"Accept-Encoding": "identity"}
     if size:
         headers["Range"] = f"bytes={size}-"

@@ -56,9 +56,9 @@ class FolderDataset:
 def arrange(names: Sequence[str]) -> tuple[list[SourceImage], list[RejectedFile]]:
     """Find out which folders are classes.
 
-    Files with the extension of an image decide; where there are none, all files do. A file that is
-    none of the two kinds, an image outside the class folders, is rejected; other files there (a
-    README, a table of labels) are none of our business.
+    Files with the extension of an image decide; where there are none, all files do. An image
+    outside the class folders is rejected; other files there (a README, a table of labels) are
+    ignored.
 
     Args:
       names: relative paths with forward slashes.
@@ -82,7 +82,7 @@ def arrange(names: Sequence[str]) -> tuple[list[SourceImage], list[RejectedFile]
             images.append(SourceImage(name, parts[-2], subset))
         elif name in deciding:
             reason = (
-                "lies deeper than the files of a class" if len(parts) > depth else "lies in no class folder"
+                "is deeper than the files of a class" if len(parts) > depth else "is not in a class folder"
             )
             rejected.append(RejectedFile(name, reason))
     return images, rejected

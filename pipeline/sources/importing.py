@@ -24,7 +24,7 @@ from pipeline.sources.sources import ImageSource
 
 @dataclass(frozen=True)
 class AcceptanceLimits:
-    """What a data set must fulfil.
+    """What a data set must satisfy.
 
     Attributes:
       max_rejected: largest share of files that may be unreadable, 0 to 1.
@@ -130,7 +130,7 @@ def _require_acceptable(
     files = len(entries) + len(rejected)
     if len(rejected) > limits.max_rejected * files:
         raise PipelineError(
-            f"{len(rejected):,} of {files:,} files are no readable images.",
+            f"{len(rejected):,} of {files:,} files cannot be read as images.",
             expected=f"at most a share of {limits.max_rejected:g} (fetch.max_rejected)",
             found=_reasons(rejected),
             remedy="remove or repair those files, or raise fetch.max_rejected",

@@ -40,7 +40,7 @@ class ImageSource:
         UnreadableImageError.
       classes: names; the index is the label.
       fingerprint: changes when the content does.
-      rejected: files that can be told to be no usable image without being decoded.
+      rejected: files that need no decoding to be seen as unusable.
     """
 
     images: Sequence[SourceImage]

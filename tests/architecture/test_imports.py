@@ -3,10 +3,17 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+NEEDS_MLFLOW = {"tracking"}
+NEED_TENSORFLOW = {
+    *("networks", "backbones", "training", "tuning", "pretraining", "deployment", "explanation"),
+    *("train_baseline", "train_transfer", "tune", "evaluate"),
+}
 LINT_IMPORTS = Path(sys.executable).parent / "lint-imports"
 
 
@@ -33,6 +40,24 @@ def _not_python(folder: str, names: list[str]) -> list[str]:
 def test_the_contracts_are_kept(project: Path) -> None:
     result = lint_imports(project)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("contract", "exceptions"), [("mlflow", NEEDS_MLFLOW), ("tensorflow", NEED_TENSORFLOW)]
+)
+def test_all_stages_and_floors_but_the_named_ones_start_without_it(
+    project: Path, contract: str, exceptions: set[str]
+) -> None:
+    """A new floor has to be listed; import-linter has exhaustive contracts only for layers."""
+    pyproject: dict[str, Any] = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {each["id"]: each for each in pyproject["tool"]["importlinter"]["contracts"]}
+    floors = {
+        path.stem
+        for path in (project / "pipeline").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    listed = {module.removeprefix("pipeline.") for module in contracts[contract]["source_modules"]}
+    assert listed == floors - {"__init__"} - exceptions
 
 
 @pytest.mark.parametrize(

@@ -60,18 +60,6 @@ def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice: 'reprise'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["__main__", "fetch", "split", "preprocess", "report"])
-def test_it_starts_without_heavy_libraries(project: Path, module: str) -> None:
-    if not (project / "pipeline" / f"{module}.py").exists():
-        pytest.skip("this stage is still to be built")
-    source = f"""
-import sys, pipeline.{module}
-print([name for name in ("mlflow", "tensorflow", "keras") if name in sys.modules])
-"""
-    done = subprocess.run([sys.executable, "-c", source], cwd=project, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("[]\n", "")
-
-
 def test_sync_with_nothing_to_do(project: Path, folder: Path) -> None:
     done = run(project, folder, "sync")
     assert (done.stdout, done.stderr, done.returncode) == ("MLflow is up to date.\n", "", 0)

@@ -109,7 +109,7 @@ def test_weights_that_changed_after_the_conversion_are_found(
     )
 
 
-def test_a_quantised_model_that_loses_images_is_found(
+def test_a_quantized_model_that_loses_images_is_found(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     black = np.zeros((1, 16, 16, 1), dtype=np.uint8)  # ranges taken from it are far too small

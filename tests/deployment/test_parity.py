@@ -89,7 +89,7 @@ def test_an_image_gained_makes_up_for_one_lost() -> None:
 def test_answers_that_are_no_numbers_never_pass(broken: float) -> None:
     nonsense = answers([[broken, broken], *ORIGINAL[1:].tolist()])
     assert "largest difference, x" in failed(exact_checks(nonsense, "x"))
-    assert "answers that are no numbers, x" in failed(accuracy_checks(nonsense, "x", params(1.0, 4)))
+    assert "answers that are not numbers, x" in failed(accuracy_checks(nonsense, "x", params(1.0, 4)))
 
 
 def test_encoded_copies_have_other_sizes_and_proportions_in_two_formats() -> None:

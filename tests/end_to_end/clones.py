@@ -1,6 +1,6 @@
 """Clones of the project to run DVC and the pipeline in, and what MLflow's store under one knows.
 
-Nothing here reads or writes the workspace, the configuration or the caches of whoever runs the tests.
+Nothing here reads or writes the workspace, the configuration or the caches of the person who runs the tests.
 """
 
 import json

@@ -124,7 +124,7 @@ def test_the_table_of_runs(address: str, page: "Page") -> None:
         see(page.get_by_role("columnheader", name=heading))
     for candidate in CANDIDATES:
         see(page.get_by_role("link", name=candidate, exact=True))
-    # Trials and evaluations are no trainings; the second and third experiment had nothing to tune.
+    # Trials and evaluations are not trainings; the second and third experiment had nothing to tune.
     assert page.get_by_role("link", name="baseline", exact=True).count() == 3
     assert page.get_by_role("link", name=re.compile("trial|evaluate")).count() == 0
     assert page.get_by_text("Additional runs").count() == 0

@@ -1,6 +1,6 @@
 """The pipeline as people run it, in a clone of its own: `dvc repro`, experiments, kills and resumption.
 
-Nothing here reads or writes the workspace, the configuration or the caches of whoever runs it.
+Nothing here reads or writes the workspace, the configuration or the caches of the person who runs it.
 """
 
 import json
@@ -84,7 +84,7 @@ def test_queued_experiments_run_their_own_code_and_leave_their_runs_in_the_proje
     before = {run["id"] for run in clone.runs()}
     for name, seed in (("one", 1), ("two", 2)):
         clone.dvc("exp", "run", "--queue", "--name", name, "--set-param", f"seed={seed}", "train_baseline")
-    # From here on the workspace's own stage cannot run: whoever imports it instead of its copy fails.
+    # From here on the workspace's own stage cannot run: what imports it instead of its copy fails.
     (clone.folder / "pipeline" / "train_baseline.py").write_text("raise SystemExit(5)\n", encoding="utf-8")
     clone.dvc("queue", "start", "--jobs", "2")
     status = wait_for_queue(clone)

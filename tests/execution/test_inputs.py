@@ -204,10 +204,10 @@ def test_it_warns_at_once_and_says_when_all_is_well_again(
         params.write_text(PARAMS)
         time.sleep(quick_looks)
     assert warned == (
-        "train: warning: code/train.py, params.yaml (lr) changed while the stage runs, which fails it at "
-        "its end unless the old content is put back before\n"
+        "train: warning: code/train.py, params.yaml (lr) changed while the stage runs: the stage will "
+        "fail when it ends, unless the old content is back by then\n"
     )
-    assert capsys.readouterr().err == "train: all inputs are as they were again\n"
+    assert capsys.readouterr().err == "train: all inputs are back to what they were\n"
 
 
 def test_a_change_for_a_moment_is_no_reason_to_fail(

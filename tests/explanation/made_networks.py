@@ -30,14 +30,14 @@ def from_scratch(network: NetworkName, size: int, channels: int) -> keras.Model:
     return with_softmax(lambda: build_from_scratch(network, images, 3, statistics, (4, 4, 4), 0.0))
 
 
-def randomised(network: keras.Model) -> keras.Model:
+def randomized(network: keras.Model) -> keras.Model:
     """The same layers with weights drawn anew, in the scale of the old ones."""
     twin = keras.models.clone_model(network)
     random = np.random.default_rng(1)
     twin.set_weights(
         [random.normal(0, 0.1, weight.shape).astype(np.float32) for weight in twin.get_weights()]
     )
-    # Variances of normalisations must not be negative.
+    # Variances of normalizations must not be negative.
     for layer in twin.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.moving_variance.assign(np.ones(layer.moving_variance.shape, np.float32))

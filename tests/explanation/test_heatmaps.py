@@ -11,7 +11,7 @@ from pipeline.explanation.heatmaps import Heatmaps
 from pipeline.explanation.opened_network import OpenedNetwork
 from pipeline.foundation.array_types import Float32, Int64, UInt8
 from pipeline.params.evaluate import HeatmapMethod
-from tests.explanation.made_networks import from_scratch, object_images, randomised, trained_on_objects
+from tests.explanation.made_networks import from_scratch, object_images, randomized, trained_on_objects
 
 
 def heatmaps(
@@ -146,12 +146,12 @@ def test_most_of_the_heat_is_on_the_object(method: HeatmapMethod) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["grad_cam", "hires_cam"])
-def test_heatmaps_change_when_the_weights_are_randomised(method: HeatmapMethod) -> None:
+def test_heatmaps_change_when_the_weights_are_randomized(method: HeatmapMethod) -> None:
     """Adebayo et al., "Sanity Checks for Saliency Maps", 2018: the order of the cells is another one."""
     network = trained_on_objects()
     images, labels, _ = object_images(100, seed=1)
     trained, random = (
-        heatmaps(each, images, labels, method=method) for each in (network, randomised(network))
+        heatmaps(each, images, labels, method=method) for each in (network, randomized(network))
     )
     correlations = [
         spearmanr(first.ravel(), second.ravel()).statistic

@@ -221,7 +221,7 @@ def test_random_erasing_paints_noise_over_a_rectangle() -> None:
     for image in erased:
         rows, columns = np.nonzero((image != 77).any(axis=-1))
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-        assert len(rows) == height * width  # a grey level of noise is 77 in all channels in 1 of 16 million
+        assert len(rows) == height * width  # a gray level of noise is 77 in all channels in 1 of 16 million
         shares.append(height * width / (40 * 50))
     assert 0.01 < min(shares) < 0.04
     assert 0.28 < max(shares) < 0.36
@@ -230,7 +230,7 @@ def test_random_erasing_paints_noise_over_a_rectangle() -> None:
 
 
 def levels_by_class(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Plain images whose grey level tells their class: 0, 80, 160, 240."""
+    """Plain images whose gray level tells their class: 0, 80, 160, 240."""
     labels = np.arange(count) % 4
     return np.broadcast_to((labels * 80).astype(np.uint8)[:, None, None, None], (count, 10, 14, 1)), labels
 

@@ -66,7 +66,7 @@ def test_a_cmyk_jpeg_has_its_colors(encode: Encode) -> None:
     np.testing.assert_allclose(np.asarray(image)[8, 8], [255, 0, 0], atol=3)
 
 
-def test_a_greyscale_jpeg_stays_greyscale(encode: Encode) -> None:
+def test_a_grayscale_jpeg_stays_grayscale(encode: Encode) -> None:
     decoded = decode(encode(np.full((8, 8), 77), "JPEG"))
     assert (decoded.pixels.mode, decoded.extension) == ("L", "jpg")
     np.testing.assert_allclose(np.asarray(decoded.pixels), 77, atol=1)
@@ -126,14 +126,14 @@ def test_a_lossless_webp_keeps_every_pixel(encode: Encode) -> None:
 
 
 def test_the_main_picture_of_a_telephones_mpo_is_read_as_jpeg(encode: Encode) -> None:
-    grey, white = Image.new("RGB", (16, 16), (90, 90, 90)), Image.new("RGB", (16, 16), "white")
-    decoded = decode(encode(grey, "MPO", save_all=True, append_images=[white]))
+    gray, white = Image.new("RGB", (16, 16), (90, 90, 90)), Image.new("RGB", (16, 16), "white")
+    decoded = decode(encode(gray, "MPO", save_all=True, append_images=[white]))
     assert decoded.extension == "jpg"
     np.testing.assert_allclose(np.asarray(decoded.pixels), 90, atol=2)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
-def test_16_bit_greyscale_is_scaled_not_clipped(encode: Encode, file_format: str) -> None:
+def test_16_bit_grayscale_is_scaled_not_clipped(encode: Encode, file_format: str) -> None:
     levels = np.array([[0, 257, 128 * 257, 65535, 1000]], dtype=np.uint16)
     image = decode(encode(Image.fromarray(levels), file_format)).pixels
     assert image.mode == "L"
@@ -215,12 +215,12 @@ def test_more_pixels_than_the_limit_are_refused(encode: Encode, monkeypatch: pyt
 
 
 def test_the_digest_sees_pixels_and_not_their_encoding(encode: Encode) -> None:
-    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    gray = np.arange(12, dtype=np.uint8).reshape(3, 4)
     copies = [
-        encode(grey),
-        encode(grey, "BMP"),
-        encode(np.stack([grey] * 3, axis=-1), "WEBP", lossless=True),
-        encode(np.rot90(grey), exif=exif(6)),
+        encode(gray),
+        encode(gray, "BMP"),
+        encode(np.stack([gray] * 3, axis=-1), "WEBP", lossless=True),
+        encode(np.rot90(gray), exif=exif(6)),
     ]
     assert len({digest_pixels(decode(copy).pixels) for copy in copies}) == 1
 

@@ -33,7 +33,7 @@ def test_an_image_of_the_right_size_is_not_changed() -> None:
         np.testing.assert_array_equal(result, pixels)
 
 
-def test_greyscale_becomes_three_equal_channels() -> None:
+def test_grayscale_becomes_three_equal_channels() -> None:
     pixels = np.arange(16).reshape(4, 4)
     np.testing.assert_array_equal(spec().apply(png(pixels)), np.stack([pixels] * 3, axis=-1))
 

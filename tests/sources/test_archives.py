@@ -85,9 +85,9 @@ def test_a_truncated_archive_is_one_clear_error(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a and more", bytes(600)])
-def test_what_is_no_archive_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
+def test_what_is_not_an_archive_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     path = write_bytes(tmp_path / "images.tar", content)
-    with pytest.raises(PipelineError, match="no archive that can be read"), open_files(path, tmp_path):
+    with pytest.raises(PipelineError, match="not an archive that can be read"), open_files(path, tmp_path):
         pass
 
 

@@ -54,10 +54,10 @@ def test_subsets_beside_classes_are_refused() -> None:
         arrange(["train/cat/1.png", "train/dog/1.png", "extra/1.png"])
 
 
-def test_unlabelled_test_images_are_rejected() -> None:
+def test_unlabeled_test_images_are_rejected() -> None:
     names = ("train/cat/1.png", "train/dog/1.png", "test/7.png")
     assert [subset for _, _, subset in found(*names)] == ["train", "train"]
-    assert refused(*names) == {"test/7.png": "lies in no class folder"}
+    assert refused(*names) == {"test/7.png": "is not in a class folder"}
 
 
 def test_images_in_wrong_places_are_rejected_and_other_files_there_are_ignored() -> None:
@@ -71,9 +71,9 @@ def test_images_in_wrong_places_are_rejected_and_other_files_there_are_ignored()
         "docs/x/labels.csv",
     )
     assert refused(*names) == {
-        "cover.png": "lies in no class folder",
-        "dog/puppies/2.png": "lies deeper than the files of a class",
-        "dog/cat/3.png": "lies deeper than the files of a class",
+        "cover.png": "is not in a class folder",
+        "dog/puppies/2.png": "is deeper than the files of a class",
+        "dog/cat/3.png": "is deeper than the files of a class",
     }
 
 

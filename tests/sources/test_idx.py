@@ -18,10 +18,10 @@ def test_the_shape_comes_from_the_header() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "no IDX file"),
-        (b"PNG?", "no IDX file"),
-        (bytes([0, 0, 13, 1, 0, 0, 0, 1]) + bytes(4), "no IDX file"),  # floating-point values
-        (bytes([0, 0, 8, 3]) + struct.pack(">I", 5), "no IDX file"),
+        (b"", "not an IDX file"),
+        (b"PNG?", "not an IDX file"),
+        (bytes([0, 0, 13, 1, 0, 0, 0, 1]) + bytes(4), "not an IDX file"),  # floating-point values
+        (bytes([0, 0, 8, 3]) + struct.pack(">I", 5), "not an IDX file"),
         (bytes([0, 0, 8, 1]) + struct.pack(">I", 5) + bytes(4), "damaged or incomplete"),
         (bytes([0, 0, 8, 1]) + struct.pack(">I", 5) + bytes(6), "damaged or incomplete"),
     ],

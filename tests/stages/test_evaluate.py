@@ -236,7 +236,7 @@ def test_probabilities_that_are_no_numbers_are_refused(
         return np.full((len(images), 3), np.nan, dtype=np.float32)
 
     monkeypatch.setattr(FakeModel, "predict", broken)
-    with pytest.raises(PipelineError, match="models/baseline predicts probabilities that are no numbers"):
+    with pytest.raises(PipelineError, match="models/baseline predicts probabilities that are not numbers"):
         _run(workspace)
     assert not workspace.metrics.exists()
     assert not workspace.best.exists()

@@ -235,7 +235,7 @@ def test_too_many_unreadable_files(workspace: Workspace, folder: Path) -> None:
     run(workspace, location=folder, max_rejected=1 / 6)
     before = outs(workspace)
     with pytest.raises(
-        PipelineError, match=r"1 of 6 files are no readable images[\s\S]*0.16[\s\S]*cane/broken.png"
+        PipelineError, match=r"1 of 6 files cannot be read as images[\s\S]*0.16[\s\S]*cane/broken.png"
     ):
         run(workspace, location=folder, max_rejected=0.16)
     assert outs(workspace) == before, "nothing half written"

@@ -24,7 +24,7 @@ class Unwilling(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def unwilling() -> Iterator[str]:
-    """The address of a server that wants a password."""
+    """The address of a server that asks for a password."""
     with HTTPServer(("127.0.0.1", 0), Unwilling) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

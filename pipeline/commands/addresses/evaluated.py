@@ -94,7 +94,7 @@ class EvaluatedModel:
 
     @property
     def test_images(self) -> UInt8[np.ndarray, "n h w c"]:
-        images: np.ndarray = np.load(self._test / "images.npy", mmap_mode="r")
+        images: UInt8[np.ndarray, "n h w c"] = np.load(self._test / "images.npy", mmap_mode="r")
         return images
 
     def require(self, path: Path) -> Path:

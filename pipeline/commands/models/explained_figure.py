@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.reporting.house_style import (
     BLUE,
     GRID,
@@ -28,8 +29,8 @@ _MOST_ROWS, _LONGEST_TITLE = 6, 85
 
 @in_house_style
 def explained_figure(
-    image: np.ndarray,
-    heatmap: np.ndarray,
+    image: UInt8[np.ndarray, "side side c"],
+    heatmap: Float32[np.ndarray, "h w"],
     answer: Sequence[tuple[str, float]],
     asked: str,
     title: str,
@@ -37,8 +38,8 @@ def explained_figure(
     """The image as the network's square, the same with the heatmap over it, and the most probable classes.
 
     Args:
-      image: uint8, (side, side, 1 or 3); of any resolution.
-      heatmap: float32, (h, w), 0 to 1.
+      image: of any resolution.
+      heatmap: 0 to 1.
       answer: (class, probability), the most probable first; at most 6 are shown.
       asked: the class that the heatmap speaks for.
       title: above everything, such as the name of the file; of a long one the end is shown.

@@ -14,7 +14,7 @@ from pipeline.commands.registry.model_argument import add_name, registered_model
 from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import WIDTH, say, say_aside
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking.registry.decisions import Decision, cancelled, champions
+from pipeline.tracking.registry.decisions import Decision, canceled, champions
 from pipeline.tracking.registry.registry import CHAMPION, RegisteredModel, version_text
 from pipeline.tracking.store import Store
 
@@ -41,7 +41,7 @@ def show_history(workspace: Workspace, store: Store, name: str | None, as_json: 
     if not as_json:
         _print_history(model.decisions, warnings)
         return
-    void = cancelled(model.decisions)
+    void = canceled(model.decisions)
     values: dict[str, Any] = {
         "model": registry.name,
         "aliases": dict(model.aliases),
@@ -70,7 +70,7 @@ def _warnings(model: RegisteredModel) -> list[str]:
 def _print_history(decisions: Sequence[Decision], warnings: Sequence[str]) -> None:
     """Print all decisions, oldest first, and where the aliases say something else."""
     console = Console(width=WIDTH, highlight=False)
-    void = cancelled(decisions)
+    void = canceled(decisions)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("when (UTC)", "who", "decision", "version", "champion", "refused by", "n-th", "reason"):
         table.add_column(title, justify="right" if title == "n-th" else "left")

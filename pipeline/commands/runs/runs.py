@@ -110,7 +110,7 @@ def _print_tables(runs: Sequence[TrainingRun], groups: Sequence[SeedGroup], know
     if groups:
         console.print()
         console.print(_seed_table(groups))
-        for line in _judgement(groups):
+        for line in _judgment(groups):
             console.print(line)
 
 
@@ -218,7 +218,7 @@ def _duration(run: TrainingRun) -> str:
     return f"{seconds // 3600}h {seconds % 3600 // 60:02}m"
 
 
-def _judgement(groups: Sequence[SeedGroup]) -> list[str]:
+def _judgment(groups: Sequence[SeedGroup]) -> list[str]:
     """What the spread over seeds says about differences between runs; no test, only a measure."""
     lines = ["mean ± standard deviation over the seeds (n - 1), in percent"]
     by_data: dict[str, list[SeedGroup]] = defaultdict(list)

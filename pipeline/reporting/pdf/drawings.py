@@ -29,6 +29,6 @@ def _figure_svg(figure: Figure) -> bytes:
     # Without a salt the identifiers inside are random. Text stays text, which can be found and copied.
     with matplotlib.rc_context({"svg.hashsalt": "report", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    # Worked out anew, the layout would move by a hair each time.
+    # Worked out again, the layout would move by a hair each time.
     figure.set_layout_engine("none")
     return buffer.getvalue()

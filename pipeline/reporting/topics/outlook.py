@@ -171,7 +171,7 @@ def next_steps(results: RunResults, augmentation: AugmentationParams) -> Iterato
         larger = "another backbone" if transferred else "larger train_baseline.widths"
         yield (
             "Give it more room",
-            f"{winner.title} does not even manage its training images: try {larger}, weaker augmentation or "
+            f"{winner.title} does not even fit its training images: try {larger}, weaker augmentation or "
             "less weight decay.",
         )
     if diagnosis.still_improving:
@@ -180,7 +180,7 @@ def next_steps(results: RunResults, augmentation: AugmentationParams) -> Iterato
     if agreed := _agreed_mistakes(results):
         yield (
             "Look at the labels",
-            f"On {counted(agreed, 'test image')} all networks agree on another class than the label. Those "
+            f"On {counted(agreed, 'test image')} all networks agree on a class other than the label. Those "
             "whose labels they believe least are shown under Right and wrong answers. A wrong label makes "
             "right answers count as mistakes.",
         )
@@ -196,8 +196,8 @@ def next_steps(results: RunResults, augmentation: AugmentationParams) -> Iterato
     if ends := _outermost(results):
         yield (
             "Search further out",
-            f"The chosen setting has the outermost value that was tried of {several(ends, _MOST_NAMED)}: "
-            "beyond it may be better. tune.space and tune.max_trials say how far and how long to search.",
+            f"The best values found are the outermost that were tried: {several(ends, _MOST_NAMED)}. Values "
+            "beyond may be better. tune.space and tune.max_trials say how far and how long to search.",
         )
     if winner.test.ece >= _POORLY_CALIBRATED and not is_as_sure_as_right(winner):
         cautious = float(winner.confidence.mean()) < winner.test.accuracy
@@ -216,7 +216,7 @@ def _calibration_gap(winner: Candidate) -> str:
 
 
 def _agreed_mistakes(results: RunResults) -> int:
-    """Test images on which all networks agree on another class than the label; 0 with one network only."""
+    """Test images on which all networks agree on a class other than the label; 0 with a single network."""
     first, *others = (candidate.predictions for candidate in results.candidates)
     agreed = [each.predicted == first.predicted for each in others]
     return int((np.logical_and.reduce(agreed) & ~first.right).sum()) if others else 0

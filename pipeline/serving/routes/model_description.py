@@ -16,7 +16,7 @@ class ModelScores(Schema):
     accuracy: float
     accuracy_low: float
     accuracy_high: float
-    images: float
+    images: int
     confidence: float
 
 

@@ -84,7 +84,7 @@ class _Worker:
         outcomes, encoded, stream = [], [], io.BytesIO(data)
         for size in sizes:
             try:
-                # One at a time, so that an image gets the same answer to the last bit in any company.
+                # One at a time, so that an image gets the same answer, bit for bit, in every request.
                 encoded.append(_encoded(self.model.predict(self._decode(stream.read(size))[np.newaxis])))
                 outcomes.append(Outcome())
             except Exception as error:

@@ -102,7 +102,7 @@ class Journal:
         return set()
 
     def remove(self) -> None:
-        """Delete the folder; never seen half deleted, as names with a leading dot are no journals."""
+        """Delete the folder; never seen half deleted, as names with a leading dot are not journals."""
         gone = self.folder.with_name(f".{self.name}")
         with suppress(OSError):
             self.folder.replace(gone)

@@ -181,7 +181,7 @@ class JournalTracker:
 
 
 class RestoringTracker(JournalTracker):
-    """Records runs of which nothing was executed; `with` hands all of them over for delivery, or none.
+    """Records runs for which nothing was executed; `with` hands all of them over for delivery, or none.
 
     The code that uses it delivers the journal. What cannot be recorded is raised: there is no stage to spare.
     """

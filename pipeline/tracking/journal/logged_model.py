@@ -125,7 +125,7 @@ def _signature(num_classes: int) -> "ModelSignature":
     """To float32 probabilities (N, classes), from what the model's own code accepts.
 
     MLflow has no way to say "an array of pixels, or encoded images": a TensorSpec refuses bytes, and
-    every column type, AnyType too, wants a table. So the inputs stay open, and the code checks them.
+    every column type, AnyType too, requires a table. So the inputs stay open, and the code checks them.
     """
     import numpy as np
     from mlflow.models import ModelSignature

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.workspace import CANDIDATES
+from pipeline.foundation.workspace import CANDIDATES, CARD_FILE
 from pipeline.repository.repository import Repository
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.values import RegisteredVersion, RunSummary
@@ -51,7 +51,7 @@ class Index:
         return list(self.store.client.search_runs([experiment], condition, max_results=_MOST_RUNS))
 
     def run(self, run_id: str) -> "Run | None":
-        """A run by its id; None where there is no such."""
+        """A run by its id; None where there is none."""
         if not run_id:
             return None
         try:
@@ -62,7 +62,7 @@ class Index:
             return None
 
     def version(self, name: str, which: str | int) -> "ModelVersion | None":
-        """A version of a registered model by its number or alias; None where there is no such."""
+        """A version of a registered model by its number or alias; None where there is none."""
         client = self.store.client
         try:
             if isinstance(which, int):
@@ -122,7 +122,7 @@ class Index:
 
     def card_digest(self, revision: str, path: str) -> str | None:
         """The digest in a model's card as of a revision, if its bytes are in DVC's cache or remote."""
-        card = self.repository.output(revision, f"{path}/card.json")
+        card = self.repository.output(revision, f"{path}/{CARD_FILE}")
         return json_object((card or b"").decode(errors="replace")).get("model_digest")
 
 

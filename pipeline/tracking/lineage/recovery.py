@@ -156,7 +156,7 @@ def _from_training_again(repository: Repository, recipe: Recipe) -> Recovery:
     if changed_code:
         files = ", ".join(changed_code)
         lost = f"{none_has_it}, and its run had uncommitted changes on top of commit {recipe.commit[:10]}"
-        return Recovery((), f"{lost}, of which only the names are known: {files}")
+        return Recovery((), f"{lost}; only the names of the changed files are known: {files}")
     changed = recipe.changed_params if recipe.changes else ()  # params.yaml itself was the commit's
     if changed is None:
         return Recovery((), f"{none_has_it}, and the params of its run are not recorded in full")

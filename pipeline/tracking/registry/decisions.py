@@ -156,14 +156,14 @@ def read_decisions(tags: Mapping[str, str]) -> list[Decision]:
     return [Decision.from_tag(key, tags[key]) for key in sorted(tags) if key.startswith(_PREFIX)]
 
 
-def cancelled(decisions: Sequence[Decision]) -> set[str]:
+def canceled(decisions: Sequence[Decision]) -> set[str]:
     """Keys of the decisions that a conflict has kept from being carried out."""
     return {decision.cancels for decision in decisions if decision.kind == "conflict"}
 
 
 def moves(decisions: Sequence[Decision]) -> list[Decision]:
     """The decisions that have moved the alias champion, oldest first."""
-    void = cancelled(decisions)
+    void = canceled(decisions)
     return [
         decision
         for decision in decisions

@@ -111,7 +111,7 @@ def test_a_setting_at_the_edge_of_what_was_tried(results: Load) -> None:
         trials=(trial(0.1, 0.1, 0.7), trial(0.2, 0.3, 0.8), trial(0.3, 0.2, 0.9)),
         best_hyperparameters={"lr": 0.3, "dropout": 0.2},
     )
-    assert "the outermost value that was tried of lr 0.3 (largest): beyond" in text_of(
+    assert "the outermost that were tried: lr 0.3 (largest). Values beyond" in text_of(
         next_steps(found, NONE)
     )
 

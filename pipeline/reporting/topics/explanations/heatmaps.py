@@ -127,7 +127,7 @@ def compared_heatmaps_figure(
     Args:
       images: those that were predicted. May be a memory map.
       candidates: by name, what each says of these images.
-      rows: at most 8 images of which every candidate has a heatmap.
+      rows: at most 8 images for which every candidate has a heatmap.
     """
     figure, canvas = new_canvas(WIDE, _HEAD + _ANSWER + _SIDE + _COMPARED * len(candidates))
     place_title(canvas, title)

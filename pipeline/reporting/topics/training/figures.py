@@ -57,7 +57,7 @@ def training_curves_figure(history: History, kept_epoch: int, title: str) -> Fig
 
 @in_house_style
 def validation_accuracy_figure(histories: Mapping[str, History]) -> Figure:
-    """The validation accuracy of every candidate, over each other."""
+    """The validation accuracy of every candidate in one chart."""
     figure = new_figure(NARROW, 3.4)
     axes = figure.add_subplot()
     for candidate, history in histories.items():

@@ -2,7 +2,7 @@
 
 A network overfits when it does better on the images it was trained on than on others: the gap
 between training and validation accuracy is larger than chance explains, or the validation loss
-rises while the training loss falls. It underfits when it does not even manage the training images
+rises while the training loss falls. It underfits when it does not even fit the training images
 (Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 5.2).
 """
 
