@@ -75,7 +75,7 @@ def predict(
         raise PipelineError("--top takes a number of classes.", expected="at least 1", found=str(top))
     folder = exported_folder(workspace, store, model)
     exported = ExportedModel.load(folder)
-    chosen = format_name or preferred_format(tuple(exported.files))
+    chosen = format_name or preferred_format(exported)
     predictor = load_predictor(exported, folder, chosen)
     show = _print_json if as_json else _table(exported, chosen)
     classes, failed = exported.preprocessing.classes, False

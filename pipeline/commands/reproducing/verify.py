@@ -137,27 +137,29 @@ def _require_commit(workspace: Workspace, store: Store, address: Address) -> str
         if isinstance(found, InRevision) and found.candidate is None:
             return found.commit
         raise PipelineError(
-            f"{found} is a model; verify takes a revision.",
+            f"verify reproduces a revision, which this is not: {found}.",
             expected="a commit, branch, tag or DVC experiment",
-            remedy=f"python -m pipeline verify {_revision_and_stage(finder, address, found)}",
+            remedy=f"python -m pipeline {_command_for(finder, address, found)}",
         )
 
 
-def _revision_and_stage(finder: Finder, address: Address, found: Found) -> str:
-    """What to type after `verify` for a model."""
+def _command_for(finder: Finder, address: Address, found: Found) -> str:
+    """What verifies the training of a model, or shows what is known of it where no commit is."""
     stages = {candidate: stage for stage, candidate in TRAININGS.items()}
     match found:
         case InWorkingTree(candidate):
-            return f"HEAD --stage {stages[candidate]}"
+            return f"verify HEAD --stage {stages[candidate]}"
         case InRevision():
-            return f"{found.name} --stage {stages[finder.candidate(found)]}"
+            return f"verify {found.name} --stage {stages[finder.candidate(found)]}"
         case _:
             lineage = lineage_of(finder, found)
-            if not isinstance(lineage, ModelLineage):
-                return "REV"
-            commit = lineage.experiment.commit if lineage.experiment else ""
-            commit = commit or finder.repository.first_commit_with(lineage.dvc_hash) or lineage.git_commit
-            return f"{commit[:10]} --stage {lineage.stage}"
+            if isinstance(lineage, ModelLineage):
+                commit = lineage.experiment.commit if lineage.experiment else ""
+                if not commit and lineage.dvc_hash:
+                    commit = finder.repository.first_commit_with(lineage.dvc_hash) or ""
+                if commit := commit or lineage.git_commit:
+                    return f"verify {commit[:10]} --stage {lineage.stage}"
+            return f"lineage {address}"
 
 
 def _require_lock(repository: Repository, commit: str) -> Lock:
