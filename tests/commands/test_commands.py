@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import __main__ as commands
+from pipeline.commands.addresses.address import GRAMMAR
 from pipeline.commands.reproducing import repro as reproduction
 from pipeline.foundation.workspace import Workspace
 
@@ -52,6 +53,19 @@ def test_a_command_is_found_in_the_file_of_its_name(
     printed = capsys.readouterr().out
     assert f"usage: python -m pipeline {name} " in printed
     assert (project / "pipeline" / "commands" / COMMANDS[name] / f"{name}.py").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["compare", "explain", "export", "predict", "serve", "register", "lineage", "verify"]
+)
+def test_commands_that_take_a_model_say_how_one_is_named(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit):
+        commands.main([name, "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    for form, meaning in GRAMMAR:
+        assert f"{form} {meaning}" in printed
 
 
 def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:

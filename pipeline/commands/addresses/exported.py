@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.commands.addresses.address import Address, Published
+from pipeline.commands.addresses.address import Address
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import Export, InRegistry, InWorkingTree
 from pipeline.foundation.errors import PipelineError
@@ -17,7 +17,7 @@ def exported_folder(workspace: Workspace, store: Store, address: Address | None)
     Raises PipelineError where there is no such model, or it has not been exported; says then what exports it.
     """
     with Finder(workspace, store) as finder:
-        found = finder.find(address or Published())
+        found = finder.find(address) if address else finder.published()
         match found:
             case Export(folder):
                 return folder

@@ -53,9 +53,7 @@ class _GivenImage:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_images(parser)
-    add_address(
-        parser, "--model", metavar="MODEL", default=BEST, role="the model to ask (default: %(default)s)"
-    )
+    add_address(parser, "--model", metavar="MODEL", role=f"the model to ask (default: {BEST})")
     parser.add_argument(
         "--class",
         metavar="CLASS",
@@ -86,7 +84,7 @@ def explain(
     workspace: Workspace,
     store: Store,
     images: Sequence[str],
-    model: Address,
+    model: Address | None,
     class_name: str | None,
     output: Path | None,
     top: int,
@@ -98,7 +96,7 @@ def explain(
       workspace: where the models are.
       store: where registered ones are.
       images: files, folders (all image files below them), or - for one image on standard input.
-      model: what to ask.
+      model: what to ask; None for the best of the working tree.
       class_name: the class that the heatmaps speak for; None for each image's most probable one.
       output: the folder of the pictures; None for workspace.explained_images.
       top: how many classes to print.
@@ -117,7 +115,8 @@ def explain(
     if pictures.exists() and not pictures.is_dir():
         raise PipelineError("--output names a file.", expected="a folder, or none yet", found=str(pictures))
     with Finder(workspace, store) as finder:
-        files, scratch = trained_files(finder, finder.find(model)), finder.scratch
+        found = finder.find(model) if model else finder.best()
+        files, scratch = trained_files(finder, found), finder.scratch
         card = files.card
         label = _label(card, class_name)
         sources = _prepare(images, card.preprocessing, scratch / _PIXELS)

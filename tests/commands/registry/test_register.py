@@ -298,7 +298,9 @@ def test_a_model_that_mlflow_lacks_is_not_registered(
 ) -> None:
     monkeypatch.setattr(Registry, "find_trained", lambda *arguments: None)
     refused(
-        enrol, registry, r"MLflow does not have baseline of the working tree.\n.*\n.*dvc repro -f train_base"
+        enrol,
+        registry,
+        r"MLflow does not have the model baseline in the working tree.\n.*\n.*dvc repro -f train_base",
     )
 
 
