@@ -107,6 +107,11 @@ def parse_address(text: str) -> Address:
     return Word(text)
 
 
+def asks_mlflow(address: Address) -> bool:
+    """Whether its form allows what only MLflow knows."""
+    return isinstance(address, Registered) or (isinstance(address, Word) and address.may_be_run)
+
+
 def add_address(parser: argparse.ArgumentParser, *names: str, role: str, **options: Any) -> None:
     """Declare an argument that names a model.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from pipeline.commands.addresses.address import BEST, Address, add_address
+from pipeline.commands.addresses.address import BEST, Address, add_address, asks_mlflow
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.trained_files import trained_files
 from pipeline.commands.models.explained_figure import explained_figure
@@ -23,7 +23,8 @@ from pipeline.commands.models.predicted_image import (
     most_probable,
     print_prediction,
 )
-from pipeline.commands.terminal import say
+from pipeline.commands.runs.sync import bring_up_to_date
+from pipeline.commands.terminal import say, say_aside
 from pipeline.explanation.job import ExplainJob, ExplainResult
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.foundation.workspace import Workspace
@@ -60,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="class_name",
         help="show what speaks for this class (default: the most probable one)",
     )
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes to show (%(default)s)")
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="where to put the pictures (default: explanations)"
     )
@@ -68,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Show what a trained model looks at: a picture of each image with its heatmap and the probabilities."""
+    if options.model and asks_mlflow(options.model):
+        bring_up_to_date(workspace, store, say_aside)
     return explain(
         workspace,
         store,
@@ -108,8 +110,6 @@ def explain(
     Raises:
       PipelineError: there is no such model or class, or a picture cannot be written.
     """
-    if top < 1:
-        raise PipelineError("--top takes a number of classes.", expected="at least 1", found=str(top))
     params = load_params(workspace.params)
     pictures = workspace.explained_images if output is None else output
     if pictures.exists() and not pictures.is_dir():

@@ -43,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CONDITION",
         help="only runs that satisfy it, such as 'test_accuracy>0.9' or 'lr=0.1'; may be repeated",
     )
-    parser.add_argument("--sort", metavar="COLUMN", default="-started", help="a leading minus: descending")
+    parser.add_argument(
+        "--sort",
+        metavar="COLUMN",
+        default="-started",
+        help="a leading minus: descending (default: %(default)s)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="show at most N runs")
     parser.add_argument("--all", action="store_true", help="also failed, killed and running ones")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")

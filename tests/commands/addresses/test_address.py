@@ -17,6 +17,7 @@ from pipeline.commands.addresses.address import (
     Registered,
     Word,
     add_address,
+    asks_mlflow,
     parse_address,
 )
 from pipeline.foundation.errors import PipelineError
@@ -79,6 +80,14 @@ def test_only_some_words_can_be_runs() -> None:
     assert Word("1fd643").may_be_run
     assert not Word("1fd64").may_be_run
     assert not Word("muddy-bee").may_be_run
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [("tuned", False), ("main:tuned", False), ("muddy-bee", False), ("1fd643", True), ("models:/a/1", True)],
+)
+def test_mlflow_is_asked_for_some_only(text: str, asks: bool) -> None:
+    assert asks_mlflow(parse_address(text)) == asks
 
 
 @pytest.mark.parametrize(
