@@ -71,9 +71,8 @@ def run_tags(workspace: Workspace, stage: str, params: dict[str, Any]) -> dict[s
         **_read_data_tags(workspace, stage),
         **machine_tags(params),
     }
-    requirements = workspace.root / "requirements.lock"
-    if requirements.exists():
-        values[tags.ENVIRONMENT_DIGEST] = digest_file(requirements)
+    if workspace.requirements.exists():
+        values[tags.ENVIRONMENT_DIGEST] = digest_file(workspace.requirements)
     return {name: value for name, value in values.items() if value}
 
 

@@ -158,7 +158,7 @@ def _packages(workspace: Workspace) -> Iterator[Finding]:
     yield Observation(
         "installed", ", ".join(f"{name} {each}" for name, each in information["libraries"].items())
     )
-    pinned = workspace.root / "requirements.lock"
+    pinned = workspace.requirements
     differences = requirement_differences(pinned.read_text(encoding="utf-8")) if pinned.exists() else []
     # The Makefile's copy of what was installed last; an environment of another origin has none.
     installed = Path(sys.prefix, pinned.name)

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.commands.addresses.address import Address, Word, add_address
+from pipeline.commands.addresses.address import Address, Word, add_address, asks_mlflow
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import Found, InRevision, InWorkingTree
 from pipeline.commands.addresses.lineages import lineage_of
@@ -23,11 +23,12 @@ from pipeline.commands.reproducing.locked_outputs import (
     compare_stage,
 )
 from pipeline.commands.reproducing.temporary_clone import TemporaryClone, temporary_clone
-from pipeline.commands.terminal import say
+from pipeline.commands.runs.sync import bring_up_to_date
+from pipeline.commands.terminal import say, say_aside
 from pipeline.foundation.declarations import Declaration, parse_values
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import read_json
-from pipeline.foundation.workspace import CANDIDATES, CARD_FILE, Workspace
+from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Lock, Repository
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="HEAD",
         metavar="REV",
-        role="a commit, branch, tag or DVC experiment (default: HEAD)",
+        role="a commit, branch, tag or DVC experiment (default: %(default)s)",
     )
     parser.add_argument("--stage", metavar="STAGE", help="only this stage, on inputs from the cache")
     parser.add_argument(
@@ -72,6 +73,8 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
 
     Exit code 0 only when all agree, 3 when something differs.
     """
+    if asks_mlflow(options.revision):
+        bring_up_to_date(workspace, store, say_aside)
     return verify(workspace, store, options.revision, options.stage, options.from_source, say)
 
 
@@ -103,7 +106,7 @@ def verify(
     if stage is not None:
         _require_stage(stage, graph, recorded, repository.title(commit))
     say(f"verifying {repository.title(commit)}")
-    if address == Word("HEAD") and repository.changes(*DECISIVE_FILES, "dvc.lock"):
+    if address == Word("HEAD") and repository.changes(*DECISIVE_FILES, workspace.lock.name):
         say("the workspace has uncommitted changes, which are not verified")
     console = Console(width=_WIDTH, highlight=False)
     with temporary_clone(workspace, commit) as clone:
@@ -115,7 +118,7 @@ def verify(
                 name,
                 recorded,
                 reproduced,
-                clone.project,
+                clone.workspace.root,
                 lambda path: repository.file_hashes(commit, path),
                 cached=name in cached,
             )
@@ -248,7 +251,7 @@ def _reproduce(
 ) -> None:
     code = clone.reproduce(targets, say)
     if code:
-        other = requirement_differences(repository.text(commit, "requirements.lock") or "")
+        other = requirement_differences(repository.text(commit, clone.original.requirements.name) or "")
         raise PipelineError(
             f"{repository.title(commit)} could not be reproduced: see the messages above.",
             found=f"DVC ended with exit code {code}",
@@ -323,11 +326,14 @@ def _imports_other_images(
     check: StageCheck, clone: TemporaryClone, repository: Repository, commit: str
 ) -> bool:
     """Whether the stage reads images from a source whose fingerprint has changed."""
-    raw = clone.original.raw.relative_to(clone.original.root)
-    if raw.as_posix() not in [output.path for output in check.outputs]:
+    raw, source = (
+        path.relative_to(clone.original.root).as_posix()
+        for path in (clone.original.raw, clone.original.source)
+    )
+    if raw not in [output.path for output in check.outputs]:
         return False
-    recorded = repository.output(commit, (raw / "source.json").as_posix())
-    fingerprint = read_json(clone.project / raw / "source.json")["fingerprint"]
+    recorded = repository.output(commit, source)
+    fingerprint = read_json(clone.workspace.source)["fingerprint"]
     return recorded is not None and json.loads(recorded)["fingerprint"] != fingerprint
 
 
@@ -338,7 +344,7 @@ def _accuracy_lines(
     if not any(output.path == path for check in checks for output in check.outputs):
         yield "Scores were not computed: --stage evaluate, or verify without --stage, compares them."
         return
-    reproduced = clone.project / path
+    reproduced = clone.workspace.scores
     accuracies = compare_accuracies(
         repository.text(commit, path) or "",
         reproduced.read_text(encoding="utf-8") if reproduced.exists() else "",
@@ -365,7 +371,7 @@ def _accuracy_line(check: AccuracyCheck) -> str:
 def _environment_lines(clone: TemporaryClone, store: Store, commit: str) -> Iterator[str]:
     """What differs between here and where the revision's models were made, as far as it is recorded."""
     repository = Repository(clone.original.home)
-    params = parse_values((clone.project / "params.yaml").read_text(encoding="utf-8"))
+    params = parse_values(clone.workspace.params.read_text(encoding="utf-8"))
     try:
         with store.failures_as_unavailable():
             known = Index(store, load_params(clone.original.params).tracking.experiment).makers(commit)
@@ -379,12 +385,12 @@ def _environment_lines(clone: TemporaryClone, store: Store, commit: str) -> Iter
     if not known:
         yield "MLflow does not know the runs that made its models, so their processor is unknown."
         for candidate in CANDIDATES:
-            path = (clone.original.model(candidate) / CARD_FILE).relative_to(clone.original.root).as_posix()
+            path = clone.original.card(candidate).relative_to(clone.original.root).as_posix()
             card = repository.output(commit, path)
             for each in card_differences((card or b"").decode(errors="replace")):
                 differences.setdefault(each, []).append(path)
-    for each in requirement_differences(repository.text(commit, "requirements.lock") or ""):
-        differences.setdefault(each, []).append("requirements.lock")
+    for each in requirement_differences(repository.text(commit, clone.original.requirements.name) or ""):
+        differences.setdefault(each, []).append(clone.original.requirements.name)
     if not differences:
         yield "As far as it was recorded, its environment is the same as this one."
         return

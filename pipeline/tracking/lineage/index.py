@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.workspace import CANDIDATES
+from pipeline.foundation.workspace import CANDIDATES, CARD_FILE
 from pipeline.repository.repository import Repository
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.values import RegisteredVersion, RunSummary
@@ -119,7 +119,7 @@ class Index:
 
     def card_digest(self, revision: str, path: str) -> str | None:
         """The digest in a model's card as of a revision, if its bytes are in DVC's cache or remote."""
-        card = self.repository.output(revision, f"{path}/card.json")
+        card = self.repository.output(revision, f"{path}/{CARD_FILE}")
         return json_object((card or b"").decode(errors="replace")).get("model_digest")
 
 

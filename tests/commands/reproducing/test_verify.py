@@ -379,7 +379,7 @@ def test_clones_of_killed_processes_are_removed(toy: Workspace) -> None:
     parent = toy.root / ".dvc" / "tmp"
     with temporary_clone(toy, git(toy.root, "rev-parse", "HEAD")) as clone:
         (own,) = parent.glob("verify-*")
-        assert clone.project.is_relative_to(own)
+        assert clone.workspace.root.is_relative_to(own)
         dead = parent / own.name.replace(str(os.getpid()), "4194305")  # beyond the highest number there is
         dead.mkdir()
         with temporary_clone(toy, git(toy.root, "rev-parse", "HEAD")):
