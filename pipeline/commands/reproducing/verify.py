@@ -28,6 +28,7 @@ from pipeline.commands.terminal import say, say_aside
 from pipeline.foundation.declarations import Declaration, parse_values
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import read_json
+from pipeline.foundation.texts import first_few
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
@@ -41,7 +42,6 @@ from pipeline.tracking.store import Store
 
 _WIDTH = 100
 """Columns; fixed, so that the table is the same in a terminal, a pipe and a log."""
-_MOST_NAMED = 5
 _CLAIM = (
     "Equal bytes are claimed for the same kind of machine only: processor, threads and versions of the "
     "libraries. On another kind, compare the scores."
@@ -255,7 +255,7 @@ def _reproduce(
         raise PipelineError(
             f"{repository.title(commit)} could not be reproduced: see the messages above.",
             found=f"DVC ended with exit code {code}",
-            remedy=f"its requirements.lock has other versions: {_few(other)}" if other else None,
+            remedy=f"its requirements.lock has other versions: {first_few(other)}" if other else None,
         )
 
 
@@ -274,12 +274,7 @@ def _table(checks: Iterable[StageCheck]) -> Table:
 
 
 def _verdict(output: OutputCheck) -> str:
-    return f"{output.verdict}: {_few(output.files)}" if output.files else output.verdict
-
-
-def _few(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"{output.verdict}: {first_few(output.files)}" if output.files else output.verdict
 
 
 def _conclusion(checks: Sequence[StageCheck]) -> str:
@@ -298,11 +293,11 @@ def _explanation(
     stale = [check for check in checks if check.stale]
     for check in stale:
         if check.params:
-            yield f"{check.name}: params.yaml and dvc.lock differ in {_few(check.params)}"
+            yield f"{check.name}: params.yaml and dvc.lock differ in {first_few(check.params)}"
         if check.code:
-            yield f"{check.name}: the code differs from that in dvc.lock: {_few(check.code)}"
+            yield f"{check.name}: the code differs from that in dvc.lock: {first_few(check.code)}"
         if check.outdated:
-            yield f"{check.name}: was not run again after these had changed: {_few(check.outdated)}"
+            yield f"{check.name}: was not run again after these had changed: {first_few(check.outdated)}"
     if stale:
         yield "So dvc.lock was not made by this revision: run 'dvc repro' there, and commit dvc.lock."
         if all(check.agrees for check in checks if not check.stale and not check.inputs):
