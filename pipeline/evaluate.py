@@ -60,9 +60,9 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     )
     _save(workspace, evaluations, class_names)
     for name, explanation in explanations.items():
-        explanation.save(workspace.explanations / f"{name}.npz")
+        explanation.save(workspace.explanations_of(name))
     for name, reference in references.items():  # promotion compares a first model with them
-        save_predictions(workspace.predictions / f"{name}.npz", reference.predictions)
+        save_predictions(workspace.predictions_of(name), reference.predictions)
     save_comparisons(workspace.comparisons, compare_all(evaluations, config.evaluate, config.seed))
     save_scores(workspace.references, {name: each.scores for name, each in references.items()})
     write_json(workspace.best, best.to_json())
@@ -119,7 +119,7 @@ def _require_classes(candidate: str, card: ModelCard, class_names: Sequence[str]
 
 def _save(workspace: Workspace, evaluations: Mapping[str, Evaluation], class_names: Sequence[str]) -> None:
     for candidate, evaluation in evaluations.items():
-        save_predictions(workspace.predictions / f"{candidate}.npz", evaluation.predictions)
+        save_predictions(workspace.predictions_of(candidate), evaluation.predictions)
         outcomes = outcomes_csv(evaluation.predictions["test"], class_names)
         write_text(workspace.plots / f"confusion_{candidate}.csv", outcomes)
         calibration = calibration_csv(evaluation.scores["test"].calibration)

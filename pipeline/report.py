@@ -44,7 +44,7 @@ SECTIONS = (
 )
 """Anchor, title and content of each section, in the order in which they are read; empty ones are left out."""
 
-PAGE, PAPER, SLIDES = "index.html", "report.pdf", "slides.pptx"
+PAPER, SLIDES = "report.pdf", "slides.pptx"
 
 
 class Config(Section):
@@ -65,11 +65,12 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     with atomic_folder(workspace.report) as folder:
         for name, picture in pictures.items():
             _write(folder / "figures" / f"{name}.png", picture)
+        page_name = workspace.report_page.name
         page = render_page(document, pictures, {"on paper": PAPER, "to present": SLIDES})
-        _write(folder / PAGE, page.encode())
+        _write(folder / page_name, page.encode())
         _write(folder / PAPER, render_pdf(document))
         _write(folder / SLIDES, render_slides(document, pictures))
-        for form in (PAGE, PAPER, SLIDES):
+        for form in (page_name, PAPER, SLIDES):
             print(f"  {form}: {(folder / form).stat().st_size / 1e6:.1f} MB", flush=True)
 
 

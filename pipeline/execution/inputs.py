@@ -17,13 +17,14 @@ from pathlib import Path
 from pipeline.foundation.declarations import parse_declarations, parse_values
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import text_if_any
+from pipeline.foundation.texts import first_few
 from pipeline.foundation.workspace import Workspace
 from pipeline.repository.dvc_hash import dvc_hash
 from pipeline.repository.repository import parse_locked_outputs
 
 _POLL_SECONDS = 2.0
 _LARGE_BYTES = 1 << 20
-_NAMED_AT_MOST = 5
 _ALWAYS_IGNORED = ("__pycache__", "*.pyc")
 
 _Status = tuple[int, int, int]
@@ -50,12 +51,12 @@ class StageInputs:
         """Take stock. Nothing is watched where dvc.yaml is missing or does not know the stage."""
         self._root = workspace.root
         self._params = workspace.params
-        self._params_text = _text(workspace.params)
-        declared = parse_declarations(_text(workspace.stages)).get(stage)
+        self._params_text = text_if_any(workspace.params)
+        declared = parse_declarations(text_if_any(workspace.stages)).get(stage)
         self._keys = declared.params if declared else ()
         self._dependencies = declared.dependencies if declared else ()
         self._ignored = (*_ALWAYS_IGNORED, *_ignored_names(workspace.root / ".dvcignore"))
-        self._lock = _text(workspace.lock)
+        self._lock = text_if_any(workspace.lock)
         self._stage = stage
         self._files = self._stock()
         self._verdicts: dict[tuple[str, _Status], bool] = {}
@@ -114,7 +115,7 @@ class StageInputs:
 
     def _changed_params(self) -> list[str]:
         """Those of the stage's keys whose values differ; comments and another stage's param do not count."""
-        text = _text(self._params) if self._keys else self._params_text
+        text = text_if_any(self._params) if self._keys else self._params_text
         if text == self._params_text:
             return []
         before, now = parse_values(self._params_text), parse_values(text)
@@ -144,7 +145,7 @@ def unchanged(inputs: StageInputs, stage: str, fail_runs: Callable[[str], None])
     if inputs.changes():
         time.sleep(_POLL_SECONDS)  # see _watch
     if changed := inputs.changes():
-        names = _named(changed)
+        names = first_few(changed)
         fail_runs(f"changed while the stage ran: {names}")
         raise PipelineError(
             f"Inputs have changed while the stage ran: {names}.",
@@ -164,7 +165,7 @@ def _watch(inputs: StageInputs, stage: str, end: threading.Event) -> None:
         lasting = (changed & seen) - told
         if lasting:
             _warn(
-                f"{stage}: warning: {_named(sorted(lasting))} changed while the stage runs: the stage will "
+                f"{stage}: warning: {first_few(sorted(lasting))} changed while the stage runs: the stage will "
                 "fail when it ends, unless the old content is back by then"
             )
         if told and not told & changed:
@@ -176,15 +177,9 @@ def _warn(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _named(changed: list[str]) -> str:
-    """The first few of them, and how many more there are."""
-    rest = len(changed) - _NAMED_AT_MOST
-    return ", ".join(changed[:_NAMED_AT_MOST]) + (f" and {rest} more" if rest > 0 else "")
-
-
 def _ignored_names(dvcignore: Path) -> list[str]:
     """The plain names and patterns of names in .dvcignore; what speaks of folders in it is passed over."""
-    lines = [line.strip().removesuffix("/") for line in _text(dvcignore).splitlines()]
+    lines = [line.strip().removesuffix("/") for line in text_if_any(dvcignore).splitlines()]
     return [line for line in lines if line and not line.startswith(("#", "!")) and "/" not in line]
 
 
@@ -195,11 +190,3 @@ def _status(path: Path) -> _Status:
 
 def _digest(path: Path) -> str:
     return digest_bytes(path.read_bytes())
-
-
-def _text(path: Path) -> str:
-    """A file's text, empty where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""

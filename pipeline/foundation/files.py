@@ -152,6 +152,14 @@ def read_text(path: Path) -> str:
     return require(path).read_text(encoding="utf-8")
 
 
+def text_if_any(path: Path) -> str:
+    """The text of a file, empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def require(path: Path) -> Path:
     """`path` itself, or a PipelineError that says how to make it."""
     if not path.exists():

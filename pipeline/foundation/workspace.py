@@ -7,6 +7,8 @@ from pathlib import Path
 SUBSETS = ("train", "validation", "test")
 CANDIDATES = ("baseline", "transfer", "tuned")
 
+PARAMS_FILE = "params.yaml"
+
 NETWORK_FILE, CARD_FILE, HISTORY_FILE = "model.keras", "card.json", "history.csv"
 """Of a trained model, wherever its folder is: in the project, in DVC's cache or in the registry."""
 
@@ -32,12 +34,17 @@ class Workspace:
     # what people write
     @property
     def params(self) -> Path:
-        return self.root / "params.yaml"
+        return self.root / PARAMS_FILE
 
     @property
     def stages(self) -> Path:
         """dvc.yaml: the stages with their dependencies and outputs."""
         return self.root / "dvc.yaml"
+
+    @property
+    def requirements(self) -> Path:
+        """requirements.lock: the versions of all packages."""
+        return self.root / "requirements.lock"
 
     @property
     def lock(self) -> Path:
@@ -145,10 +152,17 @@ class Workspace:
     def predictions(self) -> Path:
         return self.metrics / "predictions"
 
+    def predictions_of(self, name: str) -> Path:
+        """Of a candidate or a reference."""
+        return self.predictions / f"{name}.npz"
+
     @property
     def explanations(self) -> Path:
-        """<candidate>.npz: what its network looks at."""
         return self.metrics / "explanations"
+
+    def explanations_of(self, candidate: str) -> Path:
+        """What its network looks at."""
+        return self.explanations / f"{candidate}.npz"
 
     @property
     def plots(self) -> Path:
@@ -162,6 +176,10 @@ class Workspace:
     @property
     def report(self) -> Path:
         return self.metrics / "report"
+
+    @property
+    def report_page(self) -> Path:
+        return self.report / "index.html"
 
     # what outlives a run and is not an output of DVC's
     @property

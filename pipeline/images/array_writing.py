@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.foundation.array_types import Int64, UInt8
-from pipeline.images.arrays import ChannelStatistics
+from pipeline.images.arrays import IDS_FILE, IMAGES_FILE, LABELS_FILE, ChannelStatistics
 from pipeline.images.catalogue import CatalogueEntry, EncodedImages
 from pipeline.images.parallel import ordered_map, with_progress
 
@@ -40,11 +40,11 @@ def write_arrays(
       How often each gray level occurs in each channel.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "labels.npy", np.array(labels, dtype=np.int64))
-    np.save(folder / "ids.npy", np.array([entry.id for entry in entries], dtype=np.int64))
+    np.save(folder / LABELS_FILE, np.array(labels, dtype=np.int64))
+    np.save(folder / IDS_FILE, np.array([entry.id for entry in entries], dtype=np.int64))
     channels = shape[-1]
     counts = np.zeros((channels, _LEVELS), dtype=np.int64)
-    with (folder / "images.npy").open("wb") as file, warnings.catch_warnings():
+    with (folder / IMAGES_FILE).open("wb") as file, warnings.catch_warnings():
         # Pillow warns of oddities in images that it reads all the same; fetch has accepted them.
         warnings.simplefilter("ignore")
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}

@@ -9,7 +9,7 @@ from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.files import read_json, require, write_json
 
-_ARRAYS = ("images", "labels", "ids")
+IMAGES_FILE, LABELS_FILE, IDS_FILE = "images.npy", "labels.npy", "ids.npy"
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,17 @@ class ImageArrays:
     @classmethod
     def load(cls, folder: Path) -> "ImageArrays":
         """Raises PipelineError where a file is missing."""
-        images = np.load(require(folder / "images.npy"), mmap_mode="r")
-        return cls(images, np.load(require(folder / "labels.npy")), np.load(require(folder / "ids.npy")))
+        images = np.load(require(folder / IMAGES_FILE), mmap_mode="r")
+        return cls(images, np.load(require(folder / LABELS_FILE)), np.load(require(folder / IDS_FILE)))
+
+    @staticmethod
+    def is_there(folder: Path) -> bool:
+        return (folder / IMAGES_FILE).exists()
 
 
 def arrays_digest(folders: list[Path]) -> str:
     """One digest over the arrays of several subsets: the identity of the data a model has seen."""
-    files = [folder / f"{name}.npy" for folder in folders for name in _ARRAYS]
+    files = [folder / name for folder in folders for name in (IMAGES_FILE, LABELS_FILE, IDS_FILE)]
     return digest_json([digest_file(require(file)) for file in files])
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _BATCH = 8
 """Items per task: enough to hide a task's overhead, few enough that a queue of photographs stays small."""
@@ -30,18 +30,18 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
-def ordered_map(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def ordered_map(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
     """`map(function, items)` on all cores, with few results waiting at any time.
 
     The first exception that `function` raises ends the iteration.
     """
 
-    def work(batch: Sequence[Item]) -> list[Result]:
+    def work(batch: Sequence[_Item]) -> list[_Result]:
         return [function(item) for item in batch]
 
     workers = available_cores()
     executor = ThreadPoolExecutor(workers, thread_name_prefix="images")
-    waiting: deque[Future[list[Result]]] = deque()
+    waiting: deque[Future[list[_Result]]] = deque()
     try:
         for start in range(0, len(items), _BATCH):
             waiting.append(executor.submit(work, items[start : start + _BATCH]))
@@ -53,7 +53,7 @@ def ordered_map(function: Callable[[Item], Result], items: Sequence[Item]) -> It
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
+def with_progress(items: Iterable[_Item], total: int, doing: str) -> Iterator[_Item]:
     """Pass the items on; print a line every few seconds, none where all are done before the first is due."""
     last = time.monotonic()
     for count, item in enumerate(items, start=1):

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.foundation.array_types import Int64
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import require
+from pipeline.foundation.texts import first_few
 from pipeline.foundation.workspace import SUBSETS
 from pipeline.images.catalogue import Catalogue, write_csv
 
@@ -241,7 +242,7 @@ def _require_every_class(counts: Mapping[str, Mapping[str, int]], rules: SplitRu
         raise PipelineError(
             "The images cannot be split: a subset would be without a class.",
             expected="at least one image of every class in train, validation and test",
-            found="; ".join(missing[:10]) + ("; ..." if len(missing) > 10 else ""),
+            found=first_few(missing, 10, "; "),
             remedy=(
                 "add images of that class, or change split.test_share "
                 f"({rules.test_share:g}), split.validation_share ({rules.validation_share:g}) "

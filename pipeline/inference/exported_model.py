@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_json
+from pipeline.foundation.workspace import CANDIDATES
 from pipeline.inference.preprocessing import PreprocessingSpec
 
 EXPORT_FILE = "export.json"
@@ -29,6 +30,7 @@ SAVED_MODEL_FORMAT = "saved_model"
 EXACT_FORMATS = (SAVED_MODEL_FORMAT, "litert_fp32", ONNX_FORMAT)
 """They compute in float32, as the original does."""
 FORMATS = (SAVED_MODEL_FORMAT, ONNX_FORMAT, *LITERT_FORMATS)
+_PUBLISH = "python -m pipeline export"
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,11 @@ class ExportedModel:
     lineage: dict[str, str]
     files: dict[str, ExportedFile]
 
+    @property
+    def original(self) -> str:
+        """The model that was exported, as people name it to commands."""
+        return _original(self.name, str(self.version), self.lineage.get("run_id", ""))
+
     def save(self, folder: Path) -> None:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["preprocessing"] = self.preprocessing.to_json()
@@ -117,7 +124,8 @@ class ExportedModel:
     @classmethod
     def load(cls, folder: Path) -> "ExportedModel":
         """Raises PipelineError where export.json is missing or is not one."""
-        values: Any = _read_json(_require(folder / EXPORT_FILE))
+        again = _again(_original(folder.parent.name, folder.name))
+        values: Any = _read_json(_require(folder / EXPORT_FILE, again), again)
         try:
             values["preprocessing"] = PreprocessingSpec.from_json(values["preprocessing"])
             values["scores"] = ExportedScores(**values["scores"])
@@ -127,7 +135,7 @@ class ExportedModel:
             raise PipelineError(
                 f"{folder / EXPORT_FILE} does not describe an exported model.",
                 found=repr(error),
-                remedy="export the model again: python -m pipeline export",
+                remedy=again,
             ) from error
 
     def file(self, folder: Path, format_name: str) -> Path:
@@ -137,15 +145,15 @@ class ExportedModel:
                 f"{self.name} version {self.version} was not exported as {format_name}.",
                 expected=format_name,
                 found=", ".join(self.files) or "no format",
-                remedy=f"python -m pipeline export --format {format_name}",
+                remedy=f"python -m pipeline export {self.original} --format {format_name}",
             )
-        path = _require(folder / self.files[format_name].path)
+        path = _require(folder / self.files[format_name].path, _again(self.original))
         if path.is_file() and digest_file(path) != self.files[format_name].digest:
             raise PipelineError(
                 f"{path} is not the file that was exported.",
                 expected=f"SHA-256 {self.files[format_name].digest}",
                 found="other bytes",
-                remedy="export the model again: python -m pipeline export",
+                remedy=_again(self.original),
             )
         return path
 
@@ -180,19 +188,28 @@ def published(exports: Path) -> Path:
         raise PipelineError(
             "No model has been published here yet.",
             expected=f"{exports / POINTER_FILE}, which an export writes",
-            remedy="python -m pipeline export",
+            remedy=_PUBLISH,
         )
     try:
-        return exports / str(_read_json(exports / POINTER_FILE)["folder"])
+        return exports / str(_read_json(exports / POINTER_FILE, _PUBLISH)["folder"])
     except (KeyError, TypeError) as error:
         raise PipelineError(
-            f"{exports / POINTER_FILE} does not name an exported model.",
-            found=repr(error),
-            remedy="python -m pipeline export",
+            f"{exports / POINTER_FILE} does not name an exported model.", found=repr(error), remedy=_PUBLISH
         ) from error
 
 
-def _read_json(path: Path) -> Any:
+def _original(name: str, version: str, run_id: str = "") -> str:
+    """The model behind exports/<name>/<version>, as people name it to commands."""
+    if name in CANDIDATES:
+        return run_id or name
+    return f"models:/{name}/{version}" if version.isdecimal() else "MODEL"  # a folder that was copied
+
+
+def _again(model: str) -> str:
+    return f"export the model again: python -m pipeline export {model}"
+
+
+def _read_json(path: Path, remedy: str) -> Any:
     """Unlike `read_json`, which is for what stages write, it sends people to `export`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -200,16 +217,16 @@ def _read_json(path: Path) -> Any:
         raise PipelineError(
             f"{path} is not valid JSON.",
             found=str(error),
-            remedy="export the model again: python -m pipeline export",
+            remedy=remedy,
         ) from error
 
 
-def _require(path: Path) -> Path:
+def _require(path: Path, remedy: str) -> Path:
     """`path` itself; raises PipelineError where it is missing."""
     if not path.exists():
         raise PipelineError(
             f"{path} is missing.",
             expected="a folder that 'python -m pipeline export' has written",
-            remedy="export the model again: python -m pipeline export",
+            remedy=remedy,
         )
     return path

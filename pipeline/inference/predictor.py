@@ -1,7 +1,6 @@
 """Predicting with an exported model through LiteRT or ONNX Runtime: no TensorFlow, ready at once."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -89,18 +88,18 @@ def open_predictor(file: Path, format_name: str, threads: int = 1) -> Predictor:
     )
 
 
-def preferred_format(formats: Sequence[str]) -> str:
+def preferred_format(model: ExportedModel) -> str:
     """The format to predict with where nobody asks for one: exact, and the quickest of the exact ones.
 
     Quantized formats are quicker, but their probabilities differ in the second or third digit.
     """
     quantized = ("litert_fp16", "litert_dynamic_int8", "litert_int8")
     for name in ("litert_fp32", ONNX_FORMAT, *quantized, *PRUNED_FORMATS):
-        if name in formats:
+        if name in model.files:
             return name
     raise PipelineError(
         "No format of this export can be run here.",
         expected="one of " + ", ".join((*LITERT_FORMATS, ONNX_FORMAT)),
-        found=", ".join(formats) or "no format",
-        remedy="python -m pipeline export",
+        found=", ".join(model.files) or "no format",
+        remedy=f"python -m pipeline export {model.original}",
     )

@@ -1,6 +1,7 @@
 """What every section of params.yaml is made of: immutable values without defaults."""
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,3 +34,12 @@ class Section(BaseModel):
 
     # Numbers must be numbers: the text "1e-4" is refused, not converted behind the reader's back.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested params as dotted names: {"a": {"b": 1}} -> ("a.b", 1)."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

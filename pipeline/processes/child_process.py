@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 import pipeline
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.foundation.files import read_json, write_json
+from pipeline.processes.native_output import private_stdout
 
 PACKAGE_FOLDER = Path(pipeline.__file__).parent.parent
 """Where Python finds the package `pipeline`."""
@@ -114,9 +115,7 @@ def do_job(read_job: Callable[[Path], Job], do: Callable[[Job, Path], None]) -> 
     Returns:
       The exit code.
     """
-    # Kept for what Python prints; what compiled code prints joins standard error.
-    sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
+    sys.stdout = private_stdout()  # for what Python prints, not for what compiled code does
     job, result = Path(sys.argv[1]), Path(sys.argv[2])
     try:
         do(read_job(job), result)

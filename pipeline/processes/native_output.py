@@ -5,6 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+
+def private_stdout() -> TextIO:
+    """Standard output for this file alone; what anything else prints there joins standard error."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    return own
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class FinishedEvaluation:
         confusion = confusion_matrix_figure(confusion_matrix(test), class_names, f"{candidate}: test subset")
         yield self._saved(confusion, f"confusion_matrix_{candidate}.png")
         workspace = self._outputs.workspace
-        explanations = self._outputs.find(workspace.explanations / f"{candidate}.npz")
+        explanations = self._outputs.find(workspace.explanations_of(candidate))
         images = self._outputs.find(workspace.subset("test")) if explanations is not None else None
         if explanations is not None and images is not None:
             heatmaps = heatmaps_figure(
@@ -86,7 +86,7 @@ class FinishedEvaluation:
 
     def _predictions(self, candidate: str) -> Predictions | None:
         """Those of the test subset."""
-        file = self._outputs.find(self._outputs.workspace.predictions / f"{candidate}.npz")
+        file = self._outputs.find(self._outputs.workspace.predictions_of(candidate))
         return None if file is None else load_predictions(file)["test"]
 
     def _class_names(self, candidate: str) -> list[str]:

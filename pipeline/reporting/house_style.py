@@ -20,7 +20,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.files import atomic_path
-from pipeline.reporting.wording import shortened
+from pipeline.foundation.texts import shortened
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 RIGHT, WRONG = "#00694d", "#a84300"
@@ -200,7 +200,7 @@ def class_labels(class_names: Sequence[str], longest: int = LONGEST_LABEL) -> li
     def drawn(character: str) -> str:
         return character if ord(character) in drawable else f"<U+{ord(character):04X}>"
 
-    return [shortened("".join(map(drawn, name)), longest) for name in class_names]
+    return [shortened("".join(map(drawn, name)), longest, cut="middle") for name in class_names]
 
 
 def percent_axis(axes: Axes, which: str) -> None:

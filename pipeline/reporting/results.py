@@ -285,9 +285,9 @@ def _load_candidate(
         history=History.load(workspace.history(name)),
         validation=scores["validation"],
         test=scores["test"],
-        predictions=load_predictions(workspace.predictions / f"{name}.npz")["test"],
+        predictions=load_predictions(workspace.predictions_of(name))["test"],
         classes=tuple(_class_result(row) for row in per_class if row.items() >= of_candidate.items()),
-        explanations=Explanations.load(workspace.explanations / f"{name}.npz"),
+        explanations=Explanations.load(workspace.explanations_of(name)),
     )
 
 

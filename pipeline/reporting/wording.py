@@ -1,6 +1,8 @@
 """Numbers and lists as people read them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+
+from pipeline.foundation.texts import first_few
 
 SPACE = "\u00a0"
 """Between a number and its unit, where no line may break."""
@@ -88,17 +90,6 @@ def compact(value: object) -> str:
     return str(value)
 
 
-def flattened(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
-    """Nested hyperparameters as dotted names: {"a": {"b": 1}} -> [("a.b", 1)]."""
-    found: list[tuple[str, object]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found += flattened(value, f"{prefix}{name}.")
-        else:
-            found.append((f"{prefix}{name}", value))
-    return found
-
-
 def listed(items: Sequence[str]) -> str:
     """["a", "b", "c"] -> "a, b and c"."""
     if len(items) < 2:
@@ -113,9 +104,7 @@ def quoted(name: str) -> str:
 
 def several(items: Sequence[str], most: int) -> str:
     """At most `most` of the items, and how many more there are."""
-    if len(items) <= most:
-        return listed(items)
-    return f"{', '.join(items[:most])} and {len(items) - most} more"
+    return listed(items) if len(items) <= most else first_few(items, most)
 
 
 def shape(sizes: Sequence[int]) -> str:
@@ -129,11 +118,3 @@ def candidate_title(candidate: str) -> str:
 
 def reference_title(reference: str) -> str:
     return _REFERENCES.get(reference, reference.replace("_", " ").capitalize())
-
-
-def shortened(text: str, longest: int) -> str:
-    """The text, or its beginning and end where it has more than `longest` characters."""
-    if len(text) <= longest:
-        return text
-    end = longest // 3
-    return f"{text[: longest - end - 1].rstrip()}…{text[-end:].lstrip()}"

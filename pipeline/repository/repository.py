@@ -149,6 +149,14 @@ class Repository:
             return None
         return self.git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or None
 
+    def refs_called(self, name: str) -> dict[str, str]:
+        """The commits of the branches and tags of that name, by their full names."""
+        refs = [f"refs/{kind}/{name}" for kind in ("heads", "tags", "remotes")]
+        listed = self.git("for-each-ref", "--format=%(refname)", *refs) or ""
+        # A pattern also lists the refs below it, such as feature/login for feature.
+        commits = {ref: self.git_commit(ref) for ref in listed.splitlines() if ref in refs}
+        return {ref: commit for ref, commit in commits.items() if commit}
+
     def experiments_called(self, name: str) -> list[Experiment]:
         """The experiments of that name, the latest first: each baseline may have one."""
         return [each for each in self.experiments() if each.name == name]

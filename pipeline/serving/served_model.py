@@ -71,7 +71,7 @@ class ModelSwitch:
           PipelineError: it cannot be loaded; the current model stays.
         """
         exported = ExportedModel.load(folder)
-        format_name = self._format_name or preferred_format(tuple(exported.files))
+        format_name = self._format_name or preferred_format(exported)
         command = worker_command(folder, format_name, self._limits)
         pool = WorkerPool(command, self._limits, self._report)
         await pool.start()

@@ -10,6 +10,7 @@ from PIL import Image
 
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.texts import first_few
 from pipeline.images.catalogue import (
     Catalogue,
     CatalogueEntry,
@@ -141,7 +142,7 @@ def _require_acceptable(
         raise PipelineError(
             f"{len(small)} of {len(classes)} classes have too few readable images.",
             expected=f"at least {limits.min_images_per_class} in each (fetch.min_images_per_class)",
-            found="; ".join(small[:10]) + ("; ..." if len(small) > 10 else ""),
+            found=first_few(small, 10, "; "),
             remedy="add images, remove those classes, or lower fetch.min_images_per_class",
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.foundation.array_types import Integer, UInt8
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.texts import first_few
 from pipeline.images.catalogue import RejectedFile
 from pipeline.images.decoding import encode_png
 
@@ -104,7 +105,7 @@ def rename_classes(source: ImageSource, names: Mapping[str, str]) -> ImageSource
             close = difflib.get_close_matches(name, source.classes, n=1)
             raise PipelineError(
                 f"fetch.class_names renames '{name}', which is not a class of this data set.",
-                expected=f"some of {_listed(source.classes)}",
+                expected=f"some of {first_few(source.classes, 20)}",
                 remedy=f"did you mean '{close[0]}'?" if close else "remove that line from params.yaml",
             )
     classes = tuple(names.get(name, name) for name in source.classes)
@@ -140,8 +141,3 @@ def array_source(
     ]
     rows = [row for pixels, _ in subsets.values() for row in pixels]
     return ImageSource(images, lambda index: encode_png(rows[index]), classes, fingerprint)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:20])
-    return shown if len(names) <= 20 else f"{shown}, ... ({len(names)} in all)"

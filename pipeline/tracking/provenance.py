@@ -15,6 +15,7 @@ import psutil
 
 from pipeline.foundation.declarations import parse_declarations
 from pipeline.foundation.digests import digest_file, digest_json
+from pipeline.foundation.files import text_if_any
 from pipeline.foundation.workspace import Workspace
 from pipeline.repository.repository import Repository, parse_locked_outputs
 from pipeline.tracking import tags
@@ -71,9 +72,8 @@ def run_tags(workspace: Workspace, stage: str, params: dict[str, Any]) -> dict[s
         **_read_data_tags(workspace, stage),
         **machine_tags(params),
     }
-    requirements = workspace.root / "requirements.lock"
-    if requirements.exists():
-        values[tags.ENVIRONMENT_DIGEST] = digest_file(requirements)
+    if workspace.requirements.exists():
+        values[tags.ENVIRONMENT_DIGEST] = digest_file(workspace.requirements)
     return {name: value for name, value in values.items() if value}
 
 
@@ -140,22 +140,14 @@ def data_tags(inputs: Mapping[str, str], source: Any) -> dict[str, str]:
 
 
 def _read_data_tags(workspace: Workspace, stage: str) -> dict[str, str]:
-    declared = parse_declarations(_text(workspace.stages)).get(stage)
+    declared = parse_declarations(text_if_any(workspace.stages)).get(stage)
     dependencies = declared.dependencies if declared else ()
-    inputs = parse_locked_outputs(_text(workspace.lock)).data_inputs(stage, dependencies)
+    inputs = parse_locked_outputs(text_if_any(workspace.lock)).data_inputs(stage, dependencies)
     try:
-        source = json.loads(_text(workspace.source))
+        source = json.loads(text_if_any(workspace.source))
     except ValueError:
         source = None  # it is not there, or is being written
     return data_tags(inputs, source)
-
-
-def _text(path: Path) -> str:
-    """A file's text, empty where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _compact_json(value: Any) -> str:

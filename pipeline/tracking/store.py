@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Self
 
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.texts import one_line, shortened
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags as tag_names
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.shortening import one_line, shortened
 
 if TYPE_CHECKING:
     from filelock import FileLock

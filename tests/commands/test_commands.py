@@ -8,11 +8,15 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from pipeline import __main__ as commands
+from pipeline.commands.addresses.address import GRAMMAR
+from pipeline.commands.models import explain as explaining
 from pipeline.commands.reproducing import repro as reproduction
+from pipeline.commands.reproducing import verify as verification
 from pipeline.foundation.workspace import Workspace
 
 COMMANDS = {name: wing for wing, texts in commands._WINGS.items() for name in texts}
@@ -52,6 +56,49 @@ def test_a_command_is_found_in_the_file_of_its_name(
     printed = capsys.readouterr().out
     assert f"usage: python -m pipeline {name} " in printed
     assert (project / "pipeline" / "commands" / COMMANDS[name] / f"{name}.py").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["compare", "explain", "export", "predict", "serve", "register", "lineage", "verify"]
+)
+def test_commands_that_take_a_model_say_how_one_is_named(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit):
+        commands.main([name, "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    for form, meaning in GRAMMAR:
+        assert f"{form} {meaning}" in printed
+
+
+@pytest.mark.parametrize("name", ["predict", "explain"])
+@pytest.mark.parametrize("number", ["0", "-1", "two"])
+def test_a_number_of_classes_that_is_none(capsys: pytest.CaptureFixture[str], name: str, number: str) -> None:
+    with pytest.raises(SystemExit):
+        commands.main([name, "a.png", f"--top={number}"])
+    assert f"{number} is not a number of classes: at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "typed", "syncs"),
+    [
+        (explaining, ["explain", "a.png"], False),
+        (explaining, ["explain", "a.png", "--model", "tuned"], False),
+        (explaining, ["explain", "a.png", "--model", "1fd643"], True),
+        (verification, ["verify"], False),
+        (verification, ["verify", "1fd643"], True),
+    ],
+)
+def test_what_may_be_a_run_is_looked_for_after_a_sync(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, typed: list[str], syncs: bool
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(module, "bring_up_to_date", lambda *arguments: done.append("sync"))
+    monkeypatch.setattr(module, typed[0], lambda *arguments: done.append("command"))
+    monkeypatch.setattr(commands, "quiet_libraries", lambda: None)
+    monkeypatch.setattr(commands, "stop_in_good_order", lambda: None)
+    commands.main(typed)
+    assert done == [*(["sync"] if syncs else []), "command"]
 
 
 def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,7 @@ def test_from_evaluation_to_champion_and_back(lenient: Clone) -> None:
     worst, *_, best = candidates_by_accuracy(lenient)
 
     said = run(lenient, "register", best)
-    assert f"{best} of the working tree is version 1 of 'image-classifier'" in said
+    assert f"the model {best} in the working tree is version 1 of 'image-classifier'" in said
     assert "it predicts 24 test images as evaluate has" in said
     assert "the champion already" not in said
     run(lenient, "promote", "--force", "--reason", "the first one")

@@ -53,11 +53,27 @@ def test_a_file_that_is_missing_or_was_never_made_is_named(tmp_path: Path) -> No
     folder = export(tmp_path)
     (folder / "onnx.onnx").unlink()
     exported = ExportedModel.load(folder)
-    with pytest.raises(PipelineError, match=r"onnx\.onnx is missing.*\n.*\n.*python -m pipeline export"):
+    with pytest.raises(PipelineError, match=r"onnx\.onnx is missing") as caught:
         exported.file(folder, "onnx")
+    assert caught.value.remedy == "export the model again: python -m pipeline export models:/light/1"
     with pytest.raises(PipelineError, match="was not exported as litert_int8") as caught:
         exported.file(folder, "litert_int8")
     assert caught.value.found == "onnx"
+    assert caught.value.remedy == "python -m pipeline export models:/light/1 --format litert_int8"
+
+
+def test_the_model_behind_an_export_is_named_so_that_commands_find_it(tmp_path: Path) -> None:
+    exported = ExportedModel.load(export(tmp_path))
+    assert exported.original == "models:/light/1"
+    assert replace(exported, name="tuned").original == "1" * 32, "its run"
+    assert replace(exported, name="tuned", lineage={}).original == "tuned"
+
+
+@pytest.mark.parametrize(("name", "model"), [("light", "models:/light/7"), ("tuned", "tuned")])
+def test_of_a_damaged_export_the_folder_says_what_it_was(tmp_path: Path, name: str, model: str) -> None:
+    with pytest.raises(PipelineError, match="is missing") as caught:
+        ExportedModel.load(tmp_path / name / "7")
+    assert caught.value.remedy == f"export the model again: python -m pipeline export {model}"
 
 
 def test_a_saved_model_lies_beside_the_exports(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,11 @@ def test_a_format_without_a_runtime_says_where_it_runs() -> None:
         open_predictor(Path("folder"), "saved_model")
 
 
+def exported_as(folder: Path, *formats: str) -> ExportedModel:
+    exported = ExportedModel.load(export(folder))
+    return replace(exported, files=dict.fromkeys(formats, exported.files["onnx"]))
+
+
 @pytest.mark.parametrize(
     ("formats", "preferred"),
     [
@@ -98,13 +104,16 @@ def test_a_format_without_a_runtime_says_where_it_runs() -> None:
         (("litert_pruned_fp32", "saved_model"), "litert_pruned_fp32"),
     ],
 )
-def test_exact_formats_come_first_and_pruned_ones_last(formats: tuple[str, ...], preferred: str) -> None:
-    assert preferred_format(formats) == preferred
+def test_exact_formats_come_first_and_pruned_ones_last(
+    tmp_path: Path, formats: tuple[str, ...], preferred: str
+) -> None:
+    assert preferred_format(exported_as(tmp_path, *formats)) == preferred
 
 
-def test_an_export_that_nothing_here_runs_is_an_error() -> None:
-    with pytest.raises(PipelineError, match="No format of this export can be run here"):
-        preferred_format(("saved_model",))
+def test_an_export_that_nothing_here_runs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="No format of this export can be run here") as caught:
+        preferred_format(exported_as(tmp_path, "saved_model"))
+    assert caught.value.remedy == "python -m pipeline export models:/light/1"
 
 
 def test_the_terminal_stays_silent_and_tensorflow_away(tflite: Path, project: Path) -> None:

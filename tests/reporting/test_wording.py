@@ -82,16 +82,3 @@ def test_an_area_is_called_perfect_only_where_it_is() -> None:
     assert wording.area_text(1.0) == "1.000"
     assert wording.area_text(0.99996) == ">\u00a00.999"
     assert wording.area_text(0.8514) == "0.851"
-
-
-def test_nested_hyperparameters() -> None:
-    assert wording.flattened({"lr": 0.1, "a": {"b": {"c": 1}, "d": []}}) == [
-        ("lr", 0.1),
-        ("a.b.c", 1),
-        ("a.d", []),
-    ]
-
-
-@pytest.mark.parametrize(("text", "shown"), [("number 12345 of many", "number…many"), ("short", "short")])
-def test_long_texts_keep_their_beginning_and_end(text: str, shown: str) -> None:
-    assert wording.shortened(text, 12) == shown

@@ -16,7 +16,7 @@ GRAMMAR = (
     (BEST, "the candidate of the working tree that evaluate has chosen"),
     (", ".join(CANDIDATES), "a candidate of the working tree"),
     ("REV, REV:CANDIDATE", "the best candidate of a commit, branch, tag or DVC experiment, or a certain one"),
-    ("RUN", "the model of a run in MLflow: the run's id, or at least 6 characters of its beginning"),
+    ("RUN", "the model of a run in MLflow: the run's id, or its first characters (at least 6)"),
     ("models:/NAME@ALIAS, models:/NAME/VERSION", "a registered model"),
     ("PATH", "a model.keras, its folder, or the folder of an export"),
     ("NAME, NAME/VERSION", "an export by its place below exports/: the latest version, or a certain one"),
@@ -25,8 +25,8 @@ GRAMMAR = (
 """Every form that an address may have, and what it names."""
 FORMS = ", ".join(form for form, _ in GRAMMAR)
 
-_REGISTERED = re.compile(r"(?:models:/)?([^/@:]+)(?:@([\w-]+)|/([1-9][0-9]*))")
 _SCHEME = "models:/"
+_REGISTERED = re.compile(_SCHEME + r"([^/@:]+)(?:@([\w-]+)|/([1-9][0-9]*))")
 _RUN_ID = re.compile(r"[0-9a-f]{6,32}")
 _WIDTH, _FORM_WIDTH = 80, 24
 
@@ -79,11 +79,6 @@ class Word:
     def may_be_run(self) -> bool:
         return _RUN_ID.fullmatch(self.text) is not None
 
-    @property
-    def registered(self) -> Registered | None:
-        """What it is if `models:/` was left out; None where it cannot be that."""
-        return _registered(self.text)
-
 
 Address = NamedCandidate | Registered | Published | Word
 
@@ -94,13 +89,14 @@ def parse_address(text: str) -> Address:
     Raises PipelineError for what nothing can be called.
     """
     if text.startswith(_SCHEME):
-        registered = _registered(text)
-        if registered is None:
+        match = _REGISTERED.fullmatch(text)
+        if match is None:
             raise PipelineError(
                 f"'{text}' does not name a registered model.",
                 expected="models:/NAME@ALIAS, such as models:/NAME@champion, or models:/NAME/VERSION",
             )
-        return registered
+        name, alias, version = match.groups()
+        return Registered(name, alias or int(version))
     if text == PUBLISHED:
         return Published()
     revision, _, name = text.rpartition(":")
@@ -111,12 +107,9 @@ def parse_address(text: str) -> Address:
     return Word(text)
 
 
-def _registered(text: str) -> Registered | None:
-    match = _REGISTERED.fullmatch(text)
-    if match is None:
-        return None
-    name, alias, version = match.groups()
-    return Registered(name, alias or int(version))
+def asks_mlflow(address: Address) -> bool:
+    """Whether its form allows what only MLflow knows."""
+    return isinstance(address, Registered) or (isinstance(address, Word) and address.may_be_run)
 
 
 def add_address(parser: argparse.ArgumentParser, *names: str, role: str, **options: Any) -> None:

@@ -13,7 +13,7 @@ from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
-from pipeline.images.arrays import arrays_digest
+from pipeline.images.arrays import IMAGES_FILE, LABELS_FILE, arrays_digest
 from pipeline.images.catalogue import Provenance
 from pipeline.inference.model_card import ModelCard
 from pipeline.repository.stage_outputs import StageOutputs
@@ -85,7 +85,7 @@ class EvaluatedModel:
     def labels(self) -> dict[str, Int64[np.ndarray, " n"]]:
         """By subset."""
         folders = {name: self._workspace.subset(name) for name in SUBSETS}
-        return {name: np.load(self.require(folder / "labels.npy")) for name, folder in folders.items()}
+        return {name: np.load(self.require(folder / LABELS_FILE)) for name, folder in folders.items()}
 
     @cached_property
     def test_digest(self) -> str:
@@ -94,7 +94,7 @@ class EvaluatedModel:
 
     @property
     def test_images(self) -> UInt8[np.ndarray, "n h w c"]:
-        images: UInt8[np.ndarray, "n h w c"] = np.load(self._test / "images.npy", mmap_mode="r")
+        images: UInt8[np.ndarray, "n h w c"] = np.load(self._test / IMAGES_FILE, mmap_mode="r")
         return images
 
     def require(self, path: Path) -> Path:
@@ -102,7 +102,7 @@ class EvaluatedModel:
         found = self.outputs.find(path)
         if found is None:
             name = path.relative_to(self._workspace.root).as_posix()
-            raise _missing(f"{self.candidate} of {self.origin}", name)
+            raise _missing(f"the model {self.candidate} of {self.origin}", f"{name} is missing")
         return found
 
     @property
@@ -114,7 +114,7 @@ class EvaluatedModel:
         return self.require(self._workspace.subset("test"))
 
     def _predictions_of(self, name: str) -> Path:
-        return self.require(self._workspace.predictions / f"{name}.npz")
+        return self.require(self._workspace.predictions_of(name))
 
 
 def evaluated_model(finder: Finder, found: Found) -> EvaluatedModel:
@@ -123,7 +123,7 @@ def evaluated_model(finder: Finder, found: Found) -> EvaluatedModel:
     Raises MissingEvaluationError where they are not stored here; PipelineError where MLflow has to be asked
     for places to look at and does not answer.
     """
-    missing = _missing(str(found), "the model itself")
+    missing = _missing(str(found), "no such model among the candidates")
     for model in _places(finder, found):
         try:
             _ = model.card, model.predictions
@@ -132,7 +132,7 @@ def evaluated_model(finder: Finder, found: Found) -> EvaluatedModel:
         else:
             if model.scores:
                 return model
-            missing = _missing(str(found), "its scores")
+            missing = _missing(str(found), "the model, but no scores of it")
     raise missing
 
 
@@ -168,11 +168,11 @@ def _outputs_that_may_have(finder: Finder, found: Found, digest: str) -> Iterato
             yield finder.outputs(commit), finder.title(commit)
 
 
-def _missing(what: str, lacking: str) -> MissingEvaluationError:
+def _missing(what: str, found: str) -> MissingEvaluationError:
     return MissingEvaluationError(
         f"No evaluation of {what} is stored here.",
         expected="the model's card, scores and predictions in the working tree or in DVC's cache",
-        found=f"not {lacking}",
+        found=found,
         remedy="'dvc pull' or 'dvc exp pull' brings what colleagues have; 'dvc repro' in that revision makes "
         "it again",
     )

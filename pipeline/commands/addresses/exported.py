@@ -1,8 +1,9 @@
 """The export of a model, which `predict` and `serve` run. Imports nothing that serving does not need."""
 
+import argparse
 from pathlib import Path
 
-from pipeline.commands.addresses.address import Address, Published
+from pipeline.commands.addresses.address import Address, add_address
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import Export, InRegistry, InWorkingTree
 from pipeline.foundation.errors import PipelineError
@@ -11,13 +12,23 @@ from pipeline.inference.exported_model import EXPORT_FILE, ExportedModel, export
 from pipeline.tracking.store import Store
 
 
+def add_exported(parser: argparse.ArgumentParser) -> None:
+    """Declare `--model` and `--format`: what to run."""
+    add_address(
+        parser, "--model", metavar="MODEL", role="the exported model (default: the one published last)"
+    )
+    parser.add_argument(
+        "--format", metavar="FORMAT", help="format to run (default: LiteRT in float32, else the next best)"
+    )
+
+
 def exported_folder(workspace: Workspace, store: Store, address: Address | None) -> Path:
     """The folder with the export of a model; of the one published last where no address is given.
 
     Raises PipelineError where there is no such model, or it has not been exported; says then what exports it.
     """
     with Finder(workspace, store) as finder:
-        found = finder.find(address or Published())
+        found = finder.find(address) if address else finder.published()
         match found:
             case Export(folder):
                 return folder

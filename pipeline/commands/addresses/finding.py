@@ -1,8 +1,8 @@
 """Finds what an address means: in the working tree, on disk, in git and DVC, in MLflow.
 
-Only the places that the form of an address allows are asked, and what is slow to import only then: `predict
-best` needs neither git nor MLflow. What lies on disk comes first; of what does not, an address that fits
-several things is refused.
+Only the places that the form of an address allows are asked, and what is slow to import only then: a path
+needs no git, and MLflow is needed for what can be the id of a run. An address that fits several things is
+refused.
 """
 
 from collections.abc import Iterator
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from pipeline.repository.stage_outputs import StageOutputs
     from pipeline.tracking.lineage.index import Index
     from pipeline.tracking.registry.registry import Registry
+
+
+_NO_REVISIONS = ("/", ".", "~", "-")
+"""With these a path can begin, or an option, but no name of git's."""
 
 
 class UnknownModelError(PipelineError):
@@ -110,33 +114,46 @@ class Finder:
             self._outputs[commit] = found
         return self._outputs[commit]
 
+    def best(self) -> InWorkingTree:
+        """The candidate of the working tree that evaluate has chosen."""
+        return InWorkingTree(str(read_json(self.workspace.best)["candidate"]))
+
+    def published(self) -> Export:
+        """The export that was published last."""
+        return Export(published(self.workspace.exports))
+
     def find(self, address: Address) -> Found:
         """The one thing that an address means.
 
         Raises PipelineError where it means nothing, or several things, which are then listed.
         """
+        found: list[Found]
         match address:
-            case NamedCandidate(name, ""):
-                chosen = read_json(self.workspace.best)["candidate"] if name == BEST else name
-                return InWorkingTree(str(chosen))
             case Registered(name, which):
                 return InRegistry(
                     name, self.registry(name).aliased(which) if isinstance(which, str) else which
                 )
-            case Published():
-                return Export(published(self.workspace.exports))
+            case NamedCandidate(name, ""):
+                # Not what is called so below exports/: that is the candidate's own export.
+                candidate = self.best() if name == BEST else InWorkingTree(name)
+                found = [candidate, *self._at(Path(name)), *self._revisions(name)]
             case NamedCandidate(name, revision):
-                found: list[Found] = [replace(each, candidate=name) for each in self._revisions(revision)]
-            case Word():
-                found = list(self._on_disk(address.text)) or self._elsewhere(address)
-        if not found:
-            raise self._unknown(address)
+                found = [replace(each, candidate=name) for each in self._revisions(revision)]
+            case Published():
+                found = [self.published(), *self._on_disk(PUBLISHED), *self._revisions(PUBLISHED)]
+            case Word(text):
+                found = [*self._on_disk(text), *self._revisions(text)]
+                found += self._runs(address, others=bool(found))
+        if len(found) > 1:
+            # What is written in full is meant, whatever else happens to be called so.
+            found = [each for each in found if self._in_full(each) == str(address)] or found
         if len(found) > 1:
             raise PipelineError(
                 f"'{address}' can mean {len(found)} things.",
-                expected="one: a full commit or run id, models:/NAME/VERSION, refs/heads/BRANCH ...",
-                found="; ".join(map(str, found)),
+                expected="one of " + "; ".join(f"{self._in_full(each)} ({each})" for each in found),
             )
+        if not found:
+            raise self._unknown(address)
         return found[0]
 
     def title(self, commit: str) -> str:
@@ -188,44 +205,56 @@ class Finder:
         """Files and folders of models, and exports: by their path, or below exports/."""
         paths = (Path(text).expanduser(), self.workspace.exports / text)
         for path in {each.resolve(): each for each in reversed(paths)}.values():
-            if path.is_file() and path.suffix == Path(NETWORK_FILE).suffix:
-                yield OnDisk(path)
-            elif (path / NETWORK_FILE).is_file():
-                yield OnDisk(path / NETWORK_FILE)
-            elif (folder := latest_export(path)) is not None:
-                yield Export(folder)
+            yield from self._at(path)
 
-    def _elsewhere(self, word: Word) -> list[Found]:
-        """What git and MLflow call so; MLflow only where it can be the name of a run or a version."""
-        found: list[Found] = list(self._revisions(word.text))
-        if self.store.exists and (word.may_be_run or word.registered):
-            try:
-                found += self._in_mlflow(word)
-            except StoreUnavailableError:
-                if not found:
-                    raise
-        return found
+    def _at(self, path: Path) -> Iterator[Found]:
+        if path.is_file() and path.suffix == Path(NETWORK_FILE).suffix:
+            yield OnDisk(path)
+        elif (path / NETWORK_FILE).is_file():
+            yield OnDisk(path / NETWORK_FILE)
+        elif (folder := latest_export(path)) is not None:
+            yield Export(folder)
 
     def _revisions(self, text: str) -> Iterator[InRevision]:
+        if text.startswith(_NO_REVISIONS):
+            return
         try:
             repository = self.repository
         except ModuleNotFoundError:
             return  # with only what serving needs installed, exports are all there is
         commits = {each.commit for each in repository.experiments_called(text)}
-        if commit := repository.git_commit(text):
-            commits.add(commit)
-        yield from (InRevision(text, commit, self.title(commit)) for commit in sorted(commits))
+        commits |= {*repository.refs_called(text).values(), repository.git_commit(text) or ""}
+        yield from (InRevision(text, commit, self.title(commit)) for commit in sorted(commits - {""}))
 
-    def _in_mlflow(self, word: Word) -> Iterator[Found]:
-        with self.store.failures_as_unavailable():
-            if word.may_be_run:
-                from pipeline.tracking.lineage.index import summary
+    def _runs(self, word: Word, others: bool) -> list[Found]:
+        """MLflow's runs of that id; that it does not answer is no failure where `others` are called so."""
+        if not (word.may_be_run and self.store.exists):
+            return []
+        from pipeline.tracking.lineage.index import summary
 
-                yield from (OfRun(summary(run)) for run in self.index.runs_called(word.text))
-            if (wanted := word.registered) is not None:
-                version = self.index.version(wanted.name, wanted.which)
-                if version is not None:
-                    yield InRegistry(wanted.name, int(version.version))
+        try:
+            with self.store.failures_as_unavailable():
+                return [OfRun(summary(run)) for run in self.index.runs_called(word.text)]
+        except StoreUnavailableError:
+            if not others:
+                raise
+            return []
+
+    def _in_full(self, found: Found) -> str:
+        """The address that means this alone."""
+        match found:
+            case InWorkingTree(candidate):
+                return _path_in_full(self.workspace.model(candidate))
+            case InRevision(name, commit, candidate=candidate):
+                refs = self.repository.refs_called(name).items()
+                revision = next((ref for ref, target in refs if target == commit), commit)
+                return f"{revision}:{candidate}" if candidate else revision
+            case OfRun(run):
+                return run.run_id
+            case OnDisk(path) | Export(path):
+                return _path_in_full(path)
+            case InRegistry(name, version):
+                return str(Registered(name, version))
 
     def _unknown(self, address: Address) -> UnknownModelError:
         place = address.revision if isinstance(address, NamedCandidate) else str(address)
@@ -241,3 +270,9 @@ class Finder:
             remedy=f"{suggestion(place, names)}'python -m pipeline runs' lists runs, 'dvc exp show' lists "
             "experiments; 'git fetch' and 'dvc exp pull' bring those of colleagues",
         )
+
+
+def _path_in_full(path: Path) -> str:
+    """A path that can be nothing else."""
+    path, here = path.absolute(), Path.cwd()
+    return f"./{path.relative_to(here).as_posix()}" if path.is_relative_to(here) else str(path)

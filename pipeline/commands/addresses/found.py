@@ -15,7 +15,7 @@ class InWorkingTree:
     candidate: str
 
     def __str__(self) -> str:
-        return f"{self.candidate} of the working tree"
+        return f"the model {self.candidate} in the working tree"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class InRevision:
     candidate: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.candidate} of {self.title}" if self.candidate else self.title
+        return f"the model {self.candidate} of {self.title}" if self.candidate else self.title
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,8 @@ def _folder(finder: Finder, found: Found) -> Path:
             return network.resolve().parent
         case Export(folder):
             exported = ExportedModel.load(folder)
-            run_id = exported.lineage.get("run_id")
             raise PipelineError(
                 f"{folder} is an export, which has no {NETWORK_FILE} any more.",
                 expected="the model that it was made from",
-                remedy=f"name the run that trained it: {run_id}" if run_id else f"name {exported.candidate}",
+                remedy=f"type the same command with {exported.original} instead",
             )

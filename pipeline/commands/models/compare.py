@@ -20,7 +20,7 @@ from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import write_text
 from pipeline.foundation.workspace import CARD_FILE, HISTORY_FILE, Workspace
-from pipeline.images.arrays import ImageArrays
+from pipeline.images.arrays import IMAGES_FILE, ImageArrays
 from pipeline.inference.model_card import ModelCard
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
@@ -44,7 +44,9 @@ _DATA_STAGES = ("fetch", "split", "preprocess")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     for letter in "AB":
         add_address(parser, letter, metavar=letter, role="a model")
-    parser.add_argument("--output", type=Path, metavar="PAGE", help="default: comparisons/A-B.html")
+    parser.add_argument(
+        "--output", type=Path, metavar="PAGE", help="the page (default: comparisons/A-B.html)"
+    )
 
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:
@@ -130,7 +132,7 @@ def _from_outputs(asked: str, model: EvaluatedModel) -> _Model:
     data = {key: value for params in stages for key, value in params.items()}
 
     def read_images() -> UInt8[np.ndarray, "n h w c"] | None:
-        path = outputs.find(workspace.subset("test") / "images.npy")
+        path = outputs.find(workspace.subset("test") / IMAGES_FILE)
         return None if path is None else np.load(path, mmap_mode="r")
 
     return _Model(
@@ -210,7 +212,7 @@ def _typed(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Scores]:
 def _images_here(workspace: Workspace, test: Predictions) -> UInt8[np.ndarray, "n h w c"] | None:
     """The test images of the working tree, if they are those that were predicted."""
     folder = workspace.subset("test")
-    if not (folder / "images.npy").exists():
+    if not ImageArrays.is_there(folder):
         return None
     here = ImageArrays.load(folder)
     same = np.array_equal(here.ids, test.ids) and np.array_equal(here.labels, test.labels)

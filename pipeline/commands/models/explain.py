@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from pipeline.commands.addresses.address import BEST, Address, add_address
+from pipeline.commands.addresses.address import BEST, Address, add_address, asks_mlflow
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.trained_files import trained_files
 from pipeline.commands.models.explained_figure import explained_figure
@@ -23,7 +23,8 @@ from pipeline.commands.models.predicted_image import (
     most_probable,
     print_prediction,
 )
-from pipeline.commands.terminal import say
+from pipeline.commands.runs.sync import bring_up_to_date
+from pipeline.commands.terminal import say, say_aside
 from pipeline.explanation.job import ExplainJob, ExplainResult
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 from pipeline.foundation.workspace import Workspace
@@ -53,16 +54,13 @@ class _GivenImage:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_images(parser)
-    add_address(
-        parser, "--model", metavar="MODEL", default=BEST, role="the model to ask (default: %(default)s)"
-    )
+    add_address(parser, "--model", metavar="MODEL", role=f"the model to ask (default: {BEST})")
     parser.add_argument(
         "--class",
         metavar="CLASS",
         dest="class_name",
         help="show what speaks for this class (default: the most probable one)",
     )
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes to show (%(default)s)")
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="where to put the pictures (default: explanations)"
     )
@@ -70,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Show what a trained model looks at: a picture of each image with its heatmap and the probabilities."""
+    if options.model and asks_mlflow(options.model):
+        bring_up_to_date(workspace, store, say_aside)
     return explain(
         workspace,
         store,
@@ -86,7 +86,7 @@ def explain(
     workspace: Workspace,
     store: Store,
     images: Sequence[str],
-    model: Address,
+    model: Address | None,
     class_name: str | None,
     output: Path | None,
     top: int,
@@ -98,7 +98,7 @@ def explain(
       workspace: where the models are.
       store: where registered ones are.
       images: files, folders (all image files below them), or - for one image on standard input.
-      model: what to ask.
+      model: what to ask; None for the best of the working tree.
       class_name: the class that the heatmaps speak for; None for each image's most probable one.
       output: the folder of the pictures; None for workspace.explained_images.
       top: how many classes to print.
@@ -110,14 +110,13 @@ def explain(
     Raises:
       PipelineError: there is no such model or class, or a picture cannot be written.
     """
-    if top < 1:
-        raise PipelineError("--top takes a number of classes.", expected="at least 1", found=str(top))
     params = load_params(workspace.params)
     pictures = workspace.explained_images if output is None else output
     if pictures.exists() and not pictures.is_dir():
         raise PipelineError("--output names a file.", expected="a folder, or none yet", found=str(pictures))
     with Finder(workspace, store) as finder:
-        files, scratch = trained_files(finder, finder.find(model)), finder.scratch
+        found = finder.find(model) if model else finder.best()
+        files, scratch = trained_files(finder, found), finder.scratch
         card = files.card
         label = _label(card, class_name)
         sources = _prepare(images, card.preprocessing, scratch / _PIXELS)

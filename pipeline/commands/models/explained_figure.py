@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.foundation.array_types import Float32, UInt8
+from pipeline.foundation.texts import shortened
 from pipeline.reporting.house_style import (
     BLUE,
     GRID,
@@ -45,7 +46,7 @@ def explained_figure(
       title: above everything, such as the name of the file; of a long one the end is shown.
     """
     figure, canvas = new_canvas(WIDE, _HEAD + _SIDE + _FOOT)
-    place_title(canvas, title if len(title) <= _LONGEST_TITLE else f"…{title[1 - _LONGEST_TITLE :]}")
+    place_title(canvas, shortened(title, _LONGEST_TITLE, cut="start"))
     place_image(canvas, image, _GAP, _HEAD, _SIDE)
     left = _GAP + _SIDE + _GAP
     place_image(canvas, overlay(image, heatmap), left, _HEAD, _SIDE)

@@ -121,7 +121,7 @@ def export(
     params = load_params(workspace.params)
     with Finder(workspace, store) as finder:
         source = _source(finder, params, model, say)
-        _require_fitting_images(workspace, source.card, say)
+        _require_fitting_images(workspace, source, say)
         folder = _folder(workspace.exports, source)
         try:
             exported = _export(workspace, params, source, chosen, folder, say)
@@ -140,10 +140,10 @@ def export(
 
 def _source(finder: Finder, params: Params, address: Address | None, say: Say) -> _ModelToExport:
     registered = params.registry.model
-    if address is None:
-        is_there = champion(finder.store, registered) is not None
-        address = Registered(registered, CHAMPION) if is_there else NamedCandidate(BEST)
-    found = finder.find(address)
+    if address is None and champion(finder.store, registered) is not None:
+        address = Registered(registered, CHAMPION)
+    found = finder.find(address) if address else finder.best()
+    address = address or NamedCandidate(BEST)
     if isinstance(found, InRegistry):
         say(f"fetching {found} from MLflow")
     files = trained_files(finder, found)
@@ -188,8 +188,9 @@ def _chosen(formats: Sequence[str]) -> list[str]:
     return [name for name in FORMATS if name in formats or not formats]
 
 
-def _require_fitting_images(workspace: Workspace, card: ModelCard, say: Say) -> None:
+def _require_fitting_images(workspace: Workspace, source: _ModelToExport, say: Say) -> None:
     """Raises PipelineError where the workspace's arrays are not what the model takes."""
+    card = source.card
     found = PreprocessingSpec.load(workspace.preprocessing).to_json()
     expected = card.preprocessing.to_json()
     differing = [name for name in expected if found[name] != expected[name]]
@@ -198,7 +199,8 @@ def _require_fitting_images(workspace: Workspace, card: ModelCard, say: Say) -> 
             f"The images of this project are not what the model takes: {', '.join(differing)} differ.",
             expected="; ".join(f"{name} {expected[name]}" for name in differing),
             found="; ".join(f"{name} {found[name]}" for name in differing),
-            remedy="check out the commit that the model comes from: python -m pipeline lineage MODEL",
+            remedy="check out the commit that the model comes from: "
+            f"python -m pipeline lineage {source.address}",
         )
     if arrays_digest([workspace.subset("train"), workspace.subset("validation")]) != card.data_digest:
         say(

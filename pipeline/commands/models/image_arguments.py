@@ -14,10 +14,19 @@ _SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg", "
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
-    """Declare the argument `images`."""
+    """Declare `images`, and `--top`: how much to say about each."""
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="a file, a folder, or - for standard input"
     )
+    parser.add_argument(
+        "--top", type=_number, default=3, metavar="K", help="classes to show (default: %(default)s)"
+    )
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of classes: at least 1")
+    return int(text)
 
 
 def named_images(given: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:

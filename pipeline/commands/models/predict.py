@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from rich.console import Console
 
-from pipeline.commands.addresses.address import Address, add_address
-from pipeline.commands.addresses.exported import exported_folder
+from pipeline.commands.addresses.address import Address
+from pipeline.commands.addresses.exported import add_exported, exported_folder
 from pipeline.commands.models.image_arguments import add_images, named_images, why_unreadable
 from pipeline.commands.models.predicted_image import (
     PredictedImage,
@@ -20,7 +20,7 @@ from pipeline.commands.models.predicted_image import (
     most_probable,
     print_prediction,
 )
-from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
+from pipeline.foundation.errors import EXIT_FAILURE
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.decoding import UnreadableImageError
 from pipeline.inference.exported_model import ExportedModel
@@ -32,11 +32,7 @@ Show = Callable[[PredictedImage], None]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_images(parser)
-    add_address(
-        parser, "--model", metavar="MODEL", role="the exported model to ask (default: the one published last)"
-    )
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes to show (%(default)s)")
-    parser.add_argument("--format", metavar="FORMAT", help="format to run (default: an exact one)")
+    add_exported(parser)
     parser.add_argument("--json", action="store_true", help="a line of JSON for each image")
 
 
@@ -71,11 +67,9 @@ def predict(
     Raises:
       PipelineError: there is no such model, or it cannot be run.
     """
-    if top < 1:
-        raise PipelineError("--top takes a number of classes.", expected="at least 1", found=str(top))
     folder = exported_folder(workspace, store, model)
     exported = ExportedModel.load(folder)
-    chosen = format_name or preferred_format(tuple(exported.files))
+    chosen = format_name or preferred_format(exported)
     predictor = load_predictor(exported, folder, chosen)
     show = _print_json if as_json else _table(exported, chosen)
     classes, failed = exported.preprocessing.classes, False

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.foundation.array_types import Float32
+from pipeline.foundation.texts import shortened
 
 _NAME_WIDTH, _CLASS_WIDTH, _BAR_WIDTH = 40, 24, 24
 
@@ -68,4 +69,4 @@ def _bar(share: float) -> str:
 
 def _fitted(text: str, width: int) -> str:
     """Of exactly `width` characters; of a longer text the end, which tells images apart."""
-    return text.ljust(width) if len(text) <= width else "…" + text[1 - width :]
+    return shortened(text, width, cut="start").ljust(width)

@@ -9,8 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.commands.addresses.address import add_address
-from pipeline.commands.addresses.exported import exported_folder
+from pipeline.commands.addresses.exported import add_exported, exported_folder
 from pipeline.commands.terminal import say
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
@@ -31,14 +30,9 @@ _WATCHER = (sys.executable, "-m", "pipeline.tracking.registry.watching")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    add_address(
-        command, "--model", metavar="MODEL", role="the exported model (default: the one published last)"
-    )
-    command.add_argument(
-        "--format", metavar="FORMAT", help="format to run (default: LiteRT in float32, else the next best)"
-    )
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    command.add_argument("--port", type=_port, default=8000, help="0 takes a free one (%(default)s)")
+    add_exported(command)
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    command.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default: %(default)s)")
     command.add_argument(
         "--follow",
         action=argparse.BooleanOptionalAction,
@@ -85,29 +79,35 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         kind = type(default)
         group.add_argument(f"--{name}", type=_positive(kind), default=default, metavar="N", help=text)
 
-    add("workers", Limits.workers, "processes that decode and predict (%(default)s on this machine)")
-    add("max-body-mb", Limits.body_bytes // MEGABYTE, "megabytes of one request (%(default)s)")
-    add("max-images", Limits.images, "images in one request (%(default)s)")
-    add("max-pixels", Limits.pixels, "pixels of one image (%(default)s)")
+    add(
+        "workers", Limits.workers, "processes that decode and predict (default, on this machine: %(default)s)"
+    )
+    add("max-body-mb", Limits.body_bytes // MEGABYTE, "megabytes of one request (default: %(default)s)")
+    add("max-images", Limits.images, "images in one request (default: %(default)s)")
+    add("max-pixels", Limits.pixels, "pixels of one image (default: %(default)s)")
     add(
         "receive-seconds",
         Limits.receive_seconds,
-        "for a request to arrive, and for its answer to be read (%(default)s)",
+        "for a request to arrive, and for its answer to be read (default: %(default)s)",
     )
     add(
         "work-seconds",
         Limits.work_seconds,
         "for an image, or a whole request in TensorFlow Serving's protocol, and to wait for a worker "
-        "(%(default)s)",
+        "(default: %(default)s)",
     )
-    add("max-requests", Limits.requests, "requests at once (%(default)s)")
+    add("max-requests", Limits.requests, "requests at once (default: %(default)s)")
     add(
         "max-requests-per-client",
         Limits.requests_per_client,
-        "requests at once from one address; behind a proxy, all come from one (%(default)s)",
+        "requests at once from one address; behind a proxy, all come from one (default: %(default)s)",
     )
-    add("max-connections", Limits.connections, "connections at once (%(default)s)")
-    add("max-buffered-mb", Limits.buffered_bytes // MEGABYTE, "megabytes of all requests (%(default)s)")
+    add("max-connections", Limits.connections, "connections at once (default: %(default)s)")
+    add(
+        "max-buffered-mb",
+        Limits.buffered_bytes // MEGABYTE,
+        "megabytes of all requests (default: %(default)s)",
+    )
 
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:

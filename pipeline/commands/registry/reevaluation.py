@@ -68,7 +68,7 @@ def _test_files(
 ) -> EncodedFiles:
     """The encoded images of the challenger's test subset. Raises PipelineError where they are not here."""
     folder = workspace.subset("test")
-    here = arrays_digest([folder]) if (folder / "images.npy").exists() else ""
+    here = arrays_digest([folder]) if ImageArrays.is_there(folder) else ""
     wanted = challenger.tags[tags.TEST_DIGEST]
     if here != wanted:
         address = f"models:/{registry.name}/{challenger.number}"

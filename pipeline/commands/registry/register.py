@@ -44,9 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "model",
         nargs="?",
-        default=BEST,
         metavar="MODEL",
-        role="the model to register, which has been evaluated (default: %(default)s)",
+        role=f"the model to register, which has been evaluated (default: {BEST})",
     )
     add_name(parser)
 
@@ -57,7 +56,7 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None
     register(workspace, store, options.model, options.name, say)
 
 
-def register(workspace: Workspace, store: Store, model: Address, name: str | None, say: Say) -> None:
+def register(workspace: Workspace, store: Store, model: Address | None, name: str | None, say: Say) -> None:
     """Register a model with its lineage, scores and card, and make it challenger.
 
     A model that is registered already gets no second version.
@@ -65,7 +64,8 @@ def register(workspace: Workspace, store: Store, model: Address, name: str | Non
     Args:
       workspace: the project.
       store: what has its runs.
-      model: what to register; its evaluation is in the working tree, or in a commit whose files DVC has.
+      model: what to register, None for the best of the working tree; its evaluation is there, or in a commit
+        whose files DVC has.
       name: of the registered model; registry.model of params.yaml where None.
       say: is told what is being done.
 
@@ -75,7 +75,7 @@ def register(workspace: Workspace, store: Store, model: Address, name: str | Non
     """
     params, registry = registered_model(workspace, store, name)
     with Finder(workspace, store) as finder:
-        found = finder.find(model)
+        found = finder.find(model) if model else finder.best()
         if isinstance(found, InWorkingTree):
             say(f"checking that {found} and its scores are up to date")
             _require_up_to_date(workspace)

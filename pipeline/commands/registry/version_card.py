@@ -11,12 +11,13 @@ import numpy as np
 
 from pipeline.commands.addresses.evaluated import EvaluatedModel, ScoresBySubset
 from pipeline.foundation.array_types import Float64, Int64
+from pipeline.foundation.texts import one_line
 from pipeline.inference.model_card import ModelCard
+from pipeline.params.base import flattened
 from pipeline.reporting.wording import (
     accuracy_decimals,
     compact,
     counted,
-    flattened,
     percent,
     quantity,
     quoted,
@@ -26,7 +27,6 @@ from pipeline.reporting.wording import (
 )
 from pipeline.scoring.scores import ClassScores, class_scores, confusion_matrix
 from pipeline.tracking import tags
-from pipeline.tracking.shortening import one_line
 
 LONGEST = 5000
 """Characters that MLflow's database has room for."""

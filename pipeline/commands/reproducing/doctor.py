@@ -21,6 +21,7 @@ import psutil
 from pipeline.commands.terminal import say
 from pipeline.foundation.declarations import Declaration, parse_declarations, parse_values
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
+from pipeline.foundation.texts import first_few
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
@@ -36,7 +37,6 @@ from pipeline.tracking.sync import has_refusals
 
 _WIDTH, _LABEL_WIDTH = 80, 14
 _LEAST_FREE_BYTES = 5 * 10**9
-_NAMED_AT_MOST = 5
 _PROGRAM_SECONDS = 5.0
 
 _BFLOAT16 = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16"}
@@ -69,7 +69,7 @@ class Observation:
     text: str
 
 
-Finding = Observation | PipelineError
+Outcome = Observation | PipelineError
 """Something to know, or something wrong with its remedy."""
 
 
@@ -106,7 +106,7 @@ def examine(workspace: Workspace, say: Say) -> int:
     return EXIT_FAILURE
 
 
-def _machine(workspace: Workspace) -> Iterator[Finding]:
+def _machine(workspace: Workspace) -> Iterator[Outcome]:
     information = system_information()
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(workspace.home)
     yield Observation("system", information["system"])
@@ -152,13 +152,13 @@ def _graphics_processors() -> str:
     return f"{'; '.join(done.stdout.splitlines())}{unused}"
 
 
-def _packages(workspace: Workspace) -> Iterator[Finding]:
+def _packages(workspace: Workspace) -> Iterator[Outcome]:
     information = system_information()
     yield Observation("Python", f"{information['python']}, {_shown(Path(sys.prefix), workspace)}")
     yield Observation(
         "installed", ", ".join(f"{name} {each}" for name, each in information["libraries"].items())
     )
-    pinned = workspace.root / "requirements.lock"
+    pinned = workspace.requirements
     differences = requirement_differences(pinned.read_text(encoding="utf-8")) if pinned.exists() else []
     # The Makefile's copy of what was installed last; an environment of another origin has none.
     installed = Path(sys.prefix, pinned.name)
@@ -166,14 +166,14 @@ def _packages(workspace: Workspace) -> Iterator[Finding]:
     if differences or (both and not filecmp.cmp(installed, pinned, shallow=False)):
         yield PipelineError(
             "The installed packages are not those of requirements.lock.",
-            found=_some(differences) if differences else "an earlier requirements.lock was installed",
+            found=first_few(differences) if differences else "an earlier requirements.lock was installed",
             remedy="make setup",
         )
     else:
         yield Observation("versions", "as requirements.lock has them")
 
 
-def _programs() -> Iterator[Finding]:
+def _programs() -> Iterator[Outcome]:
     for name, (programs, purpose) in _OPTIONAL.items():
         found = any(map(_is_installed, programs))
         yield Observation(name, f"{'found' if found else 'not found'}; for {purpose}")
@@ -184,7 +184,7 @@ def _is_installed(program: str) -> bool:
     return shutil.which(program) is not None or any(_POSTGRESQL_OF_DEBIAN.glob(f"*/bin/{program}"))
 
 
-def _checkout(workspace: Workspace) -> Iterator[Finding]:
+def _checkout(workspace: Workspace) -> Iterator[Outcome]:
     repository = Repository(workspace.root)
     yield from _commit(repository)
     yield from _params(workspace)
@@ -195,7 +195,7 @@ def _checkout(workspace: Workspace) -> Iterator[Finding]:
     yield from _store(workspace)
 
 
-def _commit(repository: Repository) -> Iterator[Finding]:
+def _commit(repository: Repository) -> Iterator[Outcome]:
     head = repository.head()
     if head is None:
         yield PipelineError(
@@ -207,12 +207,12 @@ def _commit(repository: Repository) -> Iterator[Finding]:
     if changed:
         yield PipelineError(
             "Files that decide results are not committed.",
-            found=_some(changed),
+            found=first_few(changed),
             remedy="commit them; until then runs are recorded as made from a changed commit",
         )
 
 
-def _params(workspace: Workspace) -> Iterator[Finding]:
+def _params(workspace: Workspace) -> Iterator[Outcome]:
     try:
         params = load_params(workspace.params)
     except PipelineError as error:
@@ -224,7 +224,7 @@ def _params(workspace: Workspace) -> Iterator[Finding]:
         )
 
 
-def _lock(workspace: Workspace, repository: Repository, recording: bool) -> Iterator[Finding]:
+def _lock(workspace: Workspace, repository: Repository, recording: bool) -> Iterator[Outcome]:
     """Whether dvc.lock is of this dvc.yaml and these params, and whether the outputs are here.
 
     `recording` is whether a stage runs: DVC has deleted its outputs then.
@@ -239,13 +239,13 @@ def _lock(workspace: Workspace, repository: Repository, recording: bool) -> Iter
         return
     if others := _stages_of_another_time(declared, lock):
         yield PipelineError(
-            "dvc.lock was not made with this dvc.yaml.", found=_some(others), remedy="make repro"
+            "dvc.lock was not made with this dvc.yaml.", found=first_few(others), remedy="make repro"
         )
     values = parse_values(repository.text(None, workspace.params.name) or "")
     if changed := _changed_params(lock, values):
         yield PipelineError(
             "dvc.lock was made with other params.",
-            found=_some(changed),
+            found=first_few(changed),
             remedy="make repro; or 'git checkout params.yaml' restores the committed ones",
         )
     outputs = [path for stage in declared.values() for path in stage.outputs]
@@ -259,7 +259,7 @@ def _lock(workspace: Workspace, repository: Repository, recording: bool) -> Iter
     elif missing:
         yield PipelineError(
             f"{len(missing)} of {len(outputs)} outputs are missing.",
-            found=_some(missing),
+            found=first_few(missing),
             remedy="dvc checkout, or make repro",
         )
     else:
@@ -293,7 +293,7 @@ def _changed_params(lock: Lock, values: Mapping[str, Any]) -> list[str]:
     return sorted(changed)
 
 
-def _journal(workspace: Workspace, waiting: bool) -> Iterator[Finding]:
+def _journal(workspace: Workspace, waiting: bool) -> Iterator[Outcome]:
     if waiting:
         yield PipelineError(
             "MLflow does not have everything that was recorded.",
@@ -307,7 +307,7 @@ def _journal(workspace: Workspace, waiting: bool) -> Iterator[Finding]:
         )
 
 
-def _store(workspace: Workspace) -> Iterator[Finding]:
+def _store(workspace: Workspace) -> Iterator[Outcome]:
     database = workspace.tracking_database
     if address := os.environ.get("MLFLOW_TRACKING_URI"):
         yield Observation("runs", f"at {without_credentials(address)}, as MLFLOW_TRACKING_URI says")
@@ -338,12 +338,6 @@ def _store(workspace: Workspace) -> Iterator[Finding]:
                 found=place,
                 remedy=f"move it back; in a copy, delete {database.name} and run 'python -m pipeline sync'",
             )
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def _shown(path: Path, workspace: Workspace) -> str:

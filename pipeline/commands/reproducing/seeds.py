@@ -31,7 +31,7 @@ _DIGEST_LENGTH = 7
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--count", type=int, default=5, help="how many seeds (%(default)s)")
+    parser.add_argument("--count", type=int, default=5, help="how many seeds (default: %(default)s)")
     parser.add_argument(
         "--candidate",
         choices=tuple(_STAGES),

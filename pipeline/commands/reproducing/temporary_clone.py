@@ -32,26 +32,28 @@ class TemporaryClone:
     """A clone in which DVC runs without touching the workspace, its cache or its MLflow store.
 
     Attributes:
-      project: the clone.
+      workspace: the clone.
       scratch: the temporary folder around it.
       original: the workspace that it was cloned from.
     """
 
-    project: Path
+    workspace: Workspace
     scratch: Path
     original: Workspace
 
     @property
     def lock(self) -> Lock:
         """dvc.lock as it is now."""
-        return parse_lock(self._lock_file.read_text(encoding="utf-8"))
+        return parse_lock(self.workspace.lock.read_text(encoding="utf-8"))
 
     def fetch(self, outputs: Sequence[str], say: Say) -> bool:
         """Put outputs that DVC keeps into the clone, from the workspace's cache or else its remote.
 
         Returns whether all of them were there. The workspace's cache is only read.
         """
-        paths = [path for path in outputs if not (self.project / path).exists()]  # else git has brought it
+        paths = [
+            path for path in outputs if not (self.workspace.root / path).exists()
+        ]  # else git has brought it
         if not paths or self._pull(paths, ["--remote", _CACHE_REMOTE]):
             return True
         remote = Repository(self.original.home).remote()
@@ -63,24 +65,23 @@ class TemporaryClone:
     def forget_stages(self, stages: Sequence[str]) -> None:
         """Take stages out of dvc.lock, so that DVC runs them."""
         yaml = YAML()
-        values = yaml.load(self._lock_file.read_text(encoding="utf-8"))
+        values = yaml.load(self.workspace.lock.read_text(encoding="utf-8"))
         for stage in stages:
             values["stages"].pop(stage, None)
-        with self._lock_file.open("w", encoding="utf-8") as file:
+        with self.workspace.lock.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
 
     def reproduce(self, arguments: Sequence[str], say: Say) -> int:
         """Run `dvc repro`, its output live; returns its exit code."""
         # Nothing needs a second copy in the clone's cache, and nothing is to be taken from a run cache.
-        return run_dvc(
-            self.project, ["repro", "--no-commit", "--no-run-cache", *arguments], self._environment, say
-        )
+        command = ["repro", "--no-commit", "--no-run-cache", *arguments]
+        return run_dvc(self.workspace.root, command, self._environment, say)
 
     def prepare(self, location: str | None) -> None:
         """Give the clone a cache, a configuration, and the images at a location relative to the project."""
         from dvc.config import Config
 
-        configuration = self.project / ".dvc"
+        configuration = self.workspace.root / ".dvc"
         own = self.original.home / ".dvc" / "config.local"  # may hold what a remote asks for
         if own.exists():
             shutil.copy(own, configuration / "config.local")
@@ -89,23 +90,23 @@ class TemporaryClone:
             values["cache"] = {"dir": str(self.scratch / "cache"), "type": "reflink,hardlink,copy"}
             if (cache := Repository(self.original.home).cache_folder()) is not None:
                 values.setdefault("remote", {})[_CACHE_REMOTE] = {"url": str(cache)}
-        self._link(".downloads", self.original.downloads)
+        self._link(self.workspace.downloads, self.original.downloads)
         if location is not None:
-            self._link(location, self.original.resolve_location(location))
+            self._link(self.workspace.root / location, self.original.resolve_location(location))
 
-    def _link(self, name: str, target: Path) -> None:
+    def _link(self, path: Path, target: Path) -> None:
         """Let the clone find what git does not bring: downloads, and images at a relative location.
 
         Downloads are checked against their published checksums whenever they are used.
         """
-        link = Path(os.path.normpath(self.project / name))
+        link = Path(os.path.normpath(path))
         if target.exists() and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target)
 
     def _pull(self, paths: Sequence[str], options: Sequence[str]) -> bool:
         command = [sys.executable, "-m", "dvc", "pull", "--quiet", *options, *paths]
-        done = subprocess.run(command, cwd=self.project, env=self._environment, capture_output=True)
+        done = subprocess.run(command, cwd=self.workspace.root, env=self._environment, capture_output=True)
         return done.returncode == 0
 
     @property
@@ -115,10 +116,6 @@ class TemporaryClone:
             "DVC_SITE_CACHE_DIR": str(self.scratch / "site"),
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.scratch / 'mlflow.db'}",
         }
-
-    @property
-    def _lock_file(self) -> Path:
-        return self.project / "dvc.lock"
 
 
 @contextmanager
@@ -134,7 +131,7 @@ def temporary_clone(workspace: Workspace, commit: str) -> Iterator[TemporaryClon
         parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=parent, prefix=f"{_PREFIX}{os.getpid()}-"))
     _remove_remains(parent)
-    location = _relative_location(Repository(workspace.home).text(commit, "params.yaml") or "")
+    location = _relative_location(Repository(workspace.home).text(commit, workspace.params.name) or "")
     # A folder for every step that the location climbs above the project, so that it ends in ours.
     steps = Path(os.path.normpath(location)).parts.count("..") if location else 0
     try:
@@ -143,7 +140,7 @@ def temporary_clone(workspace: Workspace, commit: str) -> Iterator[TemporaryClon
         # --shared borrows the objects of the repository, also those that only an experiment's ref keeps.
         _git("clone", "--quiet", "--shared", "--no-checkout", str(workspace.home), str(project))
         _git("-C", str(project), "checkout", "--quiet", "--detach", commit)
-        clone = TemporaryClone(project, scratch, workspace)
+        clone = TemporaryClone(Workspace(root=project, home=project), scratch, workspace)
         clone.prepare(location)
         yield clone
     finally:

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.commands.addresses.address import Address, Word, add_address
+from pipeline.commands.addresses.address import Address, Word, add_address, asks_mlflow
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import Found, InRevision, InWorkingTree
 from pipeline.commands.addresses.lineages import lineage_of
@@ -23,11 +23,13 @@ from pipeline.commands.reproducing.locked_outputs import (
     compare_stage,
 )
 from pipeline.commands.reproducing.temporary_clone import TemporaryClone, temporary_clone
-from pipeline.commands.terminal import say
+from pipeline.commands.runs.sync import bring_up_to_date
+from pipeline.commands.terminal import say, say_aside
 from pipeline.foundation.declarations import Declaration, parse_values
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import read_json
-from pipeline.foundation.workspace import CANDIDATES, CARD_FILE, Workspace
+from pipeline.foundation.texts import first_few
+from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Lock, Repository
@@ -40,7 +42,6 @@ from pipeline.tracking.store import Store
 
 _WIDTH = 100
 """Columns; fixed, so that the table is the same in a terminal, a pipe and a log."""
-_MOST_NAMED = 5
 _CLAIM = (
     "Equal bytes are claimed for the same kind of machine only: processor, threads and versions of the "
     "libraries. On another kind, compare the scores."
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="HEAD",
         metavar="REV",
-        role="a commit, branch, tag or DVC experiment (default: HEAD)",
+        role="a commit, branch, tag or DVC experiment (default: %(default)s)",
     )
     parser.add_argument("--stage", metavar="STAGE", help="only this stage, on inputs from the cache")
     parser.add_argument(
@@ -72,6 +73,8 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
 
     Exit code 0 only when all agree, 3 when something differs.
     """
+    if asks_mlflow(options.revision):
+        bring_up_to_date(workspace, store, say_aside)
     return verify(workspace, store, options.revision, options.stage, options.from_source, say)
 
 
@@ -103,7 +106,7 @@ def verify(
     if stage is not None:
         _require_stage(stage, graph, recorded, repository.title(commit))
     say(f"verifying {repository.title(commit)}")
-    if address == Word("HEAD") and repository.changes(*DECISIVE_FILES, "dvc.lock"):
+    if address == Word("HEAD") and repository.changes(*DECISIVE_FILES, workspace.lock.name):
         say("the workspace has uncommitted changes, which are not verified")
     console = Console(width=_WIDTH, highlight=False)
     with temporary_clone(workspace, commit) as clone:
@@ -115,7 +118,7 @@ def verify(
                 name,
                 recorded,
                 reproduced,
-                clone.project,
+                clone.workspace.root,
                 lambda path: repository.file_hashes(commit, path),
                 cached=name in cached,
             )
@@ -137,27 +140,29 @@ def _require_commit(workspace: Workspace, store: Store, address: Address) -> str
         if isinstance(found, InRevision) and found.candidate is None:
             return found.commit
         raise PipelineError(
-            f"{found} is a model; verify takes a revision.",
+            f"verify reproduces a revision, which this is not: {found}.",
             expected="a commit, branch, tag or DVC experiment",
-            remedy=f"python -m pipeline verify {_revision_and_stage(finder, address, found)}",
+            remedy=f"python -m pipeline {_command_for(finder, address, found)}",
         )
 
 
-def _revision_and_stage(finder: Finder, address: Address, found: Found) -> str:
-    """What to type after `verify` for a model."""
+def _command_for(finder: Finder, address: Address, found: Found) -> str:
+    """What verifies the training of a model, or shows what is known of it where no commit is."""
     stages = {candidate: stage for stage, candidate in TRAININGS.items()}
     match found:
         case InWorkingTree(candidate):
-            return f"HEAD --stage {stages[candidate]}"
+            return f"verify HEAD --stage {stages[candidate]}"
         case InRevision():
-            return f"{found.name} --stage {stages[finder.candidate(found)]}"
+            return f"verify {found.name} --stage {stages[finder.candidate(found)]}"
         case _:
             lineage = lineage_of(finder, found)
-            if not isinstance(lineage, ModelLineage):
-                return "REV"
-            commit = lineage.experiment.commit if lineage.experiment else ""
-            commit = commit or finder.repository.first_commit_with(lineage.dvc_hash) or lineage.git_commit
-            return f"{commit[:10]} --stage {lineage.stage}"
+            if isinstance(lineage, ModelLineage):
+                commit = lineage.experiment.commit if lineage.experiment else ""
+                if not commit and lineage.dvc_hash:
+                    commit = finder.repository.first_commit_with(lineage.dvc_hash) or ""
+                if commit := commit or lineage.git_commit:
+                    return f"verify {commit[:10]} --stage {lineage.stage}"
+            return f"lineage {address}"
 
 
 def _require_lock(repository: Repository, commit: str) -> Lock:
@@ -246,11 +251,11 @@ def _reproduce(
 ) -> None:
     code = clone.reproduce(targets, say)
     if code:
-        other = requirement_differences(repository.text(commit, "requirements.lock") or "")
+        other = requirement_differences(repository.text(commit, clone.original.requirements.name) or "")
         raise PipelineError(
             f"{repository.title(commit)} could not be reproduced: see the messages above.",
             found=f"DVC ended with exit code {code}",
-            remedy=f"its requirements.lock has other versions: {_few(other)}" if other else None,
+            remedy=f"its requirements.lock has other versions: {first_few(other)}" if other else None,
         )
 
 
@@ -269,12 +274,7 @@ def _table(checks: Iterable[StageCheck]) -> Table:
 
 
 def _verdict(output: OutputCheck) -> str:
-    return f"{output.verdict}: {_few(output.files)}" if output.files else output.verdict
-
-
-def _few(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"{output.verdict}: {first_few(output.files)}" if output.files else output.verdict
 
 
 def _conclusion(checks: Sequence[StageCheck]) -> str:
@@ -293,11 +293,11 @@ def _explanation(
     stale = [check for check in checks if check.stale]
     for check in stale:
         if check.params:
-            yield f"{check.name}: params.yaml and dvc.lock differ in {_few(check.params)}"
+            yield f"{check.name}: params.yaml and dvc.lock differ in {first_few(check.params)}"
         if check.code:
-            yield f"{check.name}: the code differs from that in dvc.lock: {_few(check.code)}"
+            yield f"{check.name}: the code differs from that in dvc.lock: {first_few(check.code)}"
         if check.outdated:
-            yield f"{check.name}: was not run again after these had changed: {_few(check.outdated)}"
+            yield f"{check.name}: was not run again after these had changed: {first_few(check.outdated)}"
     if stale:
         yield "So dvc.lock was not made by this revision: run 'dvc repro' there, and commit dvc.lock."
         if all(check.agrees for check in checks if not check.stale and not check.inputs):
@@ -321,11 +321,14 @@ def _imports_other_images(
     check: StageCheck, clone: TemporaryClone, repository: Repository, commit: str
 ) -> bool:
     """Whether the stage reads images from a source whose fingerprint has changed."""
-    raw = clone.original.raw.relative_to(clone.original.root)
-    if raw.as_posix() not in [output.path for output in check.outputs]:
+    raw, source = (
+        path.relative_to(clone.original.root).as_posix()
+        for path in (clone.original.raw, clone.original.source)
+    )
+    if raw not in [output.path for output in check.outputs]:
         return False
-    recorded = repository.output(commit, (raw / "source.json").as_posix())
-    fingerprint = read_json(clone.project / raw / "source.json")["fingerprint"]
+    recorded = repository.output(commit, source)
+    fingerprint = read_json(clone.workspace.source)["fingerprint"]
     return recorded is not None and json.loads(recorded)["fingerprint"] != fingerprint
 
 
@@ -336,7 +339,7 @@ def _accuracy_lines(
     if not any(output.path == path for check in checks for output in check.outputs):
         yield "Scores were not computed: --stage evaluate, or verify without --stage, compares them."
         return
-    reproduced = clone.project / path
+    reproduced = clone.workspace.scores
     accuracies = compare_accuracies(
         repository.text(commit, path) or "",
         reproduced.read_text(encoding="utf-8") if reproduced.exists() else "",
@@ -363,7 +366,7 @@ def _accuracy_line(check: AccuracyCheck) -> str:
 def _environment_lines(clone: TemporaryClone, store: Store, commit: str) -> Iterator[str]:
     """What differs between here and where the revision's models were made, as far as it is recorded."""
     repository = Repository(clone.original.home)
-    params = parse_values((clone.project / "params.yaml").read_text(encoding="utf-8"))
+    params = parse_values(clone.workspace.params.read_text(encoding="utf-8"))
     try:
         with store.failures_as_unavailable():
             known = Index(store, load_params(clone.original.params).tracking.experiment).makers(commit)
@@ -377,12 +380,12 @@ def _environment_lines(clone: TemporaryClone, store: Store, commit: str) -> Iter
     if not known:
         yield "MLflow does not know the runs that made its models, so their processor is unknown."
         for candidate in CANDIDATES:
-            path = (clone.original.model(candidate) / CARD_FILE).relative_to(clone.original.root).as_posix()
+            path = clone.original.card(candidate).relative_to(clone.original.root).as_posix()
             card = repository.output(commit, path)
             for each in card_differences((card or b"").decode(errors="replace")):
                 differences.setdefault(each, []).append(path)
-    for each in requirement_differences(repository.text(commit, "requirements.lock") or ""):
-        differences.setdefault(each, []).append("requirements.lock")
+    for each in requirement_differences(repository.text(commit, clone.original.requirements.name) or ""):
+        differences.setdefault(each, []).append(clone.original.requirements.name)
     if not differences:
         yield "As far as it was recorded, its environment is the same as this one."
         return

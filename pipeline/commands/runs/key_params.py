@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.commands.runs.query import number_or_text
-from pipeline.reporting.wording import shortened
+from pipeline.foundation.texts import shortened
 from pipeline.tracking.runs.seeds import SEED
 
 _LEADING = ("network", "backbone", "lr", "batch_size")
@@ -30,7 +30,7 @@ class KeyParams:
             rest = f" +{len(self.texts) - shown}" if self.telling and shown < len(self.texts) else ""
             text = " ".join(self.texts[:shown])
             if shown == 1:
-                text = shortened(text, room - len(rest))
+                text = shortened(text, room - len(rest), cut="middle")
             if len(text + rest) <= room:
                 return text + rest
         return ""

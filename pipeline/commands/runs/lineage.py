@@ -26,7 +26,7 @@ _LABEL_WIDTH = 14
 _MOST_NAMED = 3
 _UNKNOWN = "not known"
 
-Row = tuple[str, list[str]]
+_LabeledLines = tuple[str, list[str]]
 """A label, and the lines beside it."""
 
 
@@ -62,7 +62,7 @@ def _model_lines(lineage: ModelLineage) -> Iterator[str]:
         yield from textwrap.wrap(f"No command brings it back: {lineage.recovery.reason}.", _WIDTH)
 
 
-def _model_rows(lineage: ModelLineage) -> Iterator[Row]:
+def _model_rows(lineage: ModelLineage) -> Iterator[_LabeledLines]:
     yield "model", [lineage.model_digest or _UNKNOWN]
     network = f", network {lineage.network}" if lineage.network else ""
     yield "candidate", [f"{lineage.candidate}{network}, made by the stage {lineage.stage}"]
@@ -174,7 +174,7 @@ def _further_scores(scores: Mapping[str, float], subset: str) -> str:
 
 def _print_revision(lineage: RevisionLineage) -> None:
     console = Console(width=_WIDTH, highlight=False)
-    rows: list[Row] = [("what", [lineage.subject])]
+    rows: list[_LabeledLines] = [("what", [lineage.subject])]
     if lineage.commit:
         rows.append(("commit", [lineage.commit]))
     rows += [("models", [f"{path}  {value}" for path, value in lineage.models.items()])]
@@ -205,7 +205,7 @@ def _run_table(lineage: RevisionLineage) -> Table:
     return table
 
 
-def _aligned(rows: Iterator[Row]) -> Iterator[str]:
+def _aligned(rows: Iterator[_LabeledLines]) -> Iterator[str]:
     """Labels on the left, their lines beside them, wrapped to the width; digests are never broken."""
     for label, lines in rows:
         for line in lines:

@@ -18,9 +18,9 @@ from pipeline.commands.runs.query import WORKSPACE, Query, number_or_text, selec
 from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import WIDTH, say, say_aside
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.texts import shortened
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
-from pipeline.reporting.wording import shortened
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_graph import read_stage_graph
 from pipeline.tracking.runs.seeds import SUBSETS, SeedGroup, Spread, group_by_seed, pooled_deviation
@@ -43,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CONDITION",
         help="only runs that satisfy it, such as 'test_accuracy>0.9' or 'lr=0.1'; may be repeated",
     )
-    parser.add_argument("--sort", metavar="COLUMN", default="-started", help="a leading minus: descending")
+    parser.add_argument(
+        "--sort",
+        metavar="COLUMN",
+        default="-started",
+        help="a leading minus: descending (default: %(default)s)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="show at most N runs")
     parser.add_argument("--all", action="store_true", help="also failed, killed and running ones")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
@@ -145,7 +150,13 @@ def _run_table(runs: Sequence[TrainingRun]) -> Table:
     wanted = max(each.wanted for each in params.values())
     longest = min(max(map(len, [*names, "experiment"])), max(_LONGEST_EXPERIMENT, room - wanted))
     rows = [
-        [candidate, shortened(name, longest), commit, params[run.run_id].within(room - longest), *figures]
+        [
+            candidate,
+            shortened(name, longest, cut="middle"),
+            commit,
+            params[run.run_id].within(room - longest),
+            *figures,
+        ]
         for run, name, (candidate, commit, *figures) in zip(runs, names, others, strict=True)
     ]
     return _table(["candidate", "experiment", "commit", "params", *titles[2:]], rows, flush_left=range(4))

@@ -43,10 +43,9 @@ def print_summary(workspace: Workspace) -> None:
     for name, subsets in references.items():
         table.add_row(name.replace("_", " "), *_cells(subsets), "", style="dim")
     console.print(table)
-    where = workspace.report / "index.html"
     console.print(f"* best on the validation subset: {best['candidate']}; macro F1, log loss and ECE on test")
-    if where.exists():
-        console.print(f"report:     {where.relative_to(workspace.root)}", soft_wrap=True)
+    if workspace.report_page.exists():
+        console.print(f"report:     {workspace.report_page.relative_to(workspace.root)}", soft_wrap=True)
     console.print("MLflow UI:  make ui")
 
 

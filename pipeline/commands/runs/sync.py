@@ -1,4 +1,4 @@
-"""`python -m pipeline sync`, which every command that reads the store runs first."""
+"""`python -m pipeline sync`; all commands that list, compare or change runs and versions begin with it."""
 
 import argparse
 import json

@@ -11,7 +11,7 @@ from pipeline.tracking.web.ui import serve_ui
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=5000, help="the first port to try (%(default)s)")
+    parser.add_argument("--port", type=int, default=5000, help="the first port to try (default: %(default)s)")
 
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib
 from PIL import ImageFont
 
-from pipeline.reporting.wording import shortened
+from pipeline.foundation.texts import shortened
 
 _FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 _LINE_HEIGHT = 1.2
@@ -54,9 +54,9 @@ def text_width(text: str, size: float) -> float:
 def fitted_name(name: str, width: float, size: float) -> str:
     """A name as much of which as fits on one line of `width` points, its beginning and its end."""
     longest = len(name)
-    while longest > 1 and text_width(shortened(name, longest), size) > width:
+    while longest > 1 and text_width(shortened(name, longest, cut="middle"), size) > width:
         longest -= 1
-    return shortened(name, longest)
+    return shortened(name, longest, cut="middle")
 
 
 def _cut(paragraphs: Sequence[str], width: float, height: float, size: int) -> list[str]:

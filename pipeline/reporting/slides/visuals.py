@@ -14,6 +14,7 @@ from pptx.oxml import parse_xml
 from pptx.oxml.ns import nsdecls, qn
 from pptx.util import Inches, Pt
 
+from pipeline.foundation.texts import shortened
 from pipeline.reporting.document import (
     Bars,
     Chart,
@@ -31,7 +32,7 @@ from pipeline.reporting.pictures import image_png
 from pipeline.reporting.slides import theme
 from pipeline.reporting.slides.fitting import fitted_name, text_width
 from pipeline.reporting.slides.theme import Box, Drawn, place, rgb
-from pipeline.reporting.wording import percent, shortened
+from pipeline.reporting.wording import percent
 from pipeline.scoring.intervals import Interval
 
 Visual = Chart | Table | Gallery | Strips
@@ -242,7 +243,7 @@ def _draw_dots(slide: Drawn, dots: Dots, box: Box) -> None:
 def _add_chart(slide: Drawn, kind: XL_CHART_TYPE, data: ChartData, number_format: str, box: Box) -> Drawn:
     untyped: Drawn = CategoryChartData
     content = untyped(number_format=number_format)
-    content.categories = [shortened(name, _LONGEST_NAME) for name in data.categories]
+    content.categories = [shortened(name, _LONGEST_NAME, cut="middle") for name in data.categories]
     for series in data.series:
         content.add_series(series.name, series.values)
     frame = slide.shapes.add_chart(kind, *(Inches(length) for length in vars(box).values()), content)
@@ -347,7 +348,9 @@ def _numbers(values: Sequence[float]) -> str:
 
 def _draw_table(slide: Drawn, table: Table, box: Box) -> None:
     """As wide as the box, in the largest type in which no cell needs a second line."""
-    cells = [[shortened(text, _LONGEST_CELL) for text in row] for row in (table.columns, *table.rows)]
+    cells = [
+        [shortened(text, _LONGEST_CELL, cut="middle") for text in row] for row in (table.columns, *table.rows)
+    ]
     size, widths = _table_size(cells, box)
     line = 1.2 * size / theme.in_points(1.0)
     heights = [_TITLE_LINES * line + _ROW_GAP, *([line + _ROW_GAP] * len(table.rows))]

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from pipeline.params.base import flattened
 from pipeline.reporting.document import Block, Details, Paragraph, Table
 from pipeline.reporting.results import ReportSettings, RunResults
-from pipeline.reporting.wording import compact, flattened
+from pipeline.reporting.wording import compact
 
 _DIGEST_CHARACTERS = 16
 

@@ -52,7 +52,7 @@ class _LoadedModel:
                 f"{folder}: the model does not fit its export.json.",
                 expected=f"{len(exported.preprocessing.classes)} probabilities, one for each class",
                 found=f"an output of shape {shape}",
-                remedy="export the model again: python -m pipeline export",
+                remedy=f"export the model again: python -m pipeline export {exported.original}",
             )
         return model
 

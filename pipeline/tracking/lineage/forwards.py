@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.workspace import PARAMS_FILE
 from pipeline.repository.repository import Experiment
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.index import Index, first_maker, json_object, summary
-from pipeline.tracking.lineage.recovery import (
-    PARAMS_FILE,
-    ChangedParam,
-    Recipe,
-    changed_params,
-    find_recovery,
-)
+from pipeline.tracking.lineage.recovery import ChangedParam, Recipe, changed_params, find_recovery
 from pipeline.tracking.lineage.values import ModelLineage
 
 if TYPE_CHECKING:

@@ -61,13 +61,10 @@ class Index:
                 raise
             return None
 
-    def version(self, name: str, which: str | int) -> "ModelVersion | None":
-        """A version of a registered model by its number or alias; None where there is none."""
-        client = self.store.client
+    def version(self, name: str, number: int) -> "ModelVersion | None":
+        """A version of a registered model; None where there is none."""
         try:
-            if isinstance(which, int):
-                return client.get_model_version(name, str(which))
-            return client.get_model_version_by_alias(name, which)
+            return self.store.client.get_model_version(name, str(number))
         except Exception as error:
             if not is_rejection(error):
                 raise

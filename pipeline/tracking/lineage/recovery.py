@@ -11,10 +11,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.foundation.declarations import parse_values
+from pipeline.foundation.workspace import PARAMS_FILE
 from pipeline.repository.repository import Repository
 from pipeline.tracking.flat_params import as_text
-
-PARAMS_FILE = "params.yaml"
 
 
 @dataclass(frozen=True)

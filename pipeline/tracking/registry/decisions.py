@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.texts import one_line
 from pipeline.tracking.provenance import user
-from pipeline.tracking.shortening import one_line
 
 Kind = Literal["promoted", "refused", "forced", "rolled back", "conflict"]
 

@@ -16,7 +16,7 @@ from pipeline.tracking.store import Store
 
 EXPORTED = "exported"
 """Tag of a model version: when its model was last exported, UTC."""
-FORMATS = "formats"
+EXPORTED_FORMATS = "formats"
 """Tag of a model version: the formats of its model that have passed all checks, separated by spaces."""
 
 
@@ -156,7 +156,7 @@ def record_export(
     if version is None:
         return f"with run {trained.run_id[:8]} in MLflow"
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    registry.describe(version, {EXPORTED: now, FORMATS: " ".join(model.files)})
+    registry.describe(version, {EXPORTED: now, EXPORTED_FORMATS: " ".join(model.files)})
     return f"with version {version.number} of '{registry.name}' in MLflow"
 
 

@@ -8,7 +8,6 @@ so with the process that has started it.
 """
 
 import json
-import os
 import select
 import signal
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.processes.native_output import private_stdout
 from pipeline.tracking.registry.registry import CHAMPION, Registry
 from pipeline.tracking.store import Store
 
@@ -49,9 +49,7 @@ def watch(
 def main(name: str) -> None:
     # Ctrl-C in a terminal reaches every process of it; the server decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Whatever a library prints would be taken for news.
-    news = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    news = private_stdout()  # whatever a library prints would be taken for news
 
     def wait() -> bool:
         readable, _, _ = select.select([sys.stdin], [], [], _EVERY_SECONDS)

@@ -17,6 +17,7 @@ from pipeline.commands.addresses.address import (
     Registered,
     Word,
     add_address,
+    asks_mlflow,
     parse_address,
 )
 from pipeline.foundation.errors import PipelineError
@@ -67,20 +68,26 @@ def test_what_is_written_is_read_back(address: Address) -> None:
         ("./tuned", Word("./tuned")),
         (":tuned", Word(":tuned")),
         ("HEAD@{1}", Word("HEAD@{1}")),
+        ("digits/3", Word("digits/3")),
+        ("digits@champion", Word("digits@champion")),
     ],
 )
 def test_the_form_says_what_can_be_meant(text: str, address: Address) -> None:
     assert parse_address(text) == address
 
 
-def test_only_some_words_can_be_runs_or_registered_models() -> None:
+def test_only_some_words_can_be_runs() -> None:
     assert Word("1fd643").may_be_run
     assert not Word("1fd64").may_be_run
     assert not Word("muddy-bee").may_be_run
-    assert Word("digits/3").registered == Registered("digits", 3)
-    assert Word("digits@champion").registered == Registered("digits", "champion")
-    for text in ("main", "HEAD@{1}", "a/b/3", "digits/03", "feature/login"):
-        assert Word(text).registered is None
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [("tuned", False), ("main:tuned", False), ("muddy-bee", False), ("1fd643", True), ("models:/a/1", True)],
+)
+def test_mlflow_is_asked_for_some_only(text: str, asks: bool) -> None:
+    assert asks_mlflow(parse_address(text)) == asks
 
 
 @pytest.mark.parametrize(

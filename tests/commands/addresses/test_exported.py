@@ -57,7 +57,7 @@ def test_it_may_have_been_exported_under_another_name(trained: Workspace) -> Non
 
 
 def test_a_model_that_was_not_exported_is_an_error_with_the_command_that_does_it(trained: Workspace) -> None:
-    with pytest.raises(PipelineError, match="Baseline of the working tree has not been exported") as caught:
+    with pytest.raises(PipelineError, match="The model baseline in the working tree has not been") as caught:
         folder_of(trained, "baseline")
     assert caught.value.remedy == "python -m pipeline export baseline"
 

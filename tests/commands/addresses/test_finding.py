@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.commands.addresses.address import parse_address
+from pipeline.commands.addresses.exported import exported_folder
 from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import (
     Export,
@@ -27,7 +30,7 @@ from pipeline.repository.repository import Repository
 from pipeline.tracking.store import Store
 from tests.commands.addresses.conftest import Made
 from tests.repository.test_repository import git, make_experiment
-from tests.serving.tiny_model import export
+from tests.serving.tiny_model import export, published
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -89,25 +92,9 @@ def test_two_things_on_disk_are_refused(workspace: Workspace, monkeypatch: pytes
     monkeypatch.chdir(workspace.root)
     with pytest.raises(PipelineError, match="'light' can mean 2 things") as caught:
         look(workspace, "light")
-    assert str(inside) in str(caught.value.found)
+    assert f"./exports/light/1 (the export {inside}); ./light/1 (" in str(caught.value.expected)
     monkeypatch.chdir(workspace.exports)
     assert look(workspace, "light/1") == Export(Path("light/1")), "which is the same place"
-
-
-def test_what_lies_on_disk_comes_before_what_git_calls_so(
-    made: Made, find: Find, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(made.workspace.root)
-    folder = made.workspace.root / "main"
-    folder.mkdir()
-    try:
-        assert isinstance(find("main"), InRevision), "a folder without a model is not a model"
-        (folder / "model.keras").write_bytes(b"weights")
-        assert find("main") == OnDisk(Path("main/model.keras"))
-        assert isinstance(find("refs/heads/main"), InRevision)
-    finally:
-        (folder / "model.keras").unlink(missing_ok=True)
-        folder.rmdir()
 
 
 # in git, DVC and MLflow
@@ -122,30 +109,141 @@ def test_revisions_and_their_candidates(made: Made, find: Find) -> None:
     experiment = find("muddy-ant:best")
     assert isinstance(experiment, InRevision)
     assert (experiment.commit, experiment.candidate) == (made.experiment.commit, "best")
-    assert str(experiment).startswith("best of experiment muddy-ant, commit ")
+    assert str(experiment).startswith("the model best of experiment muddy-ant, commit ")
 
 
 def test_runs_and_versions(made: Made, find: Find) -> None:
     run = find(made.maker[:8])
     assert isinstance(run, OfRun)
     assert run.run.run_id == made.maker
-    assert (
-        find("models:/digits@champion")
-        == find("digits@champion")
-        == find("digits/1")
-        == InRegistry("digits", 1)
-    )
+    assert find("models:/digits@champion") == find("models:/digits/1") == InRegistry("digits", 1)
 
 
-def test_a_word_with_several_meanings_is_refused_and_they_are_listed(made: Made, find: Find) -> None:
-    git(made.workspace.root, "branch", made.maker[:8])
+# names that fit several things
+
+
+Alternatives = Callable[[str], dict[str, str]]
+
+
+@pytest.fixture
+def alternatives(made: Made, find: Find, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alternatives]:
+    """What a name is refused with: what it can mean, by the address that means it alone.
+
+    Afterwards the repository has its branch `main` and no model in its folder again.
+    """
+
+    def refused(text: str) -> dict[str, str]:
+        with pytest.raises(PipelineError, match=f"'{text}' can mean . things") as caught:
+            find(text)
+        listed = str(caught.value.expected).removeprefix("one of ").split("; ")
+        return {each.partition(" (")[0]: each.partition(" (")[2].removesuffix(")") for each in listed}
+
+    root = made.workspace.root
+    monkeypatch.chdir(root)
+    before = set(root.iterdir())
+    yield refused
+    for path in set(root.iterdir()) - before:
+        shutil.rmtree(path)
+    for ref in git(root, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/tags").splitlines():
+        if ref != "refs/heads/main":
+            git(root, "update-ref", "-d", ref)
+
+
+def put_model(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model.keras").write_bytes(b"weights")
+    return folder / "model.keras"
+
+
+def test_a_folder_and_a_branch(made: Made, find: Find, alternatives: Alternatives) -> None:
+    (made.workspace.root / "main").mkdir()
+    assert isinstance(find("main"), InRevision), "a folder without a model is not a model"
+    (made.workspace.root / "main").rmdir()
+    put_model(made.workspace.root / "main")
+    listed = alternatives("main")
+    assert list(listed) == ["./main/model.keras", "refs/heads/main"]
+    assert listed["refs/heads/main"].startswith(f"commit {made.results[:7]} results")
+    assert find("./main") == find("./main/model.keras") == OnDisk(Path("main/model.keras"))
+    revision = find("refs/heads/main")
+    assert isinstance(revision, InRevision)
+    assert revision.commit == made.results
+    assert find("main:tuned") == replace(revision, name="main", candidate="tuned"), "no folder is called so"
+
+
+def test_a_run_a_branch_and_a_folder(made: Made, find: Find, alternatives: Alternatives) -> None:
+    for name in (made.maker[:8], made.maker):
+        git(made.workspace.root, "branch", name)
+        put_model(made.workspace.root / name)
+    listed = alternatives(made.maker[:8])
+    assert list(listed) == [
+        f"./{made.maker[:8]}/model.keras",
+        f"refs/heads/{made.maker[:8]}",
+        made.maker,
+    ]
+    assert listed[made.maker] == f"run {made.maker} (baseline)"
+    assert isinstance(find(made.maker), OfRun), "an id in full is never anything else"
+
+
+def test_a_full_hash_means_its_commit(made: Made, find: Find, alternatives: Alternatives) -> None:
+    git(made.workspace.root, "branch", made.code)  # of another commit
+    put_model(made.workspace.root / made.code)
+    commit = find(made.code)
+    assert isinstance(commit, InRevision)
+    assert commit.commit == made.code
+
+
+def test_a_branch_and_a_tag(made: Made, find: Find, alternatives: Alternatives) -> None:
+    git(made.workspace.root, "branch", "v1/later")
+    git(made.workspace.root, "tag", "--annotate", "--message", "v1", "v1", made.results)
+    assert isinstance(find("v1"), InRevision), "v1/later is another branch"
+    git(made.workspace.root, "branch", "--delete", "v1/later")
+    git(made.workspace.root, "branch", "v1")
+    assert isinstance(find("v1"), InRevision), "they are the same commit"
+    git(made.workspace.root, "branch", "--force", "v1", made.code)
+    assert set(alternatives("v1")) == {"refs/heads/v1", "refs/tags/v1"}
+    assert set(alternatives("v1:tuned")) == {"refs/heads/v1:tuned", "refs/tags/v1:tuned"}
+    revision = find("refs/heads/v1:tuned")
+    assert isinstance(revision, InRevision)
+    assert (revision.commit, revision.candidate) == (made.code, "tuned")
+
+
+@pytest.mark.parametrize("name", ["tuned", "best"])
+def test_a_candidate_and_a_branch_or_folder(
+    made: Made, find: Find, alternatives: Alternatives, name: str
+) -> None:
+    candidate = put_model(made.workspace.model("tuned"))
+    write_json(made.workspace.best, {"candidate": "tuned"})
+    assert find(name) == InWorkingTree("tuned")
+    git(made.workspace.root, "branch", name)
+    put_model(made.workspace.root / name)
+    listed = alternatives(name)
+    assert list(listed) == ["./models/tuned", f"./{name}/model.keras", f"refs/heads/{name}"]
+    assert listed["./models/tuned"] == "the model tuned in the working tree"
+    assert find("./models/tuned") == OnDisk(candidate.relative_to(made.workspace.root))
+    assert isinstance(find(f"refs/heads/{name}"), InRevision)
+    with made.finder() as finder:
+        assert finder.best() == InWorkingTree("tuned"), "what nobody has typed cannot be misread"
+
+
+def test_an_experiment_called_as_a_candidate(made: Made, find: Find, alternatives: Alternatives) -> None:
+    experiment = make_experiment(Repository(made.workspace.root), "transfer", "schema: '2.0'\n")
     try:
-        with pytest.raises(PipelineError, match="can mean 2 things") as caught:
-            find(made.maker[:8])
-        assert f"commit {made.results[:7]} results" in str(caught.value.found)
-        assert f"run {made.maker} (baseline)" in str(caught.value.found)
+        assert list(alternatives("transfer")) == ["./models/transfer", experiment.commit]
+        assert str(find(experiment.commit)).startswith("experiment transfer, commit ")
     finally:
-        git(made.workspace.root, "branch", "-D", made.maker[:8])
+        baseline = experiment.baseline
+        ref = f"refs/exps/{baseline[:2]}/{baseline[2:]}/transfer"
+        git(made.workspace.root, "update-ref", "-d", ref)
+
+
+def test_the_published_export_and_a_branch(made: Made, find: Find, alternatives: Alternatives) -> None:
+    folder = published(made.workspace.exports, export(made.workspace.exports, name="light"))
+    assert find("published") == find("light") == Export(folder)
+    for name in ("published", "light"):
+        git(made.workspace.root, "branch", name)
+        assert list(alternatives(name)) == ["./exports/light/1", f"refs/heads/{name}"]
+    assert find("./exports/light/1") == Export(Path("exports/light/1"))
+    assert exported_folder(made.workspace, made.store, None) == folder, "which nobody has typed"
 
 
 def test_an_experiment_that_was_run_on_two_commits_is_refused(made: Made, find: Find) -> None:
@@ -171,7 +269,8 @@ def test_an_experiment_that_was_run_on_two_commits_is_refused(made: Made, find: 
         ("muddy-bee", "did you mean 'muddy-ant'?"),
         ("mian:tuned", "did you mean 'main'?"),
         ("f" * 32, "'python -m pipeline runs' lists runs"),
-        ("digits/7", "'dvc exp pull' bring those of colleagues"),
+        ("digits/1", "'dvc exp pull' bring those of colleagues"),
+        ("digits@champion", "'dvc exp pull' bring those of colleagues"),
         ("it's", "'git fetch'"),
         ("--all", "'git fetch'"),
     ],
@@ -201,7 +300,7 @@ def test_a_store_that_is_down_matters_only_where_it_is_needed(
         assert "secret" not in str(caught.value)
 
 
-def test_what_needs_neither_git_nor_mlflow_imports_neither(workspace: Workspace, project: Path) -> None:
+def test_what_can_be_no_run_needs_neither_mlflow_nor_dvc(workspace: Workspace, project: Path) -> None:
     write_json(workspace.best, {"candidate": "transfer"})
     write_json(workspace.card("transfer"), {"model_digest": "d" * 64})
     folder = export(workspace.exports, name="light")
@@ -218,7 +317,7 @@ workspace = Workspace(Path.cwd(), Path.cwd())
 with Store(workspace) as store:
     texts = ("best", "light", "models:/light/1")
     folders = {exported_folder(workspace, store, parse_address(text)) for text in texts}
-print(*folders, *sorted({"mlflow", "dvc", "ruamel.yaml", "filelock", "pydantic"} & set(sys.modules)))
+print(*folders, *sorted({"mlflow", "dvc", "filelock", "pydantic"} & set(sys.modules)))
 """
     command, environment = [sys.executable, "-c", source], {**os.environ, "PYTHONPATH": str(project)}
     done = subprocess.run(

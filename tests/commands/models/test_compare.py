@@ -177,7 +177,7 @@ def test_a_revision_whose_files_are_gone(compare: Callable[..., list[str]], revi
     with pytest.raises(PipelineError, match="cannot be read") as caught:
         compare("main", "best")
     assert caught.value.remedy == "name a candidate, such as main:baseline"
-    with pytest.raises(PipelineError, match="No evaluation of tuned of commit ccccccc") as caught:
+    with pytest.raises(PipelineError, match="No evaluation of the model tuned of commit ccccccc") as caught:
         compare("main:tuned", "best")
     assert "dvc pull" in str(caught.value.remedy)
     assert not revisions.workspace.compared_models.exists()

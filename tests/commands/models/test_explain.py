@@ -150,11 +150,6 @@ def test_a_model_that_is_not_there(run: Explain) -> None:
         run("a.png", model="nothing")
 
 
-def test_at_least_one_class_is_shown(run: Explain) -> None:
-    with pytest.raises(PipelineError, match="--top"):
-        run("a.png", top=0)
-
-
 def test_a_file_where_the_folder_should_be(run: Explain, tmp_path: Path) -> None:
     image = draw(tmp_path / "a.png", 0)
     with pytest.raises(PipelineError, match="--output names a file"):

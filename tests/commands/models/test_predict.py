@@ -162,11 +162,6 @@ def test_a_format_that_was_not_exported_is_an_error(predict_json: Predict) -> No
         predict_json("a.png", format_name="litert_int8")
 
 
-def test_at_least_one_class_is_shown(predict_json: Predict) -> None:
-    with pytest.raises(PipelineError, match="--top"):
-        predict_json("a.png", top=0)
-
-
 @pytest.fixture
 def start(ready: Workspace, project: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts the command in a process of its own."""

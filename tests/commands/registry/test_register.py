@@ -186,7 +186,9 @@ def test_a_model_of_an_experiment_is_registered_from_what_dvc_keeps(
     assert registry.version(1).tags[tags.TEST_DIGEST] == arrays_digest([workspace.subset("test")])
     without = replace(outputs, find=lambda path: None if path.name == "test" else outputs.find(path))
     monkeypatch.setattr(stage_outputs, "outputs_of_commit", lambda *arguments: without)
-    with pytest.raises(PipelineError, match="No evaluation of baseline of commit eeeeeee") as caught:
+    with pytest.raises(
+        PipelineError, match="No evaluation of the model baseline of commit eeeeeee"
+    ) as caught:
         enrol("quiet-lark")
     assert "data/arrays/test" in str(caught.value.found)
 
@@ -298,7 +300,9 @@ def test_a_model_that_mlflow_lacks_is_not_registered(
 ) -> None:
     monkeypatch.setattr(Registry, "find_trained", lambda *arguments: None)
     refused(
-        enrol, registry, r"MLflow does not have baseline of the working tree.\n.*\n.*dvc repro -f train_base"
+        enrol,
+        registry,
+        r"MLflow does not have the model baseline in the working tree.\n.*\n.*dvc repro -f train_base",
     )
 
 

@@ -167,7 +167,7 @@ def test_a_revision_that_is_none(bare: Workspace) -> None:
     [("tuned", "verify HEAD --stage tune"), ("main:transfer", "verify main --stage train_transfer")],
 )
 def test_a_model_is_not_verified_but_the_stage_that_made_it(bare: Workspace, model: str, remedy: str) -> None:
-    with pytest.raises(PipelineError, match="is a model; verify takes a revision") as caught:
+    with pytest.raises(PipelineError, match="verify reproduces a revision, which this is not") as caught:
         verify(bare, Store(bare), parse_address(model), None, False, print)
     assert caught.value.remedy == f"python -m pipeline {remedy}"
 
@@ -379,7 +379,7 @@ def test_clones_of_killed_processes_are_removed(toy: Workspace) -> None:
     parent = toy.root / ".dvc" / "tmp"
     with temporary_clone(toy, git(toy.root, "rev-parse", "HEAD")) as clone:
         (own,) = parent.glob("verify-*")
-        assert clone.project.is_relative_to(own)
+        assert clone.workspace.root.is_relative_to(own)
         dead = parent / own.name.replace(str(os.getpid()), "4194305")  # beyond the highest number there is
         dead.mkdir()
         with temporary_clone(toy, git(toy.root, "rev-parse", "HEAD")):

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.foundation.array_types import Bool, Float64
 from pipeline.inference.model_card import ModelCard
+from pipeline.params.base import flattened
 from pipeline.reporting.document import Block, Chart, Heading, Paragraph, Row
 from pipeline.reporting.house_style import (
     GREEN,
@@ -22,7 +23,7 @@ from pipeline.reporting.house_style import (
     percent_axis,
 )
 from pipeline.reporting.results import Candidate, RunResults
-from pipeline.reporting.wording import compact, flattened, listed, percent
+from pipeline.reporting.wording import compact, listed, percent
 from pipeline.scoring.calibration import Calibration, calibrate
 from pipeline.scoring.curves import sure_answers
 
