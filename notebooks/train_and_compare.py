@@ -113,7 +113,7 @@ Image(figure_png(validation_accuracy_figure(histories)), width=520)
 
 # %%
 winner = results.winner
-best_epoch = winner.card.training["best_epoch"]
+best_epoch = winner.card.training.best_epoch
 Image(figure_png(training_curves_figure(winner.history, best_epoch, winner.name)), width=380)
 
 # %% [markdown]

@@ -15,6 +15,7 @@ from pipeline.foundation.files import read_json, require
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.images.catalogue import Provenance, RejectedFile, load_rejected
+from pipeline.images.splitting import SplitReport
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.augmentation import AugmentationParams
@@ -124,7 +125,7 @@ class Candidate:
     @property
     def kept_epoch(self) -> int:
         """The epoch whose weights were kept."""
-        return int(self.card.training["best_epoch"])
+        return self.card.training.best_epoch
 
     @property
     def decimals(self) -> int:
@@ -152,7 +153,7 @@ class RunResults:
       image_names: of every original image, by its id.
       original_sizes: width and height of every original image, pixels.
       rejected: files that could not be used.
-      split: metrics/split.json.
+      split: how the images were divided.
       subsets: arrays by subset (train, validation, test).
       candidates: in the order of metrics/evaluate.json.
       references: scores of the simple references on the subsets, from metrics/references.json.
@@ -166,7 +167,7 @@ class RunResults:
     image_names: tuple[str, ...]
     original_sizes: Int64[np.ndarray, "n 2"]
     rejected: tuple[RejectedFile, ...]
-    split: dict[str, Any]
+    split: SplitReport
     preprocessing: PreprocessingSpec
     statistics: ChannelStatistics
     subsets: dict[str, ImageArrays]
@@ -238,7 +239,7 @@ class RunResults:
             image_names=tuple(row["name"] for row in catalogue),
             original_sizes=np.array([(int(row["width"]), int(row["height"])) for row in catalogue]),
             rejected=tuple(load_rejected(workspace.rejected)),
-            split=read_json(workspace.split_metrics),
+            split=SplitReport.load(workspace.split_metrics),
             preprocessing=PreprocessingSpec.from_json(read_json(workspace.preprocessing)),
             statistics=ChannelStatistics.load(workspace.statistics),
             subsets=subsets,

@@ -102,8 +102,8 @@ def _models(pair: ModelPair) -> Table:
             model.origin,
             model.card.candidate,
             model.card.network,
-            quantity(model.card.parameters["total"]),
-            whole(model.card.training["train_images"]),
+            quantity(model.card.parameters.total),
+            whole(model.card.training.train_images),
         )
         for name, model in pair.named.items()
     )

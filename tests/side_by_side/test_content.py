@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.images.arrays import ChannelStatistics
-from pipeline.inference.model_card import ModelCard
+from pipeline.inference.model_card import ModelCard, ParameterCounts, TrainingSummary
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.reporting.document import Chart, Document, Finding, Gallery, Paragraph, Table
 from pipeline.reporting.house_style import figure_png
@@ -17,7 +17,8 @@ from pipeline.reporting.results import History
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
 from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
-from tests.reporting.reading import made_scores, plain
+from tests.reporting.reading import plain
+from tests.scoring.made_scores import made_scores
 
 Kind = TypeVar("Kind")
 
@@ -35,10 +36,10 @@ def card(classes: tuple[str, ...] = CLASSES) -> ModelCard:
         preprocessing=PreprocessingSpec(8, "pad", "rgb", classes),
         statistics=ChannelStatistics((0.0,), (1.0,)),
         hyperparameters={},
-        parameters={"total": 1000, "trainable": 1000, "frozen": 0},
+        parameters=ParameterCounts(total=1000, trainable=1000, frozen=0),
         forward_macs=1,
         layers=(),
-        training={"train_images": 10},
+        training=TrainingSummary(epochs=1, best_epoch=1, stopped_early=False, train_images=10),
         versions={},
     )
 

@@ -148,7 +148,7 @@ def _source(finder: Finder, params: Params, address: Address | None, say: Say) -
         say(f"fetching {found} from MLflow")
     files = trained_files(finder, found)
     card = files.card
-    say(f"exporting {found}: {card.network}, {card.parameters['total']:,} parameters")
+    say(f"exporting {found}: {card.network}, {card.parameters.total:,} parameters")
     if isinstance(found, InRegistry):
         lineage = tags_of_version(finder.store, found.name, found.version)
         is_champion = found == InRegistry(registered, champion(finder.store, registered) or 0)

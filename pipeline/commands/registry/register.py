@@ -28,6 +28,7 @@ from pipeline.images.decoding import encode_png
 from pipeline.params.whole import Params
 from pipeline.processes.child_process import Say
 from pipeline.promotion.gates import REFERENCES
+from pipeline.scoring.scores import Scores
 from pipeline.tracking import tags
 from pipeline.tracking.registry.model_use import EncodedFiles, Use, use_model
 from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Evidence, Registry, TrainedRun, Version
@@ -140,10 +141,14 @@ def _save(evaluated: EvaluatedModel, folder: Path) -> None:
         "candidate": evaluated.candidate,
         "model_digest": evaluated.card.model_digest,
         "test_digest": evaluated.test_digest,
-        "scores": evaluated.scores,
-        "references": evaluated.references,
+        "scores": _as_json(evaluated.scores),
+        "references": {name: _as_json(scores) for name, scores in evaluated.references.items()},
     }
     write_json(folder / "evaluation.json", evaluation)
+
+
+def _as_json(scores: Mapping[str, Scores]) -> dict[str, Any]:
+    return {subset: each.to_json() for subset, each in scores.items()}
 
 
 def _require_up_to_date(workspace: Workspace) -> None:
@@ -223,15 +228,16 @@ def _version_tags(
 ) -> dict[str, str]:
     """All that a version says about itself."""
     spec = evaluated.card.preprocessing
-    scores = {
-        f"{subset}_{name}": str(values[name])
-        for subset, values in evaluated.scores.items()
-        for name in _TAGGED_SCORES
+    tagged = {
+        f"{subset}_{name}": str(value)
+        for subset, scores in evaluated.scores.items()
+        for name, value in scores.to_json().items()
+        if name in _TAGGED_SCORES
     }
     return {
         **{name: run_tags[name] for name in tags.LINEAGE if name in run_tags},
         **({tags.PARENT_RUN: run_tags[tags.NESTED_IN]} if tags.NESTED_IN in run_tags else {}),
-        **scores,
+        **tagged,
         tags.MODEL_DIGEST: evaluated.card.model_digest,
         tags.CANDIDATE: evaluated.card.candidate,
         tags.NETWORK: evaluated.card.network,

@@ -66,7 +66,9 @@ def evaluation_facts(outputs: StageOutputs) -> RunFacts | None:
 def score_metrics(outputs: StageOutputs, candidate: str) -> dict[str, float]:
     """A candidate's scores as its training shows them, `<subset>_<score>`; none where it is not evaluated."""
     scores = (outputs.scores or {}).get(candidate, {})
-    return {f"{subset}_{name}": value for subset, values in scores.items() for name, value in values.items()}
+    return {
+        f"{subset}_{name}": value for subset, each in scores.items() for name, value in each.to_json().items()
+    }
 
 
 def required(value: _Value | None) -> _Value:

@@ -20,7 +20,8 @@ from pipeline.reporting.topics.tuning.section import search_gain
 from pipeline.scoring.intervals import Interval
 from pipeline.scoring.scores import Scores
 from tests.reporting.fake_project import FakeProject
-from tests.reporting.reading import Load, changed, lines, made_scores, panels, plain
+from tests.reporting.reading import Load, changed, lines, panels, plain
+from tests.scoring.made_scores import made_scores
 
 TRANSFER_WINS = FakeProject(
     wrong={"baseline": range(40), "transfer": range(5), "tuned": range(30)},

@@ -54,7 +54,7 @@ def choice(results: RunResults) -> str:
             f"(log loss {scores.log_loss:.3f} against {second.log_loss:.3f})"
         )
     else:
-        weights = quantity(winner.card.parameters["total"])
+        weights = quantity(winner.card.parameters.total)
         reason = f"as many as {runner_up.title}, with {weights} weights"
     return f"{winner.title} is the model of choice: it is right on {measured}, {reason}."
 
