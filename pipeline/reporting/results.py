@@ -23,8 +23,7 @@ from pipeline.params.evaluate import EvaluateParams
 from pipeline.params.report import ReportParams
 from pipeline.reporting.wording import accuracy_decimals, candidate_title
 from pipeline.scoring.explanations import Explanations
-from pipeline.scoring.intervals import Interval
-from pipeline.scoring.paired import Comparison, ModelComparison, load_comparisons
+from pipeline.scoring.paired import ModelComparison, load_comparisons
 from pipeline.scoring.predictions import Predictions, load_predictions
 from pipeline.scoring.scores import Scores, load_scores
 
@@ -200,7 +199,7 @@ class RunResults:
     @property
     def tests_of_winner(self) -> list[ModelComparison]:
         """The paired tests of the chosen candidate, seen from it."""
-        tests = (test if test.first == self.best else reversed_test(test) for test in self.paired_tests)
+        tests = (test if test.first == self.best else test.reversed() for test in self.paired_tests)
         return [test for test in tests if test.first == self.best]
 
     @property
@@ -252,19 +251,6 @@ class RunResults:
             trials=trials,
             best_hyperparameters=best_hyperparameters,
         )
-
-
-def reversed_test(test: ModelComparison) -> ModelComparison:
-    """The same test with the second of the two models as the first."""
-    found = test.comparison
-    comparison = Comparison(
-        only_first_right=found.only_second_right,
-        only_second_right=found.only_first_right,
-        p_value=found.p_value,
-        accuracy_difference=-found.accuracy_difference,
-        interval=Interval(-found.interval.high, -found.interval.low),
-    )
-    return ModelComparison(test.second, test.first, test.subset, comparison)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

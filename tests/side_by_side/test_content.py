@@ -90,7 +90,9 @@ def finding(document: Document) -> str:
 def test_more_than_luck() -> None:
     # 20 against 0 disagreements: p = 2 / 2^20.
     text = finding(pair_document(pair(side(range(20)), side([]))))
-    assert text.startswith("B is better than A: 50.0 points more accuracy.")
+    assert text.startswith(
+        "B is better than A on the test images by more than chance explains (+50.0 points,"
+    )
     assert "Of 40 test images B alone gets 20 right, A alone 0." in text
     assert "p < 0.001" in text
 
@@ -98,13 +100,13 @@ def test_more_than_luck() -> None:
 def test_perhaps_luck() -> None:
     # 1 against 4: p = 2 (1 + 5) / 2^5 = 0.375.
     text = finding(pair_document(pair(side([0]), side([1, 2, 3, 4]))))
-    assert text.startswith("A has 7.5 points more accuracy than B, which may be luck.")
+    assert text.startswith("The test images do not decide between A and B (+7.5 points,")
     assert "p = 0.375" in text
 
 
 def test_equally_good() -> None:
     text = finding(pair_document(pair(side([0, 1]), side([2, 3]))))
-    assert text.startswith("A and B are equally good")
+    assert text.startswith("The test images do not decide between B and A (0.0 points,")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from pipeline.reporting.house_style import (
     percent_axis,
 )
 from pipeline.reporting.results import Candidate, RunResults
-from pipeline.reporting.topics.comparison.pairs import is_significant
 from pipeline.reporting.wording import (
     accuracy_decimals,
     counted,
@@ -64,7 +63,7 @@ def verdict(results: RunResults, confidence: float) -> str:
     tests = results.tests_of_winner
     if not tests:
         return ""
-    clear = [is_significant(test, confidence) for test in tests]
+    clear = [test.comparison.is_significant(confidence) for test in tests]
     if all(clear) and all(test.comparison.accuracy_difference > 0 for test in tests):
         every = "every other network" if len(tests) > 1 else "the other network"
         return f"On the test images it beats {every} by more than chance explains."
