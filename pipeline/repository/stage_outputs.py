@@ -22,7 +22,8 @@ from pipeline.repository.repository import (
 )
 from pipeline.scoring.scores import Scores, load_scores
 
-TRAININGS = {"train_baseline": "baseline", "train_transfer": "transfer", "tune": "tuned"}
+SEARCH = "tune"
+TRAININGS = {"train_baseline": "baseline", "train_transfer": "transfer", SEARCH: "tuned"}
 """The stages that train, with the candidates that they make."""
 EVALUATION = "evaluate"
 

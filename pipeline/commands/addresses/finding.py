@@ -223,9 +223,9 @@ class Finder:
 
                 yield from (OfRun(summary(run)) for run in self.index.runs_called(word.text))
             if (wanted := word.registered) is not None:
-                version = self.index.version(wanted.name, wanted.which)
+                version = self.registry(wanted.name).find(wanted.which)
                 if version is not None:
-                    yield InRegistry(wanted.name, int(version.version))
+                    yield InRegistry(wanted.name, version.number)
 
     def _unknown(self, address: Address) -> UnknownModelError:
         place = address.revision if isinstance(address, NamedCandidate) else str(address)

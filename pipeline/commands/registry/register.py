@@ -31,7 +31,8 @@ from pipeline.promotion.gates import REFERENCES
 from pipeline.scoring.scores import Scores
 from pipeline.tracking import tags
 from pipeline.tracking.registry.model_use import EncodedFiles, Use, use_model
-from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Evidence, Registry, TrainedRun, Version
+from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Evidence, Registry, Version
+from pipeline.tracking.runs.trainings import TrainedRun, find_trained, tags_of_run
 from pipeline.tracking.store import Store
 
 _TAGGED_SCORES = ("accuracy", "accuracy_low", "accuracy_high", "f1_macro", "log_loss", "ece")
@@ -81,7 +82,7 @@ def register(workspace: Workspace, store: Store, model: Address, name: str | Non
             say(f"checking that {found} and its scores are up to date")
             _require_up_to_date(workspace)
         evaluated = evaluated_model(finder, found)
-        trained = registry.find_trained(params.tracking.experiment, evaluated.card.model_digest)
+        trained = find_trained(store, params.tracking.experiment, evaluated.card.model_digest)
         if trained is None:
             raise PipelineError(
                 f"MLflow does not have {found}.",
@@ -110,7 +111,7 @@ def _version(
         use = _require_same_predictions(registry, trained, evaluated, params.threads, say)
         with registry.alone(say):
             version = registry.version_of(digest)
-            run_tags = registry.run_tags(version.run_id if version else trained.run_id)
+            run_tags = tags_of_run(registry.store, version.run_id if version else trained.run_id)
             values = _version_tags(run_tags, evaluated, use.milliseconds)
             if version is None:
                 version = registry.create_version(trained, values)

@@ -61,18 +61,6 @@ class Index:
                 raise
             return None
 
-    def version(self, name: str, which: str | int) -> "ModelVersion | None":
-        """A version of a registered model by its number or alias; None where there is no such."""
-        client = self.store.client
-        try:
-            if isinstance(which, int):
-                return client.get_model_version(name, str(which))
-            return client.get_model_version_by_alias(name, which)
-        except Exception as error:
-            if not is_rejection(error):
-                raise
-            return None
-
     def versions_of(self, digests: Iterable[str]) -> list[tuple[RegisteredVersion, str]]:
         """The registered versions of some models with the digest of each, by name and number."""
         wanted, client = set(digests) - {""}, self.store.client

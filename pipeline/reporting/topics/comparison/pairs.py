@@ -37,10 +37,10 @@ def paired_tests(results: RunResults, confidence: float) -> Slide:
 def against(test: ModelComparison, confidence: float, decimals: int) -> str:
     """The first candidate of a paired test compared with the second on the test images."""
     found = test.comparison
-    titles = candidate_title(test.first), candidate_title(test.second)
+    first, second = candidate_title(test.first), candidate_title(test.second)
     if found.accuracy_difference >= 0 or not found.is_significant(confidence):
-        return which_is_better(found, *titles, confidence, decimals)
-    better = which_is_better(found.reversed(), *reversed(titles), confidence, decimals)
+        return which_is_better(found, first, second, confidence, decimals)
+    better = which_is_better(found.reversed(), second, first, confidence, decimals)
     return (
         f"{better} The choice stays, as it was made on the validation images: choosing by test images would "
         "make their figures too good."
