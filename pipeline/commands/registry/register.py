@@ -32,6 +32,7 @@ from pipeline.scoring.scores import Scores
 from pipeline.tracking import tags
 from pipeline.tracking.registry.model_use import EncodedFiles, Use, use_model
 from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Evidence, Registry, Version
+from pipeline.tracking.runs.facts import model_tags
 from pipeline.tracking.runs.trainings import TrainedRun, find_trained, tags_of_run
 from pipeline.tracking.store import Store
 
@@ -228,7 +229,8 @@ def _version_tags(
     run_tags: Mapping[str, str], evaluated: EvaluatedModel, milliseconds: Float64[np.ndarray, " repetitions"]
 ) -> dict[str, str]:
     """All that a version says about itself."""
-    spec = evaluated.card.preprocessing
+    card = evaluated.card
+    spec = card.preprocessing
     tagged = {
         f"{subset}_{name}": str(value)
         for subset, scores in evaluated.scores.items()
@@ -239,9 +241,7 @@ def _version_tags(
         **{name: run_tags[name] for name in tags.LINEAGE if name in run_tags},
         **({tags.PARENT_RUN: run_tags[tags.NESTED_IN]} if tags.NESTED_IN in run_tags else {}),
         **tagged,
-        tags.MODEL_DIGEST: evaluated.card.model_digest,
-        tags.CANDIDATE: evaluated.card.candidate,
-        tags.NETWORK: evaluated.card.network,
+        **model_tags(card.candidate, card.network, card.model_digest),
         tags.CLASSES: json.dumps(spec.classes, ensure_ascii=False),
         tags.INPUT_SIZE: str(spec.image_size),
         tags.COLOR: spec.color,
