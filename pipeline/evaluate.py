@@ -100,7 +100,7 @@ def _scored(candidate: str, card: ModelCard, evaluation: Evaluation) -> ScoredCa
     return ScoredCandidate(
         candidate=candidate,
         model_digest=card.model_digest,
-        parameters=card.parameters["total"],
+        parameters=card.parameters.total,
         validation_accuracy=validation.accuracy,
         validation_log_loss=validation.log_loss,
     )

@@ -1,7 +1,6 @@
 """Choose the subsets: data/raw -> data/split/split.csv, metrics/split.json."""
 
 from pipeline.execution.stage import run_stage
-from pipeline.foundation.files import write_json
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import SUBSETS, Workspace
 from pipeline.images.catalogue import Catalogue, Provenance
@@ -21,7 +20,7 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     classes = Provenance.load(workspace.source).classes
     split, report = make_split(catalogue, classes, rules)
     split.save(workspace.split)
-    write_json(workspace.split_metrics, report.to_json())
+    report.save(workspace.split_metrics)
     print(", ".join(f"{subset}: {len(split.ids[subset]):,} images" for subset in SUBSETS), flush=True)
 
 

@@ -165,7 +165,7 @@ def _watch(inputs: StageInputs, stage: str, end: threading.Event) -> None:
         lasting = (changed & seen) - told
         if lasting:
             _warn(
-                f"{stage}: warning: {first_few(sorted(lasting))} changed while the stage runs: the stage will "
+                f"{stage}: warning: {first_few(sorted(lasting))} changed while the stage runs: it will "
                 "fail when it ends, unless the old content is back by then"
             )
         if told and not told & changed:

@@ -9,13 +9,12 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.foundation.array_types import Int64
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import require
+from pipeline.foundation.files import read_json, require, write_json
 from pipeline.foundation.texts import first_few
 from pipeline.foundation.workspace import SUBSETS
 from pipeline.images.catalogue import Catalogue, write_csv
@@ -85,8 +84,8 @@ class SplitReport:
     conflicting_labels: int
     left_out_by_limit: int
 
-    def to_json(self) -> dict[str, Any]:
-        return {
+    def save(self, path: Path) -> None:
+        values = {
             **{subset: sum(self.class_counts[subset].values()) for subset in SUBSETS},
             "classes": {subset: dict(self.class_counts[subset]) for subset in SUBSETS},
             "duplicates": {
@@ -98,6 +97,22 @@ class SplitReport:
             "conflicting_labels": self.conflicting_labels,
             "left_out_by_limit": self.left_out_by_limit,
         }
+        write_json(path, values)
+
+    @classmethod
+    def load(cls, path: Path) -> "SplitReport":
+        """Raises PipelineError where the file is missing."""
+        values = read_json(path)
+        duplicates = values["duplicates"]
+        return cls(
+            class_counts=values["classes"],
+            duplicate_groups=duplicates["groups"],
+            duplicate_images=duplicates["images"],
+            removed_from_train=duplicates["removed_from_train"],
+            removed_from_validation=duplicates["removed_from_validation"],
+            conflicting_labels=values["conflicting_labels"],
+            left_out_by_limit=values["left_out_by_limit"],
+        )
 
 
 def make_split(catalogue: Catalogue, classes: Sequence[str], rules: SplitRules) -> tuple[Split, SplitReport]:

@@ -22,6 +22,25 @@ class LayerSummary:
 
 
 @dataclass(frozen=True)
+class ParameterCounts:
+    """How many parameters a network has; `trainable` in the last phase, `frozen` all others."""
+
+    total: int
+    trainable: int
+    frozen: int
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How a training went; `best_epoch` is the one whose weights were kept, counted from 1."""
+
+    epochs: int
+    best_epoch: int
+    stopped_early: bool
+    train_images: int
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """The description that travels with a trained model.
 
@@ -34,10 +53,8 @@ class ModelCard:
       preprocessing: how an image becomes an input, and the classes of the outputs.
       statistics: channel statistics that the network scales its inputs with.
       hyperparameters: the params that the training used.
-      parameters: counts by "total", "trainable" (in the last phase) and "frozen".
       forward_macs: multiply-accumulate operations for one image.
       layers: from input to output.
-      training: "epochs" that were run, "best_epoch", "stopped_early", "train_images".
       versions: of Python and of the libraries that decide the result.
     """
 
@@ -49,17 +66,19 @@ class ModelCard:
     preprocessing: PreprocessingSpec
     statistics: ChannelStatistics
     hyperparameters: dict[str, Any]
-    parameters: dict[str, int]
+    parameters: ParameterCounts
     forward_macs: int
     layers: tuple[LayerSummary, ...]
-    training: dict[str, Any]
+    training: TrainingSummary
     versions: dict[str, str]
 
     def save(self, path: Path) -> None:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["preprocessing"] = self.preprocessing.to_json()
         values["statistics"] = self.statistics.to_json()
+        values["parameters"] = asdict(self.parameters)
         values["layers"] = [asdict(layer) for layer in self.layers]
+        values["training"] = asdict(self.training)
         write_json(path, values)
 
     @classmethod
@@ -68,6 +87,8 @@ class ModelCard:
         values = read_json(path)
         values["preprocessing"] = PreprocessingSpec.from_json(values["preprocessing"])
         values["statistics"] = ChannelStatistics.from_json(values["statistics"])
+        values["parameters"] = ParameterCounts(**values["parameters"])
+        values["training"] = TrainingSummary(**values["training"])
         values["layers"] = tuple(
             LayerSummary(**{**layer, "output_shape": tuple(layer["output_shape"])})
             for layer in values["layers"]

@@ -31,7 +31,7 @@ class Saved(Protocol):
     def save(self, path: Path) -> None: ...
 
 
-Job = TypeVar("Job", bound=Saved)
+SavedJob = TypeVar("SavedJob", bound=Saved)
 Result = TypeVar("Result")
 
 
@@ -105,7 +105,7 @@ def run_command(
             process.wait()
 
 
-def do_job(read_job: Callable[[Path], Job], do: Callable[[Job, Path], None]) -> int:
+def do_job(read_job: Callable[[Path], SavedJob], do: Callable[[SavedJob, Path], None]) -> int:
     """In the program: do the job of the first argument and write the result to the second.
 
     Args:

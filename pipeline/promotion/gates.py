@@ -27,7 +27,7 @@ from pipeline.scoring.paired import Comparison, compare
 from pipeline.scoring.predictions import Predictions
 from pipeline.scoring.scores import class_scores, confusion_matrix, rounded
 
-Outcome = Literal["passed", "failed", "not applicable"]
+GateOutcome = Literal["passed", "failed", "not applicable"]
 
 REFERENCES = ("majority_class", "logistic_regression")
 """What a first model is compared with, by the names under which evaluate keeps their predictions."""
@@ -52,7 +52,7 @@ class Gate:
     """
 
     name: str
-    outcome: Outcome
+    outcome: GateOutcome
     required: str
     found: str
     figures: Mapping[str, float | int | str]
@@ -264,7 +264,7 @@ def _is_better(comparison: Comparison, alpha: float) -> bool:
     return comparison.p_value < alpha and comparison.accuracy_difference > 0
 
 
-def _outcome(passed: bool) -> Outcome:
+def _outcome(passed: bool) -> GateOutcome:
     return "passed" if passed else "failed"
 
 

@@ -33,7 +33,7 @@ class FinishedEvaluation:
         """Tell the evaluation's own run. Raises FileNotFoundError where there is nothing to tell."""
         workspace, scores = self._outputs.workspace, required(self._outputs.scores)
         required(evaluation_facts(self._outputs)).record(run)
-        sizes = {subset: int(values["images"]) for subset, values in next(iter(scores.values())).items()}
+        sizes = {subset: each.images for subset, each in next(iter(scores.values())).items()}
         arrays = [self._outputs.find(workspace.subset(subset)) for subset in sizes]
         if None not in arrays:
             run.log_dataset("evaluation", arrays_digest([required(folder) for folder in arrays]), sizes)

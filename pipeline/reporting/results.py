@@ -15,6 +15,7 @@ from pipeline.foundation.files import read_json, require
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.images.catalogue import Provenance, RejectedFile, load_rejected
+from pipeline.images.splitting import SplitReport
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.augmentation import AugmentationParams
@@ -22,8 +23,7 @@ from pipeline.params.evaluate import EvaluateParams
 from pipeline.params.report import ReportParams
 from pipeline.reporting.wording import accuracy_decimals, candidate_title
 from pipeline.scoring.explanations import Explanations
-from pipeline.scoring.intervals import Interval
-from pipeline.scoring.paired import Comparison, ModelComparison, load_comparisons
+from pipeline.scoring.paired import ModelComparison, load_comparisons
 from pipeline.scoring.predictions import Predictions, load_predictions
 from pipeline.scoring.scores import Scores, load_scores
 
@@ -124,7 +124,7 @@ class Candidate:
     @property
     def kept_epoch(self) -> int:
         """The epoch whose weights were kept."""
-        return int(self.card.training["best_epoch"])
+        return self.card.training.best_epoch
 
     @property
     def decimals(self) -> int:
@@ -152,7 +152,7 @@ class RunResults:
       image_names: of every original image, by its id.
       original_sizes: width and height of every original image, pixels.
       rejected: files that could not be used.
-      split: metrics/split.json.
+      split: how the images were divided.
       subsets: arrays by subset (train, validation, test).
       candidates: in the order of metrics/evaluate.json.
       references: scores of the simple references on the subsets, from metrics/references.json.
@@ -166,7 +166,7 @@ class RunResults:
     image_names: tuple[str, ...]
     original_sizes: Int64[np.ndarray, "n 2"]
     rejected: tuple[RejectedFile, ...]
-    split: dict[str, Any]
+    split: SplitReport
     preprocessing: PreprocessingSpec
     statistics: ChannelStatistics
     subsets: dict[str, ImageArrays]
@@ -199,7 +199,7 @@ class RunResults:
     @property
     def tests_of_winner(self) -> list[ModelComparison]:
         """The paired tests of the chosen candidate, seen from it."""
-        tests = (test if test.first == self.best else reversed_test(test) for test in self.paired_tests)
+        tests = (test if test.first == self.best else test.reversed() for test in self.paired_tests)
         return [test for test in tests if test.first == self.best]
 
     @property
@@ -238,7 +238,7 @@ class RunResults:
             image_names=tuple(row["name"] for row in catalogue),
             original_sizes=np.array([(int(row["width"]), int(row["height"])) for row in catalogue]),
             rejected=tuple(load_rejected(workspace.rejected)),
-            split=read_json(workspace.split_metrics),
+            split=SplitReport.load(workspace.split_metrics),
             preprocessing=PreprocessingSpec.from_json(read_json(workspace.preprocessing)),
             statistics=ChannelStatistics.load(workspace.statistics),
             subsets=subsets,
@@ -251,19 +251,6 @@ class RunResults:
             trials=trials,
             best_hyperparameters=best_hyperparameters,
         )
-
-
-def reversed_test(test: ModelComparison) -> ModelComparison:
-    """The same test with the second of the two models as the first."""
-    found = test.comparison
-    comparison = Comparison(
-        only_first_right=found.only_second_right,
-        only_second_right=found.only_first_right,
-        p_value=found.p_value,
-        accuracy_difference=-found.accuracy_difference,
-        interval=Interval(-found.interval.high, -found.interval.low),
-    )
-    return ModelComparison(test.second, test.first, test.subset, comparison)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

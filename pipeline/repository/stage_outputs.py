@@ -20,15 +20,15 @@ from pipeline.repository.repository import (
     StageLock,
     parse_locked_outputs,
 )
+from pipeline.scoring.scores import Scores, load_scores
 
-TRAININGS = {"train_baseline": "baseline", "train_transfer": "transfer", "tune": "tuned"}
+SEARCH = "tune"
+TRAININGS = {"train_baseline": "baseline", "train_transfer": "transfer", SEARCH: "tuned"}
 """The stages that train, with the candidates that they make."""
 EVALUATION = "evaluate"
 
 CardValues = Mapping[str, Any]
 """The content of models/<candidate>/card.json."""
-CandidateScores = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""The content of metrics/evaluate.json: {candidate: {subset: {score: value}}}."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,13 @@ class StageOutputs:
         return self.cards[known_as]
 
     @cached_property
-    def scores(self) -> CandidateScores | None:
-        """The scores of the candidates; None where they are gone, or of other models than these."""
-        return self.read_json(self.workspace.scores) if self._models_are_evaluated() else None
+    def scores(self) -> dict[str, dict[str, Scores]] | None:
+        """By candidate and subset; None where they are gone, or of other models or an older pipeline."""
+        file = self.find(self.workspace.scores) if self._models_are_evaluated() else None
+        try:
+            return None if file is None else load_scores(file)
+        except (OSError, PipelineError):
+            return None
 
     def _models_are_evaluated(self) -> bool:
         """Not so, for one, after `dvc repro train_baseline`: the scores are those of the former model."""

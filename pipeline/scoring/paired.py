@@ -31,6 +31,20 @@ class Comparison:
     accuracy_difference: float
     interval: Interval
 
+    def reversed(self) -> "Comparison":
+        """The same with the second of the two models as the first."""
+        return Comparison(
+            only_first_right=self.only_second_right,
+            only_second_right=self.only_first_right,
+            p_value=self.p_value,
+            accuracy_difference=-self.accuracy_difference,
+            interval=Interval(-self.interval.high, -self.interval.low),
+        )
+
+    def is_significant(self, confidence: float) -> bool:
+        """Whether the two differ by more than chance explains; 1 - `confidence` is the level."""
+        return self.p_value < 1.0 - confidence
+
 
 @dataclass(frozen=True)
 class ModelComparison:
@@ -40,6 +54,10 @@ class ModelComparison:
     second: str
     subset: str
     comparison: Comparison
+
+    def reversed(self) -> "ModelComparison":
+        """The same with the second of the two models as the first."""
+        return ModelComparison(self.second, self.first, self.subset, self.comparison.reversed())
 
     def to_json(self) -> dict[str, str | float]:
         return {

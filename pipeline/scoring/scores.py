@@ -93,7 +93,10 @@ class Scores:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Scores":
-        """What `to_json` has made. Raises KeyError, TypeError or ValueError where it has not."""
+        """What `to_json` has made, also as MLflow's metrics, which are floats.
+
+        Raises KeyError, TypeError or ValueError where it has not.
+        """
         others = dict(values)
         [top_k] = filter(None, map(_TOP_K.fullmatch, values))
         return cls(
@@ -101,6 +104,7 @@ class Scores:
             f1_macro_interval=Interval(others.pop("f1_macro_low"), others.pop("f1_macro_high")),
             top_k=int(top_k[1]),
             top_k_accuracy=others.pop(top_k[0]),
+            images=int(others.pop("images")),
             **others,
         )
 
@@ -131,16 +135,24 @@ def save_scores(path: Path, models: Mapping[str, Mapping[str, Scores]]) -> None:
 
 def load_scores(path: Path) -> dict[str, dict[str, Scores]]:
     """What `save_scores` has written. Raises PipelineError where a file holds anything else."""
+    return parse_scores(read_json(path), str(path))
+
+
+def parse_scores(models: Any, source: str) -> dict[str, dict[str, Scores]]:
+    """Scores by model and subset, as `Scores.to_json` has made them.
+
+    Raises PipelineError where `source`, as people know it, holds anything else.
+    """
     try:
         return {
             model: {subset: Scores.from_json(values) for subset, values in subsets.items()}
-            for model, subsets in read_json(path).items()
+            for model, subsets in models.items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise PipelineError(
-            f"{path} does not hold scores of this version of the pipeline.",
+            f"{source} does not hold scores of this version of the pipeline.",
             found=repr(error),
-            remedy="run 'dvc repro', which writes it again",
+            remedy="'dvc repro' in that revision evaluates its models again",
         ) from error
 
 

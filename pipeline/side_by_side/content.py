@@ -18,12 +18,12 @@ from pipeline.reporting.document import (
 )
 from pipeline.reporting.examples import answered
 from pipeline.reporting.selection import surest_first
+from pipeline.reporting.topics.comparison.pairs import which_is_better
 from pipeline.reporting.wording import (
     accuracy_decimals,
     counted,
     percent,
     points,
-    probability,
     quantity,
     signed,
     whole,
@@ -73,25 +73,15 @@ def _finding(pair: ModelPair, paired: Comparison | None) -> Finding:
             f"{SECOND} on {counted(len(second.test), 'image')}."
         )
     decimals = accuracy_decimals(len(first.test))
-    better, worse = (SECOND, FIRST) if paired.accuracy_difference > 0 else (FIRST, SECOND)
-    gap = points(abs(paired.accuracy_difference), decimals).removeprefix("+")
-    interval = (
-        f"{percent(pair.bootstrap.confidence, 0)} interval of {SECOND} minus {FIRST}: "
-        f"{points(paired.interval.low, decimals)} to {points(paired.interval.high, decimals)}"
-    )
+    better, worse, found = SECOND, FIRST, paired
+    if paired.accuracy_difference < 0:
+        better, worse, found = FIRST, SECOND, paired.reversed()
+    verdict = which_is_better(found, better, worse, pair.bootstrap.confidence, decimals)
     disagreement = (
         f"Of {counted(len(first.test), 'test image')} {SECOND} alone gets "
         f"{whole(paired.only_first_right)} right, {FIRST} alone {whole(paired.only_second_right)}."
     )
-    if paired.only_first_right == paired.only_second_right:
-        verdict = f"{FIRST} and {SECOND} are equally good on these images."
-    elif paired.p_value < 1 - pair.bootstrap.confidence:
-        verdict = f"{better} is better than {worse}: {gap} more accuracy."
-    else:
-        verdict = f"{better} has {gap} more accuracy than {worse}, which may be luck."
-    return Finding(
-        f"{verdict} {disagreement} ({interval}; exact McNemar test: {probability(paired.p_value)}.)"
-    )
+    return Finding(f"{verdict} {disagreement}")
 
 
 def _models(pair: ModelPair) -> Table:
@@ -102,8 +92,8 @@ def _models(pair: ModelPair) -> Table:
             model.origin,
             model.card.candidate,
             model.card.network,
-            quantity(model.card.parameters["total"]),
-            whole(model.card.training["train_images"]),
+            quantity(model.card.parameters.total),
+            whole(model.card.training.train_images),
         )
         for name, model in pair.named.items()
     )

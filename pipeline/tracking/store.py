@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
@@ -72,10 +72,8 @@ def surely_nothing_runs(workspace: Workspace) -> bool:
         return False
     if not workspace.tracking_database.exists():
         return True
-    address = f"{workspace.tracking_database.as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(address, uri=True)) as database:
-            return database.execute("SELECT 1 FROM runs WHERE status = 'RUNNING'").fetchone() is None
+        return not _rows(workspace, "SELECT 1 FROM runs WHERE status = 'RUNNING' LIMIT 1")
     except sqlite3.Error:
         return False
 
@@ -87,14 +85,11 @@ def runs_fingerprint(workspace: Workspace) -> list[int | None]:
     """
     if not workspace.tracking_database.exists():
         return []
-    address = f"{workspace.tracking_database.as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(address, uri=True)) as database:
-            return list(
-                database.execute("SELECT COUNT(*), MAX(start_time), MAX(end_time) FROM runs").fetchone()
-            )
+        [found] = _rows(workspace, "SELECT COUNT(*), MAX(start_time), MAX(end_time) FROM runs")
     except sqlite3.Error:
         return []
+    return list(found)
 
 
 def places_of_artifacts(workspace: Workspace) -> list[str]:
@@ -106,9 +101,14 @@ def places_of_artifacts(workspace: Workspace) -> list[str]:
         "SELECT DISTINCT artifact_location FROM experiments"
         " WHERE experiment_id IN (SELECT experiment_id FROM runs)"
     )
+    return [location for (location,) in _rows(workspace, query)]
+
+
+def _rows(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
+    """What the project's own database answers, read without MLflow. Raises sqlite3.Error."""
     address = f"{workspace.tracking_database.as_uri()}?mode=ro"
     with closing(sqlite3.connect(address, uri=True)) as database:
-        return [location for (location,) in database.execute(query)]
+        return database.execute(query).fetchall()
 
 
 def is_rejection(error: Exception) -> bool:
@@ -282,6 +282,17 @@ class Store:
             raise
         except Exception as error:
             raise StoreUnavailableError(self.why(error)) from error
+
+    @contextmanager
+    def answering(self, failed: str = "MLflow has not done what was asked") -> "Iterator[MlflowClient]":
+        """MLflow's own interface; what it raises becomes a PipelineError that says what failed, and why."""
+        client = self.client  # before anything else is imported of MLflow: it is silenced on the way
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield client
+        except (MlflowException, OSError) as error:
+            raise PipelineError(f"{failed}: {self.why(error)}.") from error
 
     def why(self, error: Exception) -> str:
         """The reason in a few words: MLflow's own texts run over many lines."""

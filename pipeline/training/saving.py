@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.files import atomic_path
 from pipeline.foundation.workspace import CARD_FILE, HISTORY_FILE, NETWORK_FILE
-from pipeline.inference.model_card import ModelCard
+from pipeline.inference.model_card import ModelCard, TrainingSummary
 from pipeline.training.data import TrainingData
 from pipeline.training.fitting import Fitted
 from pipeline.training.keras_file import save_stable
@@ -38,12 +38,12 @@ def save_trained_model(
         parameters=parameter_counts(fitted.trained),
         forward_macs=sum(layer.macs for layer in layers),
         layers=layers,
-        training={
-            "epochs": len(fitted.history),
-            "best_epoch": fitted.kept.epoch,
-            "stopped_early": fitted.stopped_early,
-            "train_images": len(data.train),
-        },
+        training=TrainingSummary(
+            epochs=len(fitted.history),
+            best_epoch=fitted.kept.epoch,
+            stopped_early=fitted.stopped_early,
+            train_images=len(data.train),
+        ),
         versions=_versions(),
     )
     card.save(folder / CARD_FILE)

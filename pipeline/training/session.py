@@ -52,7 +52,7 @@ class TrainingSession:
         """Write models/<candidate>."""
         card = save_trained_model(self.folder, fitted, self.data, self.candidate, self.stage)
         print(
-            f"  {self.candidate}: {card.network}, {card.parameters['total']:,} parameters, "
+            f"  {self.candidate}: {card.network}, {card.parameters.total:,} parameters, "
             f"validation accuracy {fitted.kept.val_accuracy:.4f}",
             flush=True,
         )

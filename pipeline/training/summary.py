@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import keras
 from keras import layers
 
-from pipeline.inference.model_card import LayerSummary
+from pipeline.inference.model_card import LayerSummary, ParameterCounts
 
 
 def summarize(model: keras.Model) -> tuple[LayerSummary, ...]:
@@ -14,11 +14,11 @@ def summarize(model: keras.Model) -> tuple[LayerSummary, ...]:
     return tuple(_summaries(model, prefix=""))
 
 
-def parameter_counts(model: keras.Model) -> dict[str, int]:
-    """How many parameters there are in total, trainable and frozen (statistics of normalization included)."""
+def parameter_counts(model: keras.Model) -> ParameterCounts:
+    """The statistics of normalization count as frozen."""
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     total = model.count_params()
-    return {"total": total, "trainable": trainable, "frozen": total - trainable}
+    return ParameterCounts(total, trainable, total - trainable)
 
 
 def _summaries(model: keras.Model, prefix: str) -> Iterator[LayerSummary]:

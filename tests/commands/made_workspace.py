@@ -10,7 +10,7 @@ from pipeline.foundation.digests import digest_file
 from pipeline.foundation.workspace import SUBSETS, Workspace
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.images.catalogue import Provenance
-from pipeline.inference.model_card import ModelCard
+from pipeline.inference.model_card import ModelCard, ParameterCounts, TrainingSummary
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.repository.repository import Lock, StageLock
 from pipeline.repository.stage_outputs import StageOutputs
@@ -99,10 +99,10 @@ def make_workspace(
         preprocessing=PreprocessingSpec(8, "pad", "rgb", classes),
         statistics=ChannelStatistics((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
         hyperparameters={"lr": 0.1, "augmentation": {"shift": 0.1, "cutout": 0.0}},
-        parameters={"total": 1234, "trainable": 1234, "frozen": 0},
+        parameters=ParameterCounts(total=1234, trainable=1234, frozen=0),
         forward_macs=5678,
         layers=(),
-        training={"epochs": 5, "best_epoch": 4, "stopped_early": False, "train_images": images},
+        training=TrainingSummary(epochs=5, best_epoch=4, stopped_early=False, train_images=images),
         versions={"python": "3.11"},
     )
     card.save(model / "card.json")

@@ -7,7 +7,7 @@ import pytest
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
 from pipeline.images.arrays import ChannelStatistics
-from pipeline.inference.model_card import LayerSummary, ModelCard
+from pipeline.inference.model_card import LayerSummary, ModelCard, ParameterCounts, TrainingSummary
 from pipeline.inference.preprocessing import PreprocessingSpec
 
 
@@ -21,13 +21,13 @@ def card() -> ModelCard:
         preprocessing=PreprocessingSpec(32, "pad", "rgb", ("Katze", "Hündin")),
         statistics=ChannelStatistics((1.5, 2.0, 3.25), (10.0, 20.0, 30.0)),
         hyperparameters={"lr": 0.1, "train_baseline": {"widths": [8, 16], "early_stopping_patience": None}},
-        parameters={"total": 10, "trainable": 8, "frozen": 2},
+        parameters=ParameterCounts(total=10, trainable=8, frozen=2),
         forward_macs=1_000_000_007,
         layers=(
             LayerSummary("image", "InputLayer", (32, 32, 3), 0, 0, False),
             LayerSummary("classifier", "Dense", (2,), 10, 8, True),
         ),
-        training={"epochs": 3, "best_epoch": 2, "stopped_early": True, "train_images": 40},
+        training=TrainingSummary(epochs=3, best_epoch=2, stopped_early=True, train_images=40),
         versions={"python": "3.11", "keras": "3.15.1"},
     )
 
@@ -48,6 +48,8 @@ def test_same_bytes_in_the_agreed_form(tmp_path: Path) -> None:
         "color": "rgb",
         "classes": ["Katze", "Hündin"],
     }
+    assert values["parameters"] == {"total": 10, "trainable": 8, "frozen": 2}
+    assert values["training"] == {"epochs": 3, "best_epoch": 2, "stopped_early": True, "train_images": 40}
     assert values["statistics"] == {"mean": [1.5, 2.0, 3.25], "std": [10.0, 20.0, 30.0]}
     assert values["layers"][1] == {
         "name": "classifier",

@@ -12,8 +12,8 @@ from pipeline.params.registry import RegistryParams
 from pipeline.promotion.gates import (
     Challenger,
     Gate,
+    GateOutcome,
     Incomparable,
-    Outcome,
     Verdict,
     chance_of_luck,
     decide,
@@ -79,7 +79,7 @@ def gates(found: Verdict) -> dict[str, Gate]:
     return {gate.name: gate for gate in found.gates}
 
 
-def outcomes(found: Verdict) -> dict[str, Outcome]:
+def outcomes(found: Verdict) -> dict[str, GateOutcome]:
     return {gate.name: gate.outcome for gate in found.gates}
 
 
@@ -123,7 +123,9 @@ def test_the_champion_itself_is_no_better_than_the_champion() -> None:
 
 
 @pytest.mark.parametrize(("only_challenger", "outcome"), [(5, "failed"), (6, "passed")])
-def test_mcnemar_decides_as_the_binomial_distribution_does(only_challenger: int, outcome: Outcome) -> None:
+def test_mcnemar_decides_as_the_binomial_distribution_does(
+    only_challenger: int, outcome: GateOutcome
+) -> None:
     # 5 to 0: p = 2 / 2^5 = 0.0625; 6 to 0: p = 0.03125.
     expected = binomtest(only_challenger, only_challenger).pvalue
     assert (expected < ALPHA) == (outcome == "passed")

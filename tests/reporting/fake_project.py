@@ -14,7 +14,8 @@ from scipy.stats import binomtest
 from pipeline.foundation.files import write_json, write_text
 from pipeline.foundation.workspace import Workspace
 from pipeline.images.arrays import ChannelStatistics
-from pipeline.inference.model_card import LayerSummary, ModelCard
+from pipeline.images.splitting import SplitReport
+from pipeline.inference.model_card import LayerSummary, ModelCard, ParameterCounts, TrainingSummary
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.report import ReportParams
@@ -81,14 +82,9 @@ class FakeProject:
     best: str = "transfer"
     curves: Mapping[str, str] = field(default_factory=dict)
     channels: int = 3
-    duplicates: Mapping[str, int] = field(
-        default_factory=lambda: {
-            "groups": 3,
-            "images": 7,
-            "removed_from_train": 4,
-            "removed_from_validation": 0,
-        }
-    )
+    duplicate_groups: int = 3
+    duplicate_images: int = 7
+    removed_from_train: int = 4
     conflicting_labels: int = 0
     left_out_by_limit: int = 0
     rejected: Sequence[tuple[str, str]] = (("notes.txt", "not an image"),)
@@ -207,16 +203,16 @@ def _write_data_files(workspace: Workspace, project: FakeProject) -> None:
     }
     write_json(workspace.source, source)
     _write_csv(workspace.rejected, ("file", "reason"), project.rejected)
-    split = {
-        "train": 8 * count,
-        "validation": 4 * count,
-        "test": project.test_images,
-        "classes": {},
-        "duplicates": dict(project.duplicates),
-        "conflicting_labels": project.conflicting_labels,
-        "left_out_by_limit": project.left_out_by_limit,
-    }
-    write_json(workspace.split_metrics, split)
+    images_of_class = {"train": 8, "validation": 4, "test": project.test_per_class}
+    SplitReport(
+        class_counts={name: dict.fromkeys(project.classes, size) for name, size in images_of_class.items()},
+        duplicate_groups=project.duplicate_groups,
+        duplicate_images=project.duplicate_images,
+        removed_from_train=project.removed_from_train,
+        removed_from_validation=0,
+        conflicting_labels=project.conflicting_labels,
+        left_out_by_limit=project.left_out_by_limit,
+    ).save(workspace.split_metrics)
 
 
 def _write_model(workspace: Workspace, project: FakeProject, name: str) -> None:
@@ -251,10 +247,10 @@ def _write_model(workspace: Workspace, project: FakeProject, name: str) -> None:
             "batch_size": 64,
             f"train_{name}": {"label_smoothing": 0.1, "dropout": 0.0},
         },
-        parameters={"total": total, "trainable": trainable, "frozen": total - trainable},
+        parameters=ParameterCounts(total, trainable, total - trainable),
         forward_macs=sum(layer.macs for layer in layers),
         layers=layers,
-        training={"epochs": 5, "best_epoch": 5, "stopped_early": False, "train_images": 8 * count},
+        training=TrainingSummary(epochs=5, best_epoch=5, stopped_early=False, train_images=8 * count),
         versions={"python": "3.11.0", "keras": "3.15.1", "tensorflow": "2.21.0", "numpy": "2.4.0"},
     )
     card.save(workspace.card(name))

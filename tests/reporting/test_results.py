@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.reporting.results import RunResults, reversed_test
+from pipeline.reporting.results import RunResults
 from tests.reporting.fake_project import FakeProject, write_fake_project
 
 
@@ -20,13 +20,13 @@ def test_a_paired_test_can_be_seen_from_either_side(tmp_path: Path) -> None:
     project = FakeProject(wrong={"baseline": range(10), "transfer": range(8, 12), "tuned": range(3)})
     found = RunResults.load(write_fake_project(tmp_path, project))
     there = next(test for test in found.paired_tests if {test.first, test.second} == {"baseline", "transfer"})
-    back = reversed_test(there)
+    back = there.reversed()
     assert (there.comparison.only_first_right, there.comparison.only_second_right) == (2, 8)
     assert (back.comparison.only_first_right, back.comparison.only_second_right) == (8, 2)
     assert there.comparison.accuracy_difference == pytest.approx(-0.06)
     assert back.comparison.accuracy_difference == pytest.approx(0.06)
     assert back.comparison.interval.low == -there.comparison.interval.high
-    assert reversed_test(back) == there
+    assert back.reversed() == there
     assert [test.second for test in found.tests_of_winner] == ["baseline", "tuned"]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.images.arrays import ChannelStatistics
-from pipeline.inference.model_card import ModelCard
+from pipeline.inference.model_card import ModelCard, ParameterCounts, TrainingSummary
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.reporting.document import Chart, Document, Finding, Gallery, Paragraph, Table
 from pipeline.reporting.house_style import figure_png
@@ -17,7 +17,8 @@ from pipeline.reporting.results import History
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
 from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
-from tests.reporting.reading import made_scores, plain
+from tests.reporting.reading import plain
+from tests.scoring.made_scores import made_scores
 
 Kind = TypeVar("Kind")
 
@@ -35,10 +36,10 @@ def card(classes: tuple[str, ...] = CLASSES) -> ModelCard:
         preprocessing=PreprocessingSpec(8, "pad", "rgb", classes),
         statistics=ChannelStatistics((0.0,), (1.0,)),
         hyperparameters={},
-        parameters={"total": 1000, "trainable": 1000, "frozen": 0},
+        parameters=ParameterCounts(total=1000, trainable=1000, frozen=0),
         forward_macs=1,
         layers=(),
-        training={"train_images": 10},
+        training=TrainingSummary(epochs=1, best_epoch=1, stopped_early=False, train_images=10),
         versions={},
     )
 
@@ -89,7 +90,9 @@ def finding(document: Document) -> str:
 def test_more_than_luck() -> None:
     # 20 against 0 disagreements: p = 2 / 2^20.
     text = finding(pair_document(pair(side(range(20)), side([]))))
-    assert text.startswith("B is better than A: 50.0 points more accuracy.")
+    assert text.startswith(
+        "B is better than A on the test images by more than chance explains (+50.0 points,"
+    )
     assert "Of 40 test images B alone gets 20 right, A alone 0." in text
     assert "p < 0.001" in text
 
@@ -97,13 +100,13 @@ def test_more_than_luck() -> None:
 def test_perhaps_luck() -> None:
     # 1 against 4: p = 2 (1 + 5) / 2^5 = 0.375.
     text = finding(pair_document(pair(side([0]), side([1, 2, 3, 4]))))
-    assert text.startswith("A has 7.5 points more accuracy than B, which may be luck.")
+    assert text.startswith("The test images do not decide between A and B (+7.5 points,")
     assert "p = 0.375" in text
 
 
 def test_equally_good() -> None:
     text = finding(pair_document(pair(side([0, 1]), side([2, 3]))))
-    assert text.startswith("A and B are equally good")
+    assert text.startswith("The test images do not decide between B and A (0.0 points,")
 
 
 @pytest.mark.parametrize(

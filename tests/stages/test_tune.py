@@ -79,7 +79,7 @@ def test_what_is_written_and_shown(workspace: Workspace, space_with_a_bad_end: d
 
     card = TrainedModel.load(folder).card
     assert (card.candidate, card.stage, card.network) == ("tuned", "tune", "dense")
-    assert card.training["epochs"] == 2
+    assert card.training.epochs == 2
     assert card.hyperparameters["lr"] == 0.05
     assert card.hyperparameters["batch_size"] == 20
     assert card.hyperparameters["train_baseline"]["widths"] == [16, 16]

@@ -18,6 +18,7 @@ from pipeline.repository.repository import Lock, StageLock
 from pipeline.repository.stage_outputs import TRAININGS, StageOutputs
 from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import Predictions, save_predictions
+from tests.scoring.made_scores import made_scores
 
 BASELINE, COMMIT = "b" * 40, "c" * 40
 CLASSES = ["cat", "dog"]
@@ -26,7 +27,10 @@ HISTORY = """phase,epoch,loss,accuracy,val_loss,val_accuracy,learning_rate
 train,1,1.5,0.25,1.25,0.5,0.01
 train,2,0.75,0.5,0.625,0.75,0.02
 """
-SCORES = {"validation": {"accuracy": 0.75, "images": 4}, "test": {"accuracy": 0.5, "ece": 0.125, "images": 4}}
+SCORES = {
+    "validation": made_scores(4, accuracy=0.75).to_json(),
+    "test": made_scores(4, accuracy=0.5, ece=0.125).to_json(),
+}
 TEST_PROBABILITIES = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]]
 TEST_LABELS = [0, 1, 1, 0]
 """Right, right, a dog taken for a cat, a cat taken for a dog."""

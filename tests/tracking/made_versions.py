@@ -11,7 +11,8 @@ import numpy as np
 from pipeline.foundation.digests import digest_bytes
 from pipeline.scoring.predictions import Predictions
 from pipeline.tracking import tags
-from pipeline.tracking.registry.registry import Evidence, Registry, TrainedRun, Version
+from pipeline.tracking.registry.registry import Evidence, Registry, Version
+from pipeline.tracking.runs.trainings import TrainedRun
 
 EXPERIMENT = "image-classification"
 CLASSES = ("cat", "dog")

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from pipeline.inference.model_card import ParameterCounts
 from pipeline.training.summary import parameter_counts, summarize
 
 
@@ -37,5 +38,5 @@ def test_layers_of_a_nested_network_by_hand() -> None:
 def test_parameters_agree_with_keras() -> None:
     model = nested()
     counts = parameter_counts(model)
-    assert counts == {"total": model.count_params(), "trainable": 60 + 125, "frozen": 112 + 36 + 16}
+    assert counts == ParameterCounts(total=model.count_params(), trainable=60 + 125, frozen=112 + 36 + 16)
     assert sum(row.parameters for row in summarize(model)) == model.count_params()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.inference.model_card import ModelCard
+from pipeline.inference.model_card import ModelCard, ParameterCounts, TrainingSummary
 from pipeline.networks.from_scratch import fit_from_scratch
 from pipeline.params.train_baseline import BaselineConfig
 from pipeline.training.data import TrainingData
@@ -76,10 +76,10 @@ def test_card(folder: Path, config: BaselineConfig, data: TrainingData) -> None:
     # half of every norm's numbers are statistics, which are not trained
     total = 72 + 32 + 576 + 32 + 16384 + 512 + 387
     frozen = (32 + 32 + 512) // 2
-    assert card.parameters == {"total": total, "trainable": total - frozen, "frozen": frozen}
+    assert card.parameters == ParameterCounts(total, total - frozen, frozen)
     assert card.forward_macs == 256 * 72 + 64 * 576 + 16384 + 384
-    assert sum(layer.parameters for layer in card.layers) == card.parameters["total"]
-    assert card.training == {"epochs": 3, "best_epoch": 3, "stopped_early": False, "train_images": 41}
+    assert sum(layer.parameters for layer in card.layers) == card.parameters.total
+    assert card.training == TrainingSummary(epochs=3, best_epoch=3, stopped_early=False, train_images=41)
     assert card.versions["keras"] == keras.__version__
     assert card.versions["numpy"] == np.__version__
     assert platform.python_version().startswith(card.versions["python"])

@@ -11,17 +11,14 @@ from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import Found, InRegistry, InRevision, InWorkingTree, OfRun
 from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.images.arrays import IMAGES_FILE, LABELS_FILE, arrays_digest
 from pipeline.images.catalogue import Provenance
 from pipeline.inference.model_card import ModelCard
 from pipeline.repository.stage_outputs import StageOutputs
 from pipeline.scoring.predictions import Predictions, load_predictions
+from pipeline.scoring.scores import Scores, load_scores
 from pipeline.tracking import tags
-
-ScoresBySubset = Mapping[str, Mapping[str, float]]
-"""{subset: {score: value}}, as metrics/evaluate.json and metrics/references.json hold them."""
 
 
 class MissingEvaluationError(PipelineError):
@@ -58,8 +55,8 @@ class EvaluatedModel:
         return self.outputs.find(self._workspace.history(self.candidate))
 
     @property
-    def scores(self) -> ScoresBySubset:
-        """Empty where there are none, or those that there are belong to other models."""
+    def scores(self) -> Mapping[str, Scores]:
+        """By subset. Empty where there are none, or those that there are belong to other models."""
         return (self.outputs.scores or {}).get(self.candidate, {})
 
     @cached_property
@@ -72,9 +69,9 @@ class EvaluatedModel:
         return load_predictions(self._predictions_of(reference))["test"]
 
     @property
-    def references(self) -> Mapping[str, ScoresBySubset]:
-        """Scores by reference."""
-        return dict(read_json(self.require(self._workspace.references)))
+    def references(self) -> Mapping[str, Mapping[str, Scores]]:
+        """Scores by reference and subset."""
+        return load_scores(self.require(self._workspace.references))
 
     @property
     def source(self) -> Provenance:

@@ -49,12 +49,7 @@ def lineage_of(finder: Finder, found: Found) -> Lineage:
             case InRevision():
                 return lineage_of_candidate(index, found.commit, finder.candidate(found))
             case InRegistry(name, number):
-                version = index.version(name, number)
-                if version is None:
-                    raise PipelineError(
-                        f"There is no {found}.", remedy="'python -m pipeline history' lists versions"
-                    )
-                return lineage_of_version(index, version)
+                return lineage_of_version(index, finder.registry(name).version(number))
             case OfRun(summary):
                 run = index.require_run(summary.run_id)
                 if not summary.model_digest:

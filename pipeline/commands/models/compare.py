@@ -3,7 +3,7 @@
 import argparse
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from pipeline.reporting.page import render_page
 from pipeline.reporting.results import History
 from pipeline.scoring.intervals import Bootstrap
 from pipeline.scoring.predictions import Predictions
-from pipeline.scoring.scores import Scores
+from pipeline.scoring.scores import parse_scores
 from pipeline.side_by_side import ComparedModel, ModelPair, pair_document
 from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.lineage.values import ModelLineage
@@ -141,7 +141,7 @@ def _from_outputs(asked: str, model: EvaluatedModel) -> _Model:
             origin=model.origin,
             card=model.card,
             params=as_text({**data, **model.card.hyperparameters}),  # those that a search has found
-            scores=_typed(model.scores),
+            scores=model.scores,
             test=model.predictions["test"],
             history=None if model.history is None else History.load(model.history),
         ),
@@ -177,13 +177,14 @@ def _from_registry(finder: Finder, asked: str, found: InRegistry) -> _Model:
     for key, value in lineage.scores.items():
         subset, _, score = key.partition("_")
         scores[subset][score] = value
+    described = f"{found} in MLflow"
     return _Model(
         side=ComparedModel(
             asked=asked,
-            origin=f"{found} in MLflow",
+            origin=described,
             card=card,
             params=lineage.params,
-            scores=_typed(scores),
+            scores=parse_scores({asked: scores}, described[0].upper() + described[1:])[asked],
             test=test,
             history=None if history is None else History.load(history),
         ),
@@ -191,22 +192,6 @@ def _from_registry(finder: Finder, asked: str, found: InRegistry) -> _Model:
         test_data="",
         read_images=lambda: _images_here(finder.workspace, test),
     )
-
-
-def _typed(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Scores]:
-    """Raises PipelineError where some are missing."""
-    try:
-        return {
-            # MLflow keeps every metric as a float.
-            subset: Scores.from_json({**values, "images": int(values["images"])})
-            for subset, values in scores.items()
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise PipelineError(
-            "The scores of a model are not those that this version of the pipeline computes.",
-            found=str({subset: sorted(values) for subset, values in scores.items()}),
-            remedy="'dvc repro' in that revision evaluates the model again",
-        ) from error
 
 
 def _images_here(workspace: Workspace, test: Predictions) -> UInt8[np.ndarray, "n h w c"] | None:

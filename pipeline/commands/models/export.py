@@ -38,6 +38,7 @@ from pipeline.processes.child_process import Say
 from pipeline.tracking import tags
 from pipeline.tracking.registry.model_files import champion, record_export, tags_of_model, tags_of_version
 from pipeline.tracking.registry.registry import CHAMPION
+from pipeline.tracking.runs.facts import model_tags
 from pipeline.tracking.store import Store
 
 
@@ -148,7 +149,7 @@ def _source(finder: Finder, params: Params, address: Address | None, say: Say) -
         say(f"fetching {found} from MLflow")
     files = trained_files(finder, found)
     card = files.card
-    say(f"exporting {found}: {card.network}, {card.parameters['total']:,} parameters")
+    say(f"exporting {found}: {card.network}, {card.parameters.total:,} parameters")
     if isinstance(found, InRegistry):
         lineage = tags_of_version(finder.store, found.name, found.version)
         is_champion = found == InRegistry(registered, champion(finder.store, registered) or 0)
@@ -165,9 +166,7 @@ def _lineage(finder: Finder, found: Found, card: ModelCard, say: Say) -> dict[st
         dvc_hash = outputs.hash_of(finder.workspace.model(card.candidate))
     known = {
         tags.STAGE: card.stage,
-        tags.CANDIDATE: card.candidate,
-        tags.NETWORK: card.network,
-        tags.MODEL_DIGEST: card.model_digest,
+        **model_tags(card.candidate, card.network, card.model_digest),
         tags.DATA_DIGEST: card.data_digest,
         tags.DVC_HASH: dvc_hash,
         tags.GIT_COMMIT: (dvc_hash and finder.repository.first_commit_with(dvc_hash)) or "",

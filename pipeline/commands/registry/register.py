@@ -28,9 +28,12 @@ from pipeline.images.decoding import encode_png
 from pipeline.params.whole import Params
 from pipeline.processes.child_process import Say
 from pipeline.promotion.gates import REFERENCES
+from pipeline.scoring.scores import Scores
 from pipeline.tracking import tags
 from pipeline.tracking.registry.model_use import EncodedFiles, Use, use_model
-from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Evidence, Registry, TrainedRun, Version
+from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Evidence, Registry, Version
+from pipeline.tracking.runs.facts import model_tags
+from pipeline.tracking.runs.trainings import TrainedRun, find_trained, tags_of_run
 from pipeline.tracking.store import Store
 
 _TAGGED_SCORES = ("accuracy", "accuracy_low", "accuracy_high", "f1_macro", "log_loss", "ece")
@@ -80,7 +83,7 @@ def register(workspace: Workspace, store: Store, model: Address | None, name: st
             say(f"checking that {found} and its scores are up to date")
             _require_up_to_date(workspace)
         evaluated = evaluated_model(finder, found)
-        trained = registry.find_trained(params.tracking.experiment, evaluated.card.model_digest)
+        trained = find_trained(store, params.tracking.experiment, evaluated.card.model_digest)
         if trained is None:
             raise PipelineError(
                 f"MLflow does not have {found}.",
@@ -109,7 +112,7 @@ def _version(
         use = _require_same_predictions(registry, trained, evaluated, params.threads, say)
         with registry.alone(say):
             version = registry.version_of(digest)
-            run_tags = registry.run_tags(version.run_id if version else trained.run_id)
+            run_tags = tags_of_run(registry.store, version.run_id if version else trained.run_id)
             values = _version_tags(run_tags, evaluated, use.milliseconds)
             if version is None:
                 version = registry.create_version(trained, values)
@@ -140,10 +143,14 @@ def _save(evaluated: EvaluatedModel, folder: Path) -> None:
         "candidate": evaluated.candidate,
         "model_digest": evaluated.card.model_digest,
         "test_digest": evaluated.test_digest,
-        "scores": evaluated.scores,
-        "references": evaluated.references,
+        "scores": _as_json(evaluated.scores),
+        "references": {name: _as_json(scores) for name, scores in evaluated.references.items()},
     }
     write_json(folder / "evaluation.json", evaluation)
+
+
+def _as_json(scores: Mapping[str, Scores]) -> dict[str, Any]:
+    return {subset: each.to_json() for subset, each in scores.items()}
 
 
 def _require_up_to_date(workspace: Workspace) -> None:
@@ -222,19 +229,19 @@ def _version_tags(
     run_tags: Mapping[str, str], evaluated: EvaluatedModel, milliseconds: Float64[np.ndarray, " repetitions"]
 ) -> dict[str, str]:
     """All that a version says about itself."""
-    spec = evaluated.card.preprocessing
-    scores = {
-        f"{subset}_{name}": str(values[name])
-        for subset, values in evaluated.scores.items()
-        for name in _TAGGED_SCORES
+    card = evaluated.card
+    spec = card.preprocessing
+    tagged = {
+        f"{subset}_{name}": str(value)
+        for subset, scores in evaluated.scores.items()
+        for name, value in scores.to_json().items()
+        if name in _TAGGED_SCORES
     }
     return {
         **{name: run_tags[name] for name in tags.LINEAGE if name in run_tags},
         **({tags.PARENT_RUN: run_tags[tags.NESTED_IN]} if tags.NESTED_IN in run_tags else {}),
-        **scores,
-        tags.MODEL_DIGEST: evaluated.card.model_digest,
-        tags.CANDIDATE: evaluated.card.candidate,
-        tags.NETWORK: evaluated.card.network,
+        **tagged,
+        **model_tags(card.candidate, card.network, card.model_digest),
         tags.CLASSES: json.dumps(spec.classes, ensure_ascii=False),
         tags.INPUT_SIZE: str(spec.image_size),
         tags.COLOR: spec.color,

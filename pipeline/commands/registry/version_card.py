@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.commands.addresses.evaluated import EvaluatedModel, ScoresBySubset
+from pipeline.commands.addresses.evaluated import EvaluatedModel
 from pipeline.foundation.array_types import Float64, Int64
 from pipeline.foundation.texts import one_line
 from pipeline.inference.model_card import ModelCard
@@ -25,7 +25,7 @@ from pipeline.reporting.wording import (
     several,
     whole,
 )
-from pipeline.scoring.scores import ClassScores, class_scores, confusion_matrix
+from pipeline.scoring.scores import ClassScores, Scores, class_scores, confusion_matrix
 from pipeline.tracking import tags
 
 LONGEST = 5000
@@ -135,10 +135,10 @@ def _training(facts: CardFacts) -> str:
         if not (name.startswith("augmentation.") and not value)
     ]
     return (
-        f"{card.network}, {quantity(card.parameters['total'])} parameters, "
+        f"{card.network}, {quantity(card.parameters.total)} parameters, "
         f"{quantity(card.forward_macs)} multiply-accumulates for one image; "
-        f"{counted(card.training['epochs'], 'epoch')} on {counted(card.training['train_images'], 'image')}, "
-        f"weights of epoch {card.training['best_epoch']}. Settings: {'; '.join(settings)}."
+        f"{counted(card.training.epochs, 'epoch')} on {counted(card.training.train_images, 'image')}, "
+        f"weights of epoch {card.training.best_epoch}. Settings: {'; '.join(settings)}."
     )
 
 
@@ -161,17 +161,20 @@ def _scores(facts: CardFacts) -> str:
     return "\n\n".join([lines[0], "\n".join([lines[1], *table]), size])
 
 
-def _score_cells(scores: ScoresBySubset) -> str:
+def _score_cells(scores: Mapping[str, Scores]) -> str:
     test = scores["test"]
-    f1 = f"{test['f1_macro']:.3f} [{test['f1_macro_low']:.3f}, {test['f1_macro_high']:.3f}]"
+    f1 = f"{test.f1_macro:.3f} [{test.f1_macro_interval.low:.3f}, {test.f1_macro_interval.high:.3f}]"
     accuracies = (_accuracy(scores[subset]) for subset in ("validation", "test"))
-    return " | ".join([*accuracies, f1, f"{test['log_loss']:.4f}", f"{test['ece']:.4f}"])
+    return " | ".join([*accuracies, f1, f"{test.log_loss:.4f}", f"{test.ece:.4f}"])
 
 
-def _accuracy(scores: Mapping[str, float]) -> str:
-    decimals = accuracy_decimals(int(scores["images"]))
-    low, high = (percent(scores[f"accuracy_{end}"], decimals) for end in ("low", "high"))
-    return f"{percent(scores['accuracy'], decimals)} [{low}, {high}]"
+def _accuracy(scores: Scores) -> str:
+    interval = scores.accuracy_interval
+    accuracy, low, high = (
+        percent(share, accuracy_decimals(scores.images))
+        for share in (scores.accuracy, interval.low, interval.high)
+    )
+    return f"{accuracy} [{low}, {high}]"
 
 
 def _weaknesses(classes: Sequence[str], confusion: Int64[np.ndarray, "k k"], by_class: ClassScores) -> str:
@@ -212,13 +215,13 @@ def _calibration(facts: CardFacts) -> str:
         f"Mean confidence {percent(confidence)}, right in {percent(accuracy)} of the test images: "
         f"{'too sure' if confidence > accuracy else 'too cautious'} by "
         f"{100 * abs(confidence - accuracy):.1f} points on the whole; "
-        f"ECE {facts.evaluated.scores['test']['ece']:.4f}."
+        f"ECE {facts.evaluated.scores['test'].ece:.4f}."
     )
 
 
 def _limits(facts: CardFacts, by_class: ClassScores) -> str:
-    test = facts.evaluated.scores["test"]
-    width = 100 * (test["accuracy_high"] - test["accuracy_low"]) / 2
+    interval = facts.evaluated.scores["test"].accuracy_interval
+    width = 100 * (interval.high - interval.low) / 2
     limits = [
         "The scores hold for images like those of the data set; they say nothing about images from "
         "another source.",

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.foundation.errors import PipelineError
 from pipeline.repository.repository import Lock, StageLock
+from pipeline.scoring.intervals import Interval
+from pipeline.scoring.scores import Scores, parse_scores
 from pipeline.tracking.flat_params import as_text
 
 AGREES, DIFFERS, FROM_CACHE, NOT_WRITTEN = "agrees", "differs", "from cache", "not written"
@@ -75,14 +78,13 @@ class AccuracyCheck:
     candidate: str
     subset: str
     recorded: float
-    low: float
-    high: float
+    interval: Interval
     reproduced: float
 
     @property
     def agrees(self) -> bool:
         """Whether it lies within the recorded interval."""
-        return self.low <= self.reproduced <= self.high
+        return self.interval.low <= self.reproduced <= self.interval.high
 
 
 def compare_stage(
@@ -151,26 +153,19 @@ def compare_accuracies(recorded: str, reproduced: str) -> list[AccuracyCheck]:
         AccuracyCheck(
             candidate,
             subset,
-            scores["accuracy"],
-            scores["accuracy_low"],
-            scores["accuracy_high"],
-            new[candidate, subset]["accuracy"],
+            scores.accuracy,
+            scores.accuracy_interval,
+            new[candidate][subset].accuracy,
         )
-        for (candidate, subset), scores in old.items()
-        if (candidate, subset) in new
+        for candidate, subsets in old.items()
+        for subset, scores in subsets.items()
+        if subset in new.get(candidate, {})
     ]
 
 
-def _scores(text: str) -> dict[tuple[str, str], dict[str, float]]:
-    """Scores by candidate and subset."""
-    return dict(_parsed_scores(text))
-
-
-def _parsed_scores(text: str) -> Iterator[tuple[tuple[str, str], dict[str, float]]]:
+def _scores(text: str) -> dict[str, dict[str, Scores]]:
+    """Scores by candidate and subset; empty where the text holds none that this pipeline knows."""
     try:
-        values = json.loads(text)
-    except ValueError:
-        return
-    for candidate, subsets in values.items():
-        for subset, scores in subsets.items():
-            yield (candidate, subset), scores
+        return parse_scores(json.loads(text), "metrics/evaluate.json")
+    except (ValueError, PipelineError):
+        return {}

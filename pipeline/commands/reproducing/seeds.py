@@ -20,13 +20,14 @@ from pipeline.params.whole import Params, load_params
 from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_graph import read_stage_graph
+from pipeline.repository.stage_outputs import EVALUATION, TRAININGS
 from pipeline.sources.fingerprint import local_fingerprint
 from pipeline.tracking.runs.seeds import SEED, group_by_seed, record_seeds
 from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
 from pipeline.tracking.store import Store
 
 _ALL = "all"
-_STAGES = {_ALL: "evaluate", "baseline": "train_baseline", "transfer": "train_transfer", "tuned": "tune"}
+_STAGES = {_ALL: EVALUATION, **{candidate: stage for stage, candidate in TRAININGS.items()}}
 _DIGEST_LENGTH = 7
 
 

@@ -345,7 +345,7 @@ def _accuracy_lines(
         reproduced.read_text(encoding="utf-8") if reproduced.exists() else "",
     )
     if not accuracies:
-        yield f"Scores cannot be compared: {path} is not in git at this revision."
+        yield f"Scores cannot be compared: git has none that can be read in {path} of this revision."
         return
     outside = [each for each in accuracies if not each.agrees]
     yield "Accuracies, recorded with their interval and reproduced:"
@@ -359,7 +359,7 @@ def _accuracy_lines(
 def _accuracy_line(check: AccuracyCheck) -> str:
     name = f"{check.candidate} {check.subset}"
     verdict = "agrees" if check.agrees else "outside"
-    interval = f"{check.recorded:.4f} [{check.low:.4f}, {check.high:.4f}]"
+    interval = f"{check.recorded:.4f} [{check.interval.low:.4f}, {check.interval.high:.4f}]"
     return f"{name:<22} {interval}  {check.reproduced:.4f}  {verdict}"
 
 

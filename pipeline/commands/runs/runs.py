@@ -23,7 +23,7 @@ from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_graph import read_stage_graph
-from pipeline.tracking.runs.seeds import SUBSETS, SeedGroup, Spread, group_by_seed, pooled_deviation
+from pipeline.tracking.runs.seeds import SCORED_SUBSETS, SeedGroup, Spread, group_by_seed, pooled_deviation
 from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
 from pipeline.tracking.store import Store
 
@@ -170,7 +170,7 @@ def _seed_table(groups: Sequence[SeedGroup]) -> Table:
         [
             group.candidate,
             str(len(group.runs)),
-            *(cell for subset in SUBSETS for cell in _spread_cells(group.spread(subset))),
+            *(cell for subset in SCORED_SUBSETS for cell in _spread_cells(group.spread(subset))),
         ]
         for group in groups
     ]
@@ -236,7 +236,7 @@ def _judgment(groups: Sequence[SeedGroup]) -> list[str]:
     for group in groups:
         by_data[group.runs[0].data_digest].append(group)
     for digest, alike in by_data.items():
-        for subset in reversed(SUBSETS):
+        for subset in reversed(SCORED_SUBSETS):
             pooled = pooled_deviation([spread for each in alike if (spread := each.spread(subset))])
             if pooled is not None:
                 break
@@ -292,7 +292,7 @@ def _run_json(run: TrainingRun) -> dict[str, Any]:
 
 
 def _group_json(group: SeedGroup) -> dict[str, Any]:
-    spreads = {subset: group.spread(subset) for subset in SUBSETS}
+    spreads = {subset: group.spread(subset) for subset in SCORED_SUBSETS}
     return {
         "candidate": group.candidate,
         "params": {name: number_or_text(value) for name, value in sorted(group.params.items())},

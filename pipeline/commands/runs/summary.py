@@ -1,7 +1,6 @@
 """The table of models that the terminal shows after a reproduction."""
 
 import argparse
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,6 +10,7 @@ from pipeline.commands.terminal import WIDTH
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
 from pipeline.inference.model_card import ModelCard
+from pipeline.scoring.scores import Scores, load_scores
 from pipeline.tracking.store import Store
 
 
@@ -28,8 +28,8 @@ def print_summary(workspace: Workspace) -> None:
 
     Raises PipelineError where the pipeline has not been run yet.
     """
-    scores, best = read_json(workspace.scores), read_json(workspace.best)
-    references = read_json(workspace.references) if workspace.references.exists() else {}
+    scores, best = load_scores(workspace.scores), read_json(workspace.best)
+    references = load_scores(workspace.references) if workspace.references.exists() else {}
     console = Console(width=WIDTH, highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
@@ -37,7 +37,7 @@ def print_summary(workspace: Workspace) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for name, subsets in scores.items():
         chosen = name == best["candidate"]
-        parameters = ModelCard.load(workspace.card(name)).parameters["total"]
+        parameters = ModelCard.load(workspace.card(name)).parameters.total
         cells = [*_cells(subsets), f"{parameters:,}"]
         table.add_row(f"{name} *" if chosen else name, *cells, style="bold" if chosen else None)
     for name, subsets in references.items():
@@ -49,13 +49,13 @@ def print_summary(workspace: Workspace) -> None:
     console.print("MLflow UI:  make ui")
 
 
-def _cells(subsets: dict[str, dict[str, float]]) -> list[str]:
+def _cells(subsets: dict[str, Scores]) -> list[str]:
     test = subsets["test"]
-    figures = [f"{test[name]:.4f}" if name in test else "" for name in ("f1_macro", "log_loss", "ece")]
+    figures = [f"{figure:.4f}" for figure in (test.f1_macro, test.log_loss, test.ece)]
     return [_accuracy(subsets["validation"]), _accuracy(test), *figures]
 
 
-def _accuracy(scores: dict[str, Any]) -> str:
+def _accuracy(scores: Scores) -> str:
     """Accuracy with its confidence interval, in percent."""
-    accuracy, low, high = (100 * scores[f"accuracy{end}"] for end in ("", "_low", "_high"))
-    return f"{accuracy:.2f} [{low:.2f}, {high:.2f}]"
+    interval = scores.accuracy_interval
+    return f"{100 * scores.accuracy:.2f} [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"

@@ -6,8 +6,6 @@ Only the limits have entries that are true of every run.
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.reporting.document import (
     Block,
@@ -19,7 +17,7 @@ from pipeline.reporting.document import (
 )
 from pipeline.reporting.results import Candidate, ReportSettings, RunResults
 from pipeline.reporting.topics.comparison.calibration import is_as_sure_as_right, label_smoothing
-from pipeline.reporting.topics.comparison.pairs import is_significant
+from pipeline.reporting.topics.mistakes.section import agreed_mistakes
 from pipeline.reporting.topics.networks.section import cost, times_lighter
 from pipeline.reporting.topics.training.fitting import Fit, diagnosis_of
 from pipeline.reporting.topics.tuning.effects import comparable_trials
@@ -139,7 +137,9 @@ def limits(results: RunResults, confidence: float) -> Iterator[Entry]:
             f"With {counted(test.images, 'test image')} the {percent(confidence, 0)} interval is "
             f"{100 * width:.1f} points wide; half of that takes four times as many images.",
         )
-    undecided = [test.second for test in results.tests_of_winner if not is_significant(test, confidence)]
+    undecided = [
+        test.second for test in results.tests_of_winner if not test.comparison.is_significant(confidence)
+    ]
     if undecided:
         text = f"The test images do not tell it apart from {several([*map(candidate_title, undecided)], 5)}."
         lightest = min(map(results.candidate, undecided), key=lambda rival: rival.card.forward_macs)
@@ -177,7 +177,7 @@ def next_steps(results: RunResults, augmentation: AugmentationParams) -> Iterato
     if diagnosis.still_improving:
         epochs = "tune.epochs" if searched else f"{section}.{'fine_tune_' if transferred else ''}epochs"
         yield "Train longer", f"The validation loss was still falling at the end: raise {epochs}."
-    if agreed := _agreed_mistakes(results):
+    if agreed := agreed_mistakes(results):
         yield (
             "Look at the labels",
             f"On {counted(agreed, 'test image')} all networks agree on a class other than the label. Those "
@@ -213,13 +213,6 @@ def next_steps(results: RunResults, augmentation: AugmentationParams) -> Iterato
 
 def _calibration_gap(winner: Candidate) -> str:
     return f"Confidence and the share of right answers differ by {percent(winner.test.ece)} on average"
-
-
-def _agreed_mistakes(results: RunResults) -> int:
-    """Test images on which all networks agree on a class other than the label; 0 with a single network."""
-    first, *others = (candidate.predictions for candidate in results.candidates)
-    agreed = [each.predicted == first.predicted for each in others]
-    return int((np.logical_and.reduce(agreed) & ~first.right).sum()) if others else 0
 
 
 def _outermost(results: RunResults) -> list[str]:

@@ -93,7 +93,7 @@ def _facts(results: RunResults, confidence: float) -> Facts:
     winner, test = results.winner, results.winner.test
     low, high = test.accuracy_interval.low, percent(test.accuracy_interval.high, winner.decimals)
     interval = f"{percent(confidence, 0)} interval {100 * low:.{winner.decimals}f} to {high}"
-    weights, epochs = quantity(winner.card.parameters["total"]), f"{winner.card.training['epochs']} epochs"
+    weights, epochs = quantity(winner.card.parameters.total), f"{winner.card.training.epochs} epochs"
     return Facts(
         (
             Fact(winner.title, "chosen network", winner.card.network),

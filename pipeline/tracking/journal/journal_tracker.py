@@ -16,6 +16,7 @@ import pipeline
 from pipeline.foundation.declarations import parse_values
 from pipeline.foundation.tracker import Run, RunContext
 from pipeline.foundation.workspace import CARD_FILE, NETWORK_FILE, Workspace
+from pipeline.repository.stage_outputs import EVALUATION
 from pipeline.tracking import provenance, tags
 from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.journal.journal import Journal, JournalWriter, Progress, runs_waiting
@@ -26,8 +27,6 @@ from pipeline.tracking.redaction import without_credentials
 _LONGEST_WAIT_SECONDS = 20.0
 _SILENT_WAIT_SECONDS = 2.0
 _MODEL_FILES = (NETWORK_FILE, CARD_FILE)
-_KINDS = {"evaluate": tags.KIND_EVALUATION}
-"""What the runs of a stage are; those of any other are trainings."""
 
 
 class JournalTracker:
@@ -52,7 +51,8 @@ class JournalTracker:
 
     def run(self, name: str, key: str) -> Run:
         run = self._new_run()
-        run.start(name, key, {**self._tags, tags.KIND: _KINDS.get(self.stage, tags.KIND_TRAINING)})
+        kind = tags.KIND_EVALUATION if self.stage == EVALUATION else tags.KIND_TRAINING
+        run.start(name, key, {**self._tags, tags.KIND: kind})
         run.log_text(json.dumps(provenance.system_information(), indent=2) + "\n", "system.json")
         self._open.append(run)
         return run

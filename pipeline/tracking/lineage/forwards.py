@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import PARAMS_FILE
 from pipeline.repository.repository import Experiment
+from pipeline.repository.stage_outputs import SEARCH
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.index import Index, first_maker, json_object, summary
 from pipeline.tracking.lineage.recovery import ChangedParam, Recipe, changed_params, find_recovery
 from pipeline.tracking.lineage.values import ModelLineage
+from pipeline.tracking.registry.registry import Version
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
 
 _SCORED = re.compile(r"(validation|test)_\w+")
 
@@ -51,13 +52,12 @@ def lineage_of_model(index: Index, digest: str, run: "Run") -> ModelLineage:
     return _lineage(index, digest, run, run.data.tags, run.data.metrics)
 
 
-def lineage_of_version(index: Index, version: "ModelVersion") -> ModelLineage:
+def lineage_of_version(index: Index, version: Version) -> ModelLineage:
     """What led to a registered model; where its run was deleted, as the version's own tags tell."""
-    digest = version.tags.get(tags.MODEL_DIGEST, "")
-    run = index.run(version.run_id) if version.run_id else None
+    run = index.run(version.run_id)
     if run is None:
-        return _lineage(index, digest, None, version.tags, {})
-    return lineage_of_model(index, digest or run.data.tags.get(tags.MODEL_DIGEST, ""), run)
+        return _lineage(index, version.model_digest, None, version.tags, {})
+    return lineage_of_model(index, version.model_digest or run.data.tags.get(tags.MODEL_DIGEST, ""), run)
 
 
 def _lineage(
@@ -153,7 +153,7 @@ def _params(run: "Run | None", parent: "Run | None") -> tuple[dict[str, str], bo
     """What is recorded of params.yaml, and whether that is all of it: the parent run has all."""
     if parent is not None and parent.data.params:
         return dict(parent.data.params), True
-    if run is None or run.data.tags.get(tags.STAGE) == "tune":
+    if run is None or run.data.tags.get(tags.STAGE) == SEARCH:
         return {}, False  # its run has what the search has found instead
     return dict(run.data.params), False
 

@@ -61,15 +61,6 @@ class Index:
                 raise
             return None
 
-    def version(self, name: str, number: int) -> "ModelVersion | None":
-        """A version of a registered model; None where there is none."""
-        try:
-            return self.store.client.get_model_version(name, str(number))
-        except Exception as error:
-            if not is_rejection(error):
-                raise
-            return None
-
     def versions_of(self, digests: Iterable[str]) -> list[tuple[RegisteredVersion, str]]:
         """The registered versions of some models with the digest of each, by name and number."""
         wanted, client = set(digests) - {""}, self.store.client

@@ -1,23 +1,22 @@
 """The files of registered models, and what an export adds to them: figures, tags and the exported files."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CARD_FILE, NETWORK_FILE
 from pipeline.inference.exported_model import SAVED_MODEL_FORMAT, ExportedFile, ExportedModel
 from pipeline.tracking import tags
-from pipeline.tracking.registry.registry import CHAMPION, Registry, TrainedRun
+from pipeline.tracking.registry.registry import CHAMPION, Registry
+from pipeline.tracking.runs.trainings import TrainedRun, find_trained, tags_of_run
 from pipeline.tracking.store import Store
 
-EXPORTED = "exported"
-"""Tag of a model version: when its model was last exported, UTC."""
-EXPORTED_FORMATS = "formats"
-"""Tag of a model version: the formats of its model that have passed all checks, separated by spaces."""
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 def champion(store: Store, name: str) -> int | None:
@@ -33,18 +32,16 @@ def download_version(store: Store, name: str, number: int, folder: Path) -> Path
     Raises:
       PipelineError: MLflow does not answer, there is no such version, or it is not a model of ours.
     """
-    registry = Registry(store, name)
-    version = registry.version(number)
+    version = Registry(store, name).version(number)
     described = f"version {number} of '{name}'"
-    with _explained(registry, f"the files of {described} cannot be downloaded"):
-        uri = registry.store.client.get_model_version_download_uri(name, str(number))
-    return _download(registry, uri, described, version.model_digest, folder)
+    with store.answering(f"The files of {described} cannot be downloaded") as client:
+        uri = client.get_model_version_download_uri(name, str(number))
+    return _download(store, uri, described, version.model_digest, folder)
 
 
 def download_trained(store: Store, experiment: str, model_digest: str, folder: Path) -> Path:
     """The same of a model that is in no registry, from the run that trained it."""
-    registry = Registry(store, "")
-    trained = registry.find_trained(experiment, model_digest)
+    trained = find_trained(store, experiment, model_digest)
     if trained is None:
         raise PipelineError(
             "MLflow does not have the files of this model.",
@@ -52,38 +49,25 @@ def download_trained(store: Store, experiment: str, model_digest: str, folder: P
             remedy="'python -m pipeline sync' delivers what waits",
         )
     described = f"the model of run {trained.run_id[:8]}"
-    with _explained(registry, f"the files of {described} cannot be downloaded"):
-        uri = registry.store.client.get_logged_model(trained.model_id).artifact_location
-    return _download(registry, uri, described, model_digest, folder)
-
-
-@contextmanager
-def _explained(registry: Registry, what: str) -> Iterator[None]:
-    """Turn MLflow's errors into a PipelineError that says `what` and why."""
-    _ = registry.store.client  # before anything else is imported of MLflow: it is silenced on the way
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        raise PipelineError(f"{what[0].upper()}{what[1:]}: {registry.store.why(error)}.") from error
+    with store.answering(f"The files of {described} cannot be downloaded") as client:
+        uri = client.get_logged_model(trained.model_id).artifact_location
+    return _download(store, uri, described, model_digest, folder)
 
 
 def _aliases(registry: Registry) -> Mapping[str, int]:
     """Empty where no model of that name is registered yet."""
-    with _explained(registry, "MLflow could not be asked for registered models"):
-        found = registry.store.client.search_registered_models(f"name = '{registry.name}'")
+    with registry.store.answering("MLflow could not be asked for registered models") as client:
+        found = client.search_registered_models(f"name = '{registry.name}'")
     return registry.read().aliases if found else {}
 
 
-def _download(registry: Registry, uri: str, described: str, model_digest: str, folder: Path) -> Path:
+def _download(store: Store, uri: str, described: str, model_digest: str, folder: Path) -> Path:
     """The folder below `folder` that now holds the files; an empty `model_digest` is not known."""
-    _ = registry.store.client  # before anything else is imported of MLflow: it is silenced on the way
-    import mlflow.artifacts
+    with store.answering(f"The files of {described} cannot be downloaded"):
+        import mlflow.artifacts
 
-    with _explained(registry, f"the files of {described} cannot be downloaded"):
         mlflow.artifacts.download_artifacts(
-            artifact_uri=uri, dst_path=str(folder), tracking_uri=registry.store.address
+            artifact_uri=uri, dst_path=str(folder), tracking_uri=store.address
         )
     networks = list(folder.rglob(NETWORK_FILE))
     cards = list(folder.rglob(CARD_FILE))
@@ -105,8 +89,7 @@ def _download(registry: Registry, uri: str, described: str, model_digest: str, f
 
 def tags_of_version(store: Store, name: str, number: int) -> dict[str, str]:
     """Tags of the run that trained a registered model, and run_id. Raises PipelineError."""
-    registry = Registry(store, name)
-    return _lineage(registry, registry.version(number).run_id)
+    return _lineage(store, Registry(store, name).version(number).run_id)
 
 
 def tags_of_model(store: Store, experiment: str, model_digest: str) -> dict[str, str]:
@@ -114,13 +97,12 @@ def tags_of_model(store: Store, experiment: str, model_digest: str) -> dict[str,
 
     Raises PipelineError where MLflow does not answer.
     """
-    registry = Registry(store, "")
-    trained = registry.find_trained(experiment, model_digest)
-    return _lineage(registry, trained.run_id) if trained else {}
+    trained = find_trained(store, experiment, model_digest)
+    return _lineage(store, trained.run_id) if trained else {}
 
 
-def _lineage(registry: Registry, run_id: str) -> dict[str, str]:
-    found = registry.run_tags(run_id)
+def _lineage(store: Store, run_id: str) -> dict[str, str]:
+    found = tags_of_run(store, run_id)
     return {name: found[name] for name in tags.LINEAGE if name in found} | {"run_id": run_id}
 
 
@@ -145,22 +127,22 @@ def record_export(
     Raises:
       PipelineError: MLflow does not answer, or does not have the model.
     """
-    registry = Registry(store, registered_name)
-    trained = registry.find_trained(experiment, model.model_digest)
+    trained = find_trained(store, experiment, model.model_digest)
     if trained is None:
         raise PipelineError("MLflow does not have this model.")
-    with _explained(registry, "MLflow has not taken the export"):
-        _log_metrics(registry, trained, model)
-        _log_files(registry, trained, model, folder)
+    with store.answering("MLflow has not taken the export") as client:
+        _log_metrics(client, trained, model)
+        _log_files(client, trained, model, folder)
+    registry = Registry(store, registered_name)
     version = registry.version_of(model.model_digest)
     if version is None:
         return f"with run {trained.run_id[:8]} in MLflow"
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    registry.describe(version, {EXPORTED: now, EXPORTED_FORMATS: " ".join(model.files)})
+    registry.describe(version, {tags.EXPORTED: now, tags.FORMATS: " ".join(model.files)})
     return f"with version {version.number} of '{registry.name}' in MLflow"
 
 
-def _log_metrics(registry: Registry, trained: TrainedRun, model: ExportedModel) -> None:
+def _log_metrics(client: "MlflowClient", trained: TrainedRun, model: ExportedModel) -> None:
     from mlflow.entities import Metric
 
     now = round(1000 * time.time())
@@ -169,7 +151,7 @@ def _log_metrics(registry: Registry, trained: TrainedRun, model: ExportedModel) 
         for name, file in model.files.items()
         for key, value in _figures(file).items()
     ]
-    registry.store.client.log_batch(trained.run_id, metrics=metrics)
+    client.log_batch(trained.run_id, metrics=metrics)
 
 
 def _figures(file: ExportedFile) -> dict[str, float]:
@@ -185,8 +167,8 @@ def _figures(file: ExportedFile) -> dict[str, float]:
     }
 
 
-def _log_files(registry: Registry, trained: TrainedRun, model: ExportedModel, folder: Path) -> None:
-    client, place = registry.store.client, f"export/{model.version}"
+def _log_files(client: "MlflowClient", trained: TrainedRun, model: ExportedModel, folder: Path) -> None:
+    place = f"export/{model.version}"
     client.log_artifacts(trained.run_id, str(folder), place)
     if SAVED_MODEL_FORMAT in model.files:
         saved_model = model.file(folder, SAVED_MODEL_FORMAT)

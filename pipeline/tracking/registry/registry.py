@@ -18,12 +18,11 @@ from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
 from pipeline.scoring.predictions import Predictions, load_predictions, save_predictions
 from pipeline.tracking import tags
-from pipeline.tracking.provenance import origin
 from pipeline.tracking.registry.decisions import Decision, VersionName, moves, new_key, read_decisions
-from pipeline.tracking.store import Store, is_server
+from pipeline.tracking.runs.trainings import TrainedRun
+from pipeline.tracking.store import Store, is_rejection, is_server
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
@@ -33,14 +32,6 @@ _FOLDER = "registration"
 _SILENT_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 600.0
 _MODEL_URI = "models:/"
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """MLflow's ids of a run and of the logged model that it has made."""
-
-    run_id: str
-    model_id: str
 
 
 @dataclass(frozen=True)
@@ -103,21 +94,9 @@ class Registry:
         self.store = store
         self.name = name
 
-    def find_trained(self, experiment: str, model_digest: str) -> TrainedRun | None:
-        """The latest run that made a model, one of this project folder before those of others."""
-        with self._answering():
-            runs = self.store.find_runs(experiment, {tags.MODEL_DIGEST: model_digest})
-            own = origin(self.store.workspace.home)
-            for run in sorted(runs, key=lambda run: run.data.tags.get(tags.ORIGIN) != own):
-                models = self.store.logged_models_of(run, model_digest)
-                for model in models:
-                    if model.status == "READY":
-                        return TrainedRun(run.info.run_id, model.model_id)
-        return None
-
     def read(self) -> RegisteredModel:
         """Aliases and log. Raises PipelineError too where no model of this name is registered."""
-        with self._answering() as client:
+        with self.store.answering() as client:
             from mlflow.exceptions import MlflowException
 
             try:
@@ -143,28 +122,39 @@ class Registry:
             )
         return aliases[alias]
 
+    def find(self, which: int | str) -> Version | None:
+        """A version by its number or alias; None where there is no such."""
+        with self.store.failures_as_unavailable():
+            client = self.store.client
+            try:
+                if isinstance(which, int):
+                    return _version(client.get_model_version(self.name, str(which)))
+                return _version(client.get_model_version_by_alias(self.name, which))
+            except Exception as error:
+                if not is_rejection(error):
+                    raise
+                return None
+
     def version(self, number: int) -> Version:
         """Raises PipelineError where there is none: it was deleted, or never made."""
-        with self._answering() as client:
-            from mlflow.exceptions import MlflowException
-
-            try:
-                return _version(client.get_model_version(self.name, str(number)))
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                raise PipelineError(f"There is no version {number} of '{self.name}'.") from None
+        found = self.find(number)
+        if found is None:
+            raise PipelineError(
+                f"There is no version {number} of '{self.name}'.",
+                remedy="'python -m pipeline history' lists versions",
+            )
+        return found
 
     def version_of(self, model_digest: str) -> Version | None:
         """The first version of a model that is registered already."""
         condition = f"name = '{self.name}' and tags.`{tags.MODEL_DIGEST}` = '{model_digest}'"
-        with self._answering() as client:
+        with self.store.answering() as client:
             found = client.search_model_versions(condition)
         return min(map(_version, found), key=lambda version: version.number, default=None)
 
     def create_version(self, trained: TrainedRun, values: Mapping[str, str]) -> Version:
         """Register a logged model with these tags, and make the registered model where it is new."""
-        with self._answering() as client, self._address_in_environment():
+        with self.store.answering() as client, self._address_in_environment():
             from mlflow.exceptions import MlflowException
 
             try:
@@ -182,29 +172,25 @@ class Registry:
             )
         return _version(created)
 
-    def run_tags(self, run_id: str) -> Mapping[str, str]:
-        with self._answering() as client:
-            return dict(client.get_run(run_id).data.tags)
-
     def describe(self, version: Version, values: Mapping[str, str], card: str = "") -> None:
         """Set tags of a version, and its description where there is a new one."""
-        with self._answering() as client:
+        with self.store.answering() as client:
             if card:
                 client.update_model_version(self.name, str(version.number), card)
             for key, value in values.items():
                 client.set_model_version_tag(self.name, str(version.number), key, value)
 
     def set_alias(self, alias: str, number: int) -> None:
-        with self._answering() as client:
+        with self.store.answering() as client:
             client.set_registered_model_alias(self.name, alias, str(number))
 
     def remove_alias(self, alias: str) -> None:
-        with self._answering() as client:
+        with self.store.answering() as client:
             client.delete_registered_model_alias(self.name, alias)
 
     def record(self, decision: Decision) -> None:
         """Add a decision to the log."""
-        with self._answering() as client:
+        with self.store.answering() as client:
             client.set_registered_model_tag(self.name, decision.key, decision.to_tag())
 
     def move_champion(self, before: RegisteredModel, decision: Decision) -> None:
@@ -240,7 +226,7 @@ class Registry:
 
     def keep(self, version: Version, folder: Path, place: str) -> None:
         """Store the files of a folder with the run that trained the model of a version."""
-        with self._answering() as client:
+        with self.store.answering() as client:
             client.log_artifacts(version.run_id, str(folder), place)
 
     def evidence(self, version: Version) -> Evidence:
@@ -252,12 +238,12 @@ class Registry:
                 expected="a version made by 'python -m pipeline register'",
                 remedy="register its model again; a registration that was interrupted is then completed",
             )
-        with self._answering() as client, tempfile.TemporaryDirectory() as folder:
+        with self.store.answering() as client, tempfile.TemporaryDirectory() as folder:
             return Evidence.load(Path(client.download_artifacts(version.run_id, place, folder)))
 
     def run_file(self, version: Version, name: str, folder: Path) -> Path | None:
         """A file of the run that trained the model of a version, brought into `folder`; None without one."""
-        with self._answering() as client:
+        with self.store.answering() as client:
             if all(each.path != name for each in client.list_artifacts(version.run_id)):
                 return None
             return Path(client.download_artifacts(version.run_id, name, str(folder)))
@@ -289,17 +275,6 @@ class Registry:
             yield
         finally:
             lock.release()
-
-    @contextmanager
-    def _answering(self) -> "Iterator[MlflowClient]":
-        """The store's client; what it raises becomes a PipelineError."""
-        client = self.store.client  # before anything else is imported of MLflow: it is silenced on the way
-        from mlflow.exceptions import MlflowException
-
-        try:
-            yield client
-        except (MlflowException, OSError) as error:
-            raise PipelineError(f"MLflow has not done what was asked: {self.store.why(error)}") from error
 
     @contextmanager
     def _address_in_environment(self) -> Iterator[None]:

@@ -37,13 +37,14 @@ def training_facts(outputs: StageOutputs, candidate: str) -> RunFacts | None:
         return None
     return RunFacts(
         params=card["hyperparameters"],
-        tags={
-            tags.CANDIDATE: candidate,
-            tags.NETWORK: card["network"],
-            tags.MODEL_DIGEST: card["model_digest"],
-        },
+        tags=model_tags(candidate, card["network"], card["model_digest"]),
         metrics={"parameters": card["parameters"]["total"], "forward_macs": card["forward_macs"]},
     )
+
+
+def model_tags(candidate: str, network: str, model_digest: str) -> dict[str, str]:
+    """What a model's card says of it in runs, in versions and in exports."""
+    return {tags.CANDIDATE: candidate, tags.NETWORK: network, tags.MODEL_DIGEST: model_digest}
 
 
 def evaluation_facts(outputs: StageOutputs) -> RunFacts | None:
@@ -66,7 +67,9 @@ def evaluation_facts(outputs: StageOutputs) -> RunFacts | None:
 def score_metrics(outputs: StageOutputs, candidate: str) -> dict[str, float]:
     """A candidate's scores as its training shows them, `<subset>_<score>`; none where it is not evaluated."""
     scores = (outputs.scores or {}).get(candidate, {})
-    return {f"{subset}_{name}": value for subset, values in scores.items() for name, value in values.items()}
+    return {
+        f"{subset}_{name}": value for subset, each in scores.items() for name, value in each.to_json().items()
+    }
 
 
 def required(value: _Value | None) -> _Value:

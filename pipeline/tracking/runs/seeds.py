@@ -18,7 +18,7 @@ from pipeline.tracking.store import Store
 
 SEED = "seed"
 """The param that may differ; split.seed decides the data and may not."""
-SUBSETS = ("validation", "test")
+SCORED_SUBSETS = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _tags(group: SeedGroup) -> dict[str, str]:
 
 def _metrics(group: SeedGroup) -> dict[str, float]:
     values: dict[str, float] = {"seeds": len(group.runs)}
-    for subset in SUBSETS:
+    for subset in SCORED_SUBSETS:
         spread = group.spread(subset)
         if spread is not None:
             values[f"{subset}_accuracy_mean"] = spread.mean

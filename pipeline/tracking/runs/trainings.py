@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.repository.stage_graph import Decisive
 from pipeline.tracking import tags
+from pipeline.tracking.provenance import origin
 from pipeline.tracking.redaction import without_credentials
 from pipeline.tracking.store import Store, is_server
 
@@ -105,6 +106,35 @@ class TrainingRun:
         """The confidence interval of a score such as test_accuracy; None where it has none."""
         low, high = (self.metrics.get(f"{score}_{end}") for end in ("low", "high"))
         return None if low is None or high is None else (low, high)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """MLflow's ids of a run and of the logged model that it has made."""
+
+    run_id: str
+    model_id: str
+
+
+def find_trained(store: Store, experiment: str, model_digest: str) -> TrainedRun | None:
+    """The latest run that made a model, one of this project folder before those of others.
+
+    Raises PipelineError where MLflow does not answer.
+    """
+    with store.answering():
+        runs = store.find_runs(experiment, {tags.MODEL_DIGEST: model_digest})
+        own = origin(store.workspace.home)
+        for run in sorted(runs, key=lambda run: run.data.tags.get(tags.ORIGIN) != own):
+            for model in store.logged_models_of(run, model_digest):
+                if model.status == "READY":
+                    return TrainedRun(run.info.run_id, model.model_id)
+    return None
+
+
+def tags_of_run(store: Store, run_id: str) -> dict[str, str]:
+    """Raises PipelineError where MLflow does not answer or does not have it."""
+    with store.answering() as client:
+        return dict(client.get_run(run_id).data.tags)
 
 
 def read_trainings(store: Store, experiment: str, graph: Mapping[str, Decisive]) -> list[TrainingRun]:

@@ -22,7 +22,7 @@ _AUTHOR = ("author", "python -m pipeline ui")
 
 
 @dataclass(frozen=True)
-class View:
+class SharedView:
     """A named state of the page with the runs.
 
     Attributes:
@@ -50,10 +50,11 @@ def page_with_runs(store: Store, server: str, experiment: str) -> str:
     identifier = store.experiment_id(experiment)
     # Without workflowType MLflow opens its page for language models.
     page = f"{server}/#/experiments/{identifier}/runs?workflowType=machine_learning"
-    return f"{page}&{_ADDRESS_PARAM}={TRAININGS.key}" if _write(store, identifier, TRAININGS) else page
+    written = _write(store, identifier, TRAININGS_VIEW)
+    return f"{page}&{_ADDRESS_PARAM}={TRAININGS_VIEW.key}" if written else page
 
 
-def _write(store: Store, experiment_id: str, view: View) -> bool:
+def _write(store: Store, experiment_id: str, view: SharedView) -> bool:
     """Write a view unless it is there or people have made it theirs; False where we may not write."""
     from mlflow.exceptions import MlflowException
 
@@ -69,7 +70,7 @@ def _write(store: Store, experiment_id: str, view: View) -> bool:
     return True
 
 
-def _present(experiment: "Experiment", view: View) -> dict[str, Any] | None:
+def _present(experiment: "Experiment", view: SharedView) -> dict[str, Any] | None:
     """The view as the experiment has it; None where it has none, or one that MLflow could not read either."""
     try:
         value = json.loads(experiment.tags[f"{_TAG}{view.key}"])
@@ -154,7 +155,7 @@ def _curve(metric: str) -> dict[str, Any]:
     }
 
 
-TRAININGS = View(
+TRAININGS_VIEW = SharedView(
     key="trainings",
     name="Trainings",
     state={

@@ -207,7 +207,7 @@ def test_a_model_that_no_run_has_made(made: Made, tmp_path: Path) -> None:
 def test_a_name_that_not_even_mlflow_remembers(made: Made) -> None:
     with pytest.raises(PipelineError, match="Nothing is called 'muddy-bee'"):
         made.trace("muddy-bee")
-    with pytest.raises(PipelineError, match="There is no version 7 of digits"):
+    with pytest.raises(PipelineError, match="There is no version 7 of 'digits'"):
         made.trace("models:/digits/7")
 
 

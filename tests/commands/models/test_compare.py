@@ -2,93 +2,91 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from ruamel.yaml import YAML
 
 from pipeline.commands.addresses.address import parse_address
 from pipeline.commands.models.compare import compare_models
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json
-from pipeline.foundation.workspace import Workspace
+from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.params.whole import load_params
-from pipeline.repository import repository, stage_outputs
-from pipeline.repository.repository import Experiment, Lock, Repository, StageLock
-from pipeline.repository.stage_outputs import StageOutputs
+from pipeline.repository.dvc_hash import dvc_hash
+from pipeline.repository.repository import Repository
+from pipeline.repository.stage_outputs import EVALUATION, TRAININGS
 from pipeline.tracking import tags
 from pipeline.tracking.store import Store
 from tests.reporting.fake_project import write_fake_project
-from tests.tracking.made_outputs import lock_of
-
-COMMIT, OTHER_COMMIT = "c" * 40, "d" * 40
+from tests.repository.test_repository import commit, git
 
 
-@dataclass
 class Revisions:
-    """What git, DVC and MLflow would answer: a fake project folder by commit, and the working tree's."""
+    """A repository of git whose working tree is a fake project; of other commits DVC's cache is a folder."""
 
-    workspace: Workspace
-    folders: dict[str, Path] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    raw: dict[str, str] = field(default_factory=dict)
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.folders: dict[str, Path] = {}
+        git(workspace.root, "init", "--quiet", "--initial-branch=trunk")
+        (workspace.root / ".gitignore").write_text("/*\n!/dvc.lock\n")
+        write_fake_project(workspace.root)
+        write_lock(workspace, {})
+        commit(workspace.root, "The working tree")
 
-    def outputs(self, commit: str, experiment: str) -> StageOutputs:
-        folder = self.folders.get(commit)
+    def add(self, name: str, cache: Path | None, **hashes: str) -> str:
+        """A commit with a tag, whose outputs DVC has in a folder or no more; `hashes` are other than here."""
+        write_lock(self.workspace, hashes)
+        made = commit(self.workspace.root, "A title")
+        git(self.workspace.root, "tag", name)
+        git(self.workspace.root, "checkout", "--quiet", "HEAD~1")
+        if cache is not None:
+            write_fake_project(cache)
+            self.folders[made] = cache
+        return made
 
-        def find(path: Path) -> Path | None:
-            file = folder / path.relative_to(self.workspace.root) if folder else None
-            return file if file and file.exists() else None
+    def copy_output(self, revision: str, path: str, target: Path) -> bool:
+        """As `Repository.copy_output`, which takes a second."""
+        source = self.folders.get(revision, Path("nowhere")) / path
+        if source.is_dir():
+            shutil.copytree(source, target)
+        elif source.is_file():
+            shutil.copy(source, target)
+        return source.exists()
 
-        lock = lock_of()
-        fetch = StageLock(
-            inputs={},
-            params={"fetch": {"dataset": "digits"}},
-            outputs={"data/raw": self.raw.get(commit, "raw.dir")},
-            sizes={},
-        )
-        lock = Lock("", {"fetch": fetch, **lock.stages})
-        return StageOutputs(self.workspace, experiment, commit, commit, 0, {}, lock, lock, find)
+
+def write_lock(workspace: Workspace, hashes: dict[str, str]) -> None:
+    """A dvc.lock of all that a fake project has, with its hashes but for these."""
+
+    def listed(*paths: Path) -> list[dict[str, str]]:
+        return [
+            {
+                "path": path.relative_to(workspace.root).as_posix(),
+                "md5": hashes.get(path.name) or dvc_hash(path),
+            }
+            for path in paths
+        ]
+
+    models = [workspace.model(candidate) for candidate in CANDIDATES]
+    params = {"params.yaml": {"fetch": {"dataset": "digits"}}}
+    evaluated = [workspace.scores, workspace.references, workspace.predictions, workspace.best]
+    arrays = [workspace.subset(subset) for subset in SUBSETS]
+    stages = {
+        "fetch": {"params": params, "outs": listed(workspace.raw)},
+        "preprocess": {"outs": listed(*arrays)},
+        **{stage: {"outs": listed(workspace.model(each))} for stage, each in TRAININGS.items()},
+        EVALUATION: {"deps": listed(*models), "outs": listed(*evaluated)},
+    }
+    YAML().dump({"stages": stages}, workspace.lock)
 
 
 @pytest.fixture
-def revisions(
-    workspace: Workspace, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Revisions:
+def revisions(workspace: Workspace, project: Path, monkeypatch: pytest.MonkeyPatch) -> Revisions:
     shutil.copy(project / "params.yaml", workspace.params)
     made = Revisions(workspace)
-    made.folders[""] = workspace.root
-    write_fake_project(workspace.root)
-
-    class FakeRepository(Repository):
-        def git_commit(self, revision: str) -> str | None:
-            return revision if revision in made.folders else made.names.get(revision)
-
-        def experiments(self) -> list[Experiment]:
-            return []
-
-        def names(self) -> list[str]:
-            return list(made.names)
-
-        def title(self, revision: str) -> str:
-            return f"{revision[:7]} A title"
-
-        def first_commit_with(self, dvc_hash: str) -> str | None:
-            return None
-
-    monkeypatch.setattr(repository, "Repository", FakeRepository)
-    monkeypatch.setattr(
-        stage_outputs, "outputs_in_working_tree", lambda workspace, repository: made.outputs("", "")
-    )
-    monkeypatch.setattr(
-        stage_outputs,
-        "outputs_of_commit",
-        lambda workspace, repository, experiment, scratch, cards: made.outputs(
-            experiment.commit, experiment.name
-        ),
-    )
+    monkeypatch.setattr(Repository, "copy_output", lambda _, *arguments: made.copy_output(*arguments))
     return made
 
 
@@ -106,11 +104,6 @@ def compare(revisions: Revisions) -> Callable[..., list[str]]:
     return run
 
 
-def add(revisions: Revisions, name: str, commit: str, folder: Path) -> None:
-    write_fake_project(folder)
-    revisions.folders[commit], revisions.names[name] = folder, commit
-
-
 def test_candidates_of_the_working_tree(compare: Callable[..., list[str]], revisions: Revisions) -> None:
     # Of 100 test images baseline gets 10 wrong (0, 4, ... 36) and transfer 5 of these.
     lines = compare("baseline", "best")
@@ -125,20 +118,20 @@ def test_candidates_of_the_working_tree(compare: Callable[..., list[str]], revis
 def test_best_of_a_revision_and_one_of_its_candidates(
     compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
 ) -> None:
-    add(revisions, "main", COMMIT, tmp_path / "main")
+    made = revisions.add("main", tmp_path / "main")
     lines = compare("main", "main:tuned", output=tmp_path / "out" / "page.html")
-    assert lines[0].startswith("A: main: transfer of commit ccccccc A title")
-    assert lines[1].startswith("B: main:tuned: tuned of commit ccccccc")
+    assert lines[0].startswith(f"A: main: transfer of commit {made[:7]} A title")
+    assert lines[1].startswith(f"B: main:tuned: tuned of commit {made[:7]}")
     assert (tmp_path / "out" / "page.html").exists()
 
 
 def test_revisions_with_other_images_are_not_compared_image_by_image(
     compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
 ) -> None:
-    add(revisions, "main", COMMIT, tmp_path / "main")
-    add(revisions, "other", OTHER_COMMIT, tmp_path / "other")
-    assert "B alone gets 0 right" in compare("main", "other")[2]
-    revisions.raw[OTHER_COMMIT] = "others.dir"
+    revisions.add("main", tmp_path / "main")
+    revisions.add("same", tmp_path / "same")
+    revisions.add("other", tmp_path / "other", raw="others.dir", test="others.dir")
+    assert "right and wrong on the very same test images" in compare("main", "same")[2]
     assert "were not tested on the same images" in compare("main", "other")[2]
 
 
@@ -146,26 +139,26 @@ def test_revisions_with_other_images_are_not_compared_image_by_image(
 def test_a_run_is_found_where_its_very_model_lies(
     compare: Callable[..., list[str]], revisions: Revisions, tmp_path: Path
 ) -> None:
-    add(revisions, "main", COMMIT, tmp_path / "main")
+    made = revisions.add("main", tmp_path / "main")
     digest = read_json(tmp_path / "main" / "models" / "tuned" / "card.json")["model_digest"]
     with Store(revisions.workspace) as store:
         experiment = load_params(revisions.workspace.params).tracking.experiment
-        run_of = partial(_make_run, store.client, store.experiment_id(experiment))
+        run_of = partial(_make_run, store.client, store.experiment_id(experiment), made)
         run, gone, without = run_of(digest), run_of("e" * 64), run_of("")
     # The working tree holds another model of the same candidate.
     card = revisions.workspace.card("tuned")
     card.write_text(card.read_text().replace(digest, "f" * 64))
     lines = compare(run[:8], "best")
-    assert lines[0] == f"A: {run[:8]}: tuned of run {run} (tuned); commit ccccccc A title"
+    assert lines[0].startswith(f"A: {run[:8]}: tuned of run {run} (tuned); commit {made[:7]} A title")
     with pytest.raises(PipelineError, match=f"No evaluation of run {gone}"):
         compare(gone, "best")
     with pytest.raises(PipelineError, match=f"No model of run {without}"):
         compare(without, "best")
 
 
-def _make_run(client: MlflowClient, experiment: str, digest: str) -> str:
+def _make_run(client: MlflowClient, experiment: str, commit: str, digest: str) -> str:
     values = {
-        tags.GIT_COMMIT: COMMIT,
+        tags.GIT_COMMIT: commit,
         tags.CANDIDATE: "tuned",
         **({tags.MODEL_DIGEST: digest} if digest else {}),
     }
@@ -173,11 +166,12 @@ def _make_run(client: MlflowClient, experiment: str, digest: str) -> str:
 
 
 def test_a_revision_whose_files_are_gone(compare: Callable[..., list[str]], revisions: Revisions) -> None:
-    revisions.names["main"] = COMMIT
+    made = revisions.add("main", None)
     with pytest.raises(PipelineError, match="cannot be read") as caught:
         compare("main", "best")
     assert caught.value.remedy == "name a candidate, such as main:baseline"
-    with pytest.raises(PipelineError, match="No evaluation of the model tuned of commit ccccccc") as caught:
+    missing = f"No evaluation of the model tuned of commit {made[:7]}"
+    with pytest.raises(PipelineError, match=missing) as caught:
         compare("main:tuned", "best")
     assert "dvc pull" in str(caught.value.remedy)
     assert not revisions.workspace.compared_models.exists()

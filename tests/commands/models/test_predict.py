@@ -43,7 +43,8 @@ def predict_json(ready: Workspace, capsys: pytest.CaptureFixture[str]) -> Predic
 
     def run(*images: str, model: str | None = None, top: int = 1, format_name: str | None = None) -> Any:
         address = None if model is None else parse_address(model)
-        code = predict(ready, Store(ready), images, address, top, True, format_name)
+        with Store(ready) as store:
+            code = predict(ready, store, images, address, top, True, format_name)
         return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     return run

@@ -298,7 +298,7 @@ def test_a_logged_model_of_other_classes_is_not_registered(
 def test_a_model_that_mlflow_lacks_is_not_registered(
     registry: Registry, enrol: Enrol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Registry, "find_trained", lambda *arguments: None)
+    monkeypatch.setattr(registration, "find_trained", lambda *arguments: None)
     refused(
         enrol,
         registry,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pipeline.commands.reproducing.locked_outputs import OutputCheck, compare_accuracies, compare_stage
 from pipeline.repository.repository import Lock, StageLock
+from pipeline.scoring.intervals import Interval
+from tests.scoring.made_scores import made_scores
 
 
 def lock(**stages: StageLock) -> Lock:
@@ -98,8 +100,9 @@ def test_differing_files_of_a_folder_are_named(tmp_path: Path) -> None:
 
 
 def test_accuracies_are_held_against_the_recorded_interval() -> None:
-    def scores(accuracy: float) -> dict[str, float]:
-        return {"accuracy": accuracy, "accuracy_low": accuracy - 0.05, "accuracy_high": accuracy + 0.05}
+    def scores(accuracy: float) -> dict[str, float | int]:
+        interval = Interval(accuracy - 0.05, accuracy + 0.05)
+        return made_scores(100, accuracy=accuracy, accuracy_interval=interval).to_json()
 
     old = {"baseline": {"validation": scores(0.9), "test": scores(0.8)}, "tuned": {"test": scores(0.7)}}
     old["transfer"] = {"test": scores(0.9), "train": scores(0.9)}
@@ -112,3 +115,4 @@ def test_accuracies_are_held_against_the_recorded_interval() -> None:
     ]
     assert (checks[0].recorded, checks[0].reproduced) == (0.9, 0.94)
     assert compare_accuracies("", json.dumps(new)) == compare_accuracies("{", "") == []
+    assert compare_accuracies(json.dumps({"baseline": {"test": {"accuracy": 0.9}}}), json.dumps(new)) == []

@@ -78,6 +78,11 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     return state
 
 
+def run(workspace: Workspace, count: int, candidate: str, say: Say) -> int:
+    with Store(workspace) as store:
+        return run_seeds(workspace, store, count, candidate, say)
+
+
 def git(workspace: Workspace, *arguments: str) -> None:
     identity = ["-c", "user.name=T", "-c", "user.email=t@example.com"]
     subprocess.run(["git", *identity, *arguments], cwd=workspace.root, check=True, capture_output=True)
@@ -103,7 +108,7 @@ def trained(name: str, candidates: Sequence[str] = CANDIDATES, **fields: object)
 
 
 def test_every_seed_is_an_experiment_in_a_temporary_copy(project_folder: Workspace, outside: Outside) -> None:
-    assert run_seeds(project_folder, Store(project_folder), 3, "all", outside.said.append) == 0
+    assert run(project_folder, 3, "all", outside.said.append) == 0
     assert outside.seeds == [5, 6, 7]
     assert all(
         re.fullmatch(r"exp run --temp --name seed-\d-[0-9a-f]{7} -S seed=\d evaluate", command)
@@ -119,19 +124,19 @@ def test_every_seed_is_an_experiment_in_a_temporary_copy(project_folder: Workspa
 
 
 def test_one_candidate_is_trained_and_not_evaluated(project_folder: Workspace, outside: Outside) -> None:
-    assert run_seeds(project_folder, Store(project_folder), 2, "tuned", print) == 0
+    assert run(project_folder, 2, "tuned", print) == 0
     assert all(command.endswith(" tune") for command in outside.commands)
     assert all(name.startswith("tuned-seed-") for name in outside.names)
 
 
 def test_what_is_there_already_is_not_run_again(project_folder: Workspace, outside: Outside) -> None:
-    run_seeds(project_folder, Store(project_folder), 4, "all", print)
+    run(project_folder, 4, "all", print)
     first, second, third, fourth = outside.names
     outside.commands.clear()
     outside.trainings += trained(second)
     outside.trainings += trained(third, metrics={"validation_accuracy": 0.9})  # never evaluated
     outside.trainings += trained(fourth, candidates=("baseline", "tuned"))
-    assert run_seeds(project_folder, Store(project_folder), 4, "all", outside.said.append) == 0
+    assert run(project_folder, 4, "all", outside.said.append) == 0
     assert outside.names == [first, third, fourth]
     assert f"seed 2 of 4, seed=6: not run again, MLflow has the runs of experiment {second}" in outside.said
 
@@ -139,10 +144,10 @@ def test_what_is_there_already_is_not_run_again(project_folder: Workspace, outsi
 def test_an_experiment_of_dvc_that_mlflow_does_not_know_is_not_run_again(
     project_folder: Workspace, outside: Outside
 ) -> None:
-    run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
+    run(project_folder, 2, "baseline", print)
     git(project_folder, "update-ref", f"refs/exps/{'a' * 2}/{'b' * 38}/{outside.names[0]}", "HEAD")
     outside.commands.clear()
-    run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
+    run(project_folder, 2, "baseline", print)
     assert outside.seeds == [6]
 
 
@@ -163,7 +168,7 @@ def test_what_the_workspace_has_is_not_run_again(
         return replace(card(), model_digest=cards[path])
 
     monkeypatch.setattr(ModelCard, "load", load)
-    run_seeds(project_folder, Store(project_folder), 2, "all", print)
+    run(project_folder, 2, "all", print)
     assert outside.seeds == expected
 
 
@@ -171,14 +176,14 @@ def test_the_first_failure_ends_it_and_another_call_goes_on(
     project_folder: Workspace, outside: Outside
 ) -> None:
     outside.codes = iter([0, 255])
-    assert run_seeds(project_folder, Store(project_folder), 5, "all", outside.said.append) == 255
+    assert run(project_folder, 5, "all", outside.said.append) == 255
     assert outside.seeds == [5, 6]
     assert outside.recorded == []
     assert "to continue from there" in outside.said[-1]
     outside.trainings += trained(outside.names[0])
     outside.codes = itertools.repeat(0)
     outside.commands.clear()
-    run_seeds(project_folder, Store(project_folder), 5, "all", print)
+    run(project_folder, 5, "all", print)
     assert outside.seeds == [6, 7, 8, 9]
 
 
@@ -188,7 +193,7 @@ def test_names_tell_settings_code_and_data_apart(
     def name(key: str, value: object, candidate: str = "baseline") -> str:
         change(project_folder, project / "params.yaml", key, value)
         outside.commands.clear()
-        run_seeds(project_folder, Store(project_folder), 2, candidate, print)
+        run(project_folder, 2, candidate, print)
         return outside.names[0].replace(str(outside.seeds[0]), "N", 1)
 
     usual = name("lr", 0.2)
@@ -212,7 +217,7 @@ def test_only_the_groups_of_these_experiments_are_recorded(
     project_folder: Workspace, outside: Outside
 ) -> None:
     """With the workspace's own run, which has the same setting, and not those of another setting."""
-    run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
+    run(project_folder, 2, "baseline", print)
     outside.trainings += [
         training_run(seed=5, experiment=outside.names[0]),
         training_run(seed=6, experiment=outside.names[1]),
@@ -220,7 +225,7 @@ def test_only_the_groups_of_these_experiments_are_recorded(
         training_run(seed=5, lr=0.5),
         training_run(seed=6, lr=0.5),
     ]
-    run_seeds(project_folder, Store(project_folder), 2, "baseline", print)
+    run(project_folder, 2, "baseline", print)
     (group,) = outside.recorded
     assert (group.candidate, group.seeds, group.params["lr"]) == ("baseline", (4, 5, 6), "0.1")
 
@@ -232,14 +237,14 @@ def test_counts_that_make_no_sense(
     project_folder: Workspace, outside: Outside, count: int, message: str
 ) -> None:
     with pytest.raises(PipelineError, match=message):
-        run_seeds(project_folder, Store(project_folder), count, "all", print)
+        run(project_folder, count, "all", print)
     assert outside.commands == []
 
 
 def test_without_a_commit_there_are_no_experiments(project_folder: Workspace, outside: Outside) -> None:
     shutil.rmtree(project_folder.root / ".git")
     with pytest.raises(PipelineError, match="git init"):
-        run_seeds(project_folder, Store(project_folder), 2, "all", print)
+        run(project_folder, 2, "all", print)
 
 
 def test_images_that_have_changed_since_their_import(
@@ -253,7 +258,7 @@ def test_images_that_have_changed_since_their_import(
     source = {"dataset": "digits", "location": "images", "fingerprint": "of what was there"}
     (project_folder.raw / "source.json").write_text(json.dumps(source))
     with pytest.raises(PipelineError, match="python -m pipeline repro"):
-        run_seeds(project_folder, Store(project_folder), 2, "all", print)
+        run(project_folder, 2, "all", print)
     assert outside.commands == []
 
 
@@ -263,5 +268,5 @@ def test_a_server_that_is_down(
     monkeypatch.setattr(seeds, "read_trainings", read_trainings)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(PipelineError, match="nothing answers"):
-        run_seeds(project_folder, Store(project_folder), 2, "all", print)
+        run(project_folder, 2, "all", print)
     assert outside.commands == []

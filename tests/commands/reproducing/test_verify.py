@@ -22,6 +22,7 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.lineage.index import Index
 from pipeline.tracking.store import Store
 from tests.repository.test_repository import commit, git
+from tests.scoring.made_scores import made_scores
 
 STAGES = """\
 stages:
@@ -41,7 +42,9 @@ stages:
     metrics:
       - metrics/evaluate.json: {cache: false}
 """
-MAKE = """\
+MAKE = (
+    f"SCORES = {made_scores(100).to_json()}"
+    + """
 import json, os, re, sys
 from functools import partial
 from pathlib import Path
@@ -70,9 +73,11 @@ elif sys.argv[1] == "train":
 else:
     accuracy = 0.9 if Path("models/baseline/model.keras").read_text().startswith("images0.2") else 0.5
     accuracy += 0.01 * len(os.environ.get("TOY", ""))
-    scores = {"accuracy": accuracy, "accuracy_low": accuracy - 0.05, "accuracy_high": accuracy + 0.05}
+    interval = {"accuracy_low": accuracy - 0.05, "accuracy_high": accuracy + 0.05}
+    scores = {**SCORES, "accuracy": accuracy, **interval}
     write("metrics/evaluate.json", json.dumps({"baseline": {"test": scores}}))
 """
+)
 
 Verify = Callable[..., tuple[int, str]]
 

@@ -7,25 +7,30 @@ import pytest
 from pipeline.commands.runs.summary import print_summary
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
-from pipeline.inference.model_card import ModelCard
+from pipeline.inference.model_card import ModelCard, ParameterCounts
+from pipeline.scoring.intervals import Interval
+from pipeline.scoring.scores import Scores, save_scores
+from tests.scoring.made_scores import made_scores
 
 
 @pytest.fixture
 def evaluated(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace after evaluate; model cards are cut down to what is read of them."""
 
-    def scores(accuracy: float) -> dict[str, float]:
-        figures = {"accuracy_low": accuracy - 0.01, "accuracy_high": accuracy + 0.01}
-        return {"accuracy": accuracy, **figures, "f1_macro": 0.5, "log_loss": 0.25, "ece": 0.0123}
+    def scores(accuracy: float) -> Scores:
+        interval = Interval(accuracy - 0.01, accuracy + 0.01)
+        return made_scores(
+            100, accuracy=accuracy, accuracy_interval=interval, f1_macro=0.5, log_loss=0.25, ece=0.0123
+        )
 
     workspace.metrics.mkdir()
     workspace.best.parent.mkdir()
     candidates = {name: {"validation": scores(0.9), "test": scores(0.8)} for name in ("baseline", "tuned")}
-    workspace.scores.write_text(json.dumps(candidates))
+    save_scores(workspace.scores, candidates)
     majority = {"majority_class": {subset: scores(0.1) for subset in ("validation", "test")}}
-    workspace.references.write_text(json.dumps(majority))
+    save_scores(workspace.references, majority)
     workspace.best.write_text(json.dumps({"candidate": "tuned"}))
-    card = type("Card", (), {"parameters": {"total": 1234567}})
+    card = type("Card", (), {"parameters": ParameterCounts(1234567, 1234567, 0)})
     monkeypatch.setattr(ModelCard, "load", lambda path: card)
     return workspace
 

@@ -22,8 +22,7 @@ def test_duplicates_and_contradictions(results: Load) -> None:
 
 
 def test_nothing_to_clean_up(results: Load) -> None:
-    none = {"groups": 0, "images": 0, "removed_from_train": 0, "removed_from_validation": 0}
-    found = results(FakeProject(duplicates=none, rejected=()))
+    found = results(FakeProject(duplicate_groups=0, duplicate_images=0, removed_from_train=0, rejected=()))
     assert section.duplicates(found) == "No image occurs twice, pixel by pixel."
     assert section.conflicting_labels(found) == ""
     assert section.left_out(found) == ""

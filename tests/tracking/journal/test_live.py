@@ -216,19 +216,17 @@ def test_what_a_server_has_missed_is_delivered_by_sync(
     assert not any(b"secret" in path.read_bytes() for path in journal.folder.rglob("*") if path.is_file())
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    store = Store(workspace)
-    down = synchronize(store, EXPERIMENT, print)
-    assert (down.waiting, down.unreachable) == (1, reason)
+    with Store(workspace) as store:
+        down = synchronize(store, EXPERIMENT, print)
+        assert (down.waiting, down.unreachable) == (1, reason)
 
-    start_server()
-    assert synchronize(store, EXPERIMENT, print) == Synchronization(delivered=1)
-    (run,) = runs(store, "offline")
-    assert run.info.status == "FINISHED"
-    assert losses(store, run.info.run_id) == [(1, 2.0), (2, 1.0)]
-    assert {item.path for item in store.client.list_artifacts(run.info.run_id)} == {
-        "notes.txt",
-        "system.json",
-    }
+        start_server()
+        assert synchronize(store, EXPERIMENT, print) == Synchronization(delivered=1)
+        (run,) = runs(store, "offline")
+        assert run.info.status == "FINISHED"
+        assert losses(store, run.info.run_id) == [(1, 2.0), (2, 1.0)]
+        artifacts = {item.path for item in store.client.list_artifacts(run.info.run_id)}
+        assert artifacts == {"notes.txt", "system.json"}
 
 
 def _is_locked(journal: Journal) -> bool:

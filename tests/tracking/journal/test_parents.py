@@ -144,21 +144,22 @@ def test_processes_that_make_a_parent_at_once_make_one(
 
     monkeypatch.setattr(Store, "find_run", find_run_slowly)
     described = parent_run({tags.ORIGIN: "here", tags.DVC_EXPERIMENT: "at once"}, {"lr": 0.1})
-    makers = [Parents(Store(shared_workspace), EXPERIMENT) for _ in range(4)]  # each with a lock of its own
-    barrier = threading.Barrier(len(makers))
+    makers = 4
+    barrier = threading.Barrier(makers)
     made = []
 
-    def make(parents: Parents) -> None:
-        barrier.wait()
-        made.append(parents.ensure(described, 1))
+    def make() -> None:
+        with Store(shared_workspace) as own:  # with a lock of its own
+            barrier.wait()
+            made.append(Parents(own, EXPERIMENT).ensure(described, 1))
 
-    threads = [threading.Thread(target=make, args=(each,)) for each in makers]
+    threads = [threading.Thread(target=make) for _ in range(makers)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     (parent,) = parents(store, "at once")
-    assert made == [parent.info.run_id] * len(makers)
+    assert made == [parent.info.run_id] * makers
 
 
 def test_a_parent_has_the_status_of_its_latest_child(

@@ -19,7 +19,8 @@ from pipeline.tracking.registry.model_files import (
     tags_of_model,
     tags_of_version,
 )
-from pipeline.tracking.registry.registry import CHAMPION, Registry, TrainedRun, Version
+from pipeline.tracking.registry.registry import CHAMPION, Registry, Version
+from pipeline.tracking.runs.trainings import TrainedRun
 from pipeline.tracking.store import Store
 from tests.serving.tiny_model import describe, export
 

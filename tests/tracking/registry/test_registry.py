@@ -13,6 +13,7 @@ from pipeline.tracking import tags
 from pipeline.tracking.provenance import origin
 from pipeline.tracking.registry.decisions import Decision, GateRecord, VersionName, new_key, now
 from pipeline.tracking.registry.registry import CHALLENGER, CHAMPION, Registry
+from pipeline.tracking.runs.trainings import find_trained
 from pipeline.tracking.store import Store
 from tests.tracking.made_versions import EXPERIMENT, answers, make_trained, make_version
 
@@ -66,8 +67,8 @@ def test_the_run_of_this_project_folder_comes_before_those_of_others(
 ) -> None:
     own = make_trained(registry, "e" * 64, {tags.ORIGIN: origin(shared_workspace.home)})
     make_trained(registry, "e" * 64, {tags.ORIGIN: "somebody else"})
-    assert registry.find_trained(EXPERIMENT, "e" * 64) == own
-    assert registry.find_trained(EXPERIMENT, "f" * 64) is None
+    assert find_trained(registry.store, EXPERIMENT, "e" * 64) == own
+    assert find_trained(registry.store, EXPERIMENT, "f" * 64) is None
 
 
 def test_a_run_whose_model_did_not_arrive_whole_is_passed_over(registry: Registry) -> None:
@@ -75,7 +76,7 @@ def test_a_run_whose_model_did_not_arrive_whole_is_passed_over(registry: Registr
     client, experiment = registry.store.client, registry.store.experiment_id(EXPERIMENT)
     later = client.create_run(experiment, tags={tags.MODEL_DIGEST: "a" * 64})
     client.create_logged_model(experiment, "model", later.info.run_id, tags={tags.MODEL_DIGEST: "a" * 64})
-    assert registry.find_trained(EXPERIMENT, "a" * 64) == whole
+    assert find_trained(registry.store, EXPERIMENT, "a" * 64) == whole
 
 
 def test_aliases_move_and_go(registry: Registry) -> None:

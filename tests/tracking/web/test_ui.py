@@ -10,11 +10,11 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.tracking.store import Store
 from pipeline.tracking.web.ui import serve_ui
-from pipeline.tracking.web.views import TRAININGS, page_with_runs
+from pipeline.tracking.web.views import TRAININGS_VIEW, page_with_runs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
-TAG = f"mlflow.sharedViewState.{TRAININGS.key}"
+TAG = f"mlflow.sharedViewState.{TRAININGS_VIEW.key}"
 LONGEST_TAG = 20_000  # what MLflow takes
 
 ReadView = Callable[[], dict[str, Any]]
@@ -76,7 +76,7 @@ def test_a_newer_view_of_ours_takes_the_place_of_an_older_one(
     page_with_runs(store, "http://a", experiment)
     overwrite(store, experiment, {**written(), "state": '{"selectedColumns": []}'})
     page_with_runs(store, "http://a", experiment)
-    assert json.loads(written()["state"]) == TRAININGS.state
+    assert json.loads(written()["state"]) == TRAININGS_VIEW.state
 
 
 def test_a_view_that_people_have_changed_is_left_alone(

@@ -18,7 +18,6 @@ from pipeline.reporting.house_style import (
     percent_axis,
 )
 from pipeline.reporting.results import Candidate, RunResults
-from pipeline.reporting.topics.comparison.pairs import is_significant
 from pipeline.reporting.wording import (
     accuracy_decimals,
     counted,
@@ -54,7 +53,7 @@ def choice(results: RunResults) -> str:
             f"(log loss {scores.log_loss:.3f} against {second.log_loss:.3f})"
         )
     else:
-        weights = quantity(winner.card.parameters["total"])
+        weights = quantity(winner.card.parameters.total)
         reason = f"as many as {runner_up.title}, with {weights} weights"
     return f"{winner.title} is the model of choice: it is right on {measured}, {reason}."
 
@@ -64,7 +63,7 @@ def verdict(results: RunResults, confidence: float) -> str:
     tests = results.tests_of_winner
     if not tests:
         return ""
-    clear = [is_significant(test, confidence) for test in tests]
+    clear = [test.comparison.is_significant(confidence) for test in tests]
     if all(clear) and all(test.comparison.accuracy_difference > 0 for test in tests):
         every = "every other network" if len(tests) > 1 else "the other network"
         return f"On the test images it beats {every} by more than chance explains."

@@ -3,7 +3,8 @@
 from pipeline.reporting.document import Heading, Paragraph, Slide, Table, paragraphs
 from pipeline.reporting.results import RunResults
 from pipeline.reporting.wording import candidate_title, counted, percent, points, probability, whole
-from pipeline.scoring.paired import ModelComparison
+from pipeline.scoring.intervals import Interval
+from pipeline.scoring.paired import Comparison, ModelComparison
 
 _QUESTION = "Is the difference more than chance?"
 
@@ -35,31 +36,31 @@ def paired_tests(results: RunResults, confidence: float) -> Slide:
 
 def against(test: ModelComparison, confidence: float, decimals: int) -> str:
     """The first candidate of a paired test compared with the second on the test images."""
-    first, other = candidate_title(test.first), candidate_title(test.second)
     found = test.comparison
+    first, second = candidate_title(test.first), candidate_title(test.second)
+    if found.accuracy_difference >= 0 or not found.is_significant(confidence):
+        return which_is_better(found, first, second, confidence, decimals)
+    better = which_is_better(found.reversed(), second, first, confidence, decimals)
+    return (
+        f"{better} The choice stays, as it was made on the validation images: choosing by test images would "
+        "make their figures too good."
+    )
+
+
+def which_is_better(found: Comparison, first: str, other: str, confidence: float, decimals: int) -> str:
+    """A sentence on two models; one that is better beyond chance has to be `first`."""
     if found.only_first_right + found.only_second_right == 0:
         return f"{first} and {other} are right and wrong on the very same test images."
     evidence = (
         f"{points(found.accuracy_difference, decimals)}, {percent(confidence, 0)} interval "
-        f"{_interval(test, decimals)}, {probability(found.p_value)}"
+        f"{_interval(found.interval, decimals)}, {probability(found.p_value)}"
     )
-    if not is_significant(test, confidence):
+    if not found.is_significant(confidence):
         return f"The test images do not decide between {first} and {other} ({evidence})."
-    if found.accuracy_difference > 0:
-        return f"{first} is better than {other} on the test images by more than chance explains ({evidence})."
-    return (
-        f"{other} does better than {first} on the test images by more than chance explains ({evidence}). "
-        "The choice stays, as it was made on the validation images: choosing by test images would make "
-        "their figures too good."
-    )
+    return f"{first} is better than {other} on the test images by more than chance explains ({evidence})."
 
 
-def is_significant(test: ModelComparison, confidence: float) -> bool:
-    return test.comparison.p_value < 1.0 - confidence
-
-
-def _interval(test: ModelComparison, decimals: int) -> str:
-    interval = test.comparison.interval
+def _interval(interval: Interval, decimals: int) -> str:
     return f"{points(interval.low, decimals)} to {points(interval.high, decimals)}"
 
 
@@ -82,7 +83,7 @@ def _table(results: RunResults, confidence: float) -> Table:
                 whole(test.comparison.only_first_right),
                 whole(test.comparison.only_second_right),
                 points(test.comparison.accuracy_difference, decimals),
-                _interval(test, decimals),
+                _interval(test.comparison.interval, decimals),
                 probability(test.comparison.p_value),
                 _verdict(test, confidence),
             )
@@ -93,7 +94,7 @@ def _table(results: RunResults, confidence: float) -> Table:
 
 
 def _verdict(test: ModelComparison, confidence: float) -> str:
-    if not is_significant(test, confidence):
+    if not test.comparison.is_significant(confidence):
         return "not decided"
     return (
         f"{candidate_title(test.first if test.comparison.accuracy_difference > 0 else test.second)} is better"

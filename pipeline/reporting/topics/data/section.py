@@ -118,25 +118,22 @@ def class_sizes(counts: Int64[np.ndarray, " k"], class_names: Sequence[str]) -> 
 
 def duplicates(results: RunResults) -> str:
     """Images that occur more than once, and what was done about them."""
-    found = results.split["duplicates"]
-    if not found["groups"]:
+    split = results.split
+    if not split.duplicate_groups:
         return "No image occurs twice, pixel by pixel."
     text = (
-        f"{counted(found['images'], 'image')} in {counted(found['groups'], 'group')} are identical to "
-        "another one, pixel by pixel."
+        f"{counted(split.duplicate_images, 'image')} in {counted(split.duplicate_groups, 'group')} are "
+        "identical to another one, pixel by pixel."
     )
-    removed = [
-        f"{whole(found[f'removed_from_{subset}'])} from {subset}"
-        for subset in ("train", "validation")
-        if found[f"removed_from_{subset}"]
-    ]
+    counts = {"train": split.removed_from_train, "validation": split.removed_from_validation}
+    removed = [f"{whole(count)} from {subset}" for subset, count in counts.items() if count]
     if removed:
         return f"{text} So that no test image is known beforehand, copies were removed: {listed(removed)}."
     return f"{text} No two of the same group are in different subsets."
 
 
 def conflicting_labels(results: RunResults) -> str:
-    count = results.split["conflicting_labels"]
+    count = results.split.conflicting_labels
     if not count:
         return ""
     return (
@@ -153,7 +150,7 @@ def rejected(results: RunResults) -> str:
 
 
 def left_out(results: RunResults) -> str:
-    count = results.split["left_out_by_limit"]
+    count = results.split.left_out_by_limit
     if not count:
         return ""
     were = counted(count, "image was", "images were")

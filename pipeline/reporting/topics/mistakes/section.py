@@ -101,8 +101,7 @@ def wrong_by_all(results: RunResults) -> str:
     count = int(wrong.sum())
     if count == 0:
         return "On every test image at least one of the networks is right."
-    answers = np.stack([candidate.predictions.predicted[wrong] for candidate in results.candidates])
-    agreed = int((answers == answers[0]).all(axis=0).sum())
+    agreed = agreed_mistakes(results)
     text = (
         f"All of the networks are wrong on {counted(count, 'test image')}: "
         f"{'a hard one, or one' if count == 1 else 'hard ones, or ones'} with a wrong label."
@@ -113,3 +112,10 @@ def wrong_by_all(results: RunResults) -> str:
         f"{text} On {'it' if count == 1 else whole(agreed)} they agree on the same wrong class; where a "
         "person would side with them, the label should be corrected in the source."
     )
+
+
+def agreed_mistakes(results: RunResults) -> int:
+    """Test images on which all networks agree on a class other than the label; 0 with one network only."""
+    first, *others = (candidate.predictions for candidate in results.candidates)
+    agreed = [each.predicted == first.predicted for each in others]
+    return int((np.logical_and.reduce(agreed) & ~first.right).sum()) if others else 0

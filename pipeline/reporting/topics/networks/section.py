@@ -66,7 +66,7 @@ def _transfer_description(candidate: Candidate) -> str:
 def size(candidate: Candidate) -> str:
     """Weights, multiplications, and where most of each are."""
     card = candidate.card
-    weights, macs = card.parameters["total"], card.forward_macs
+    weights, macs = card.parameters.total, card.forward_macs
     text = f"{quantity(weights)} weights, {quantity(macs)} multiplications for one image."
     largest = max(card.layers, key=lambda layer: layer.parameters)
     busiest = max(card.layers, key=lambda layer: layer.macs)
@@ -83,7 +83,7 @@ def cost(results: RunResults) -> str:
     """What the chosen candidate needs, beside the smallest one."""
     winner = results.winner
     text = (
-        f"{winner.title} has {quantity(winner.card.parameters['total'])} weights and takes "
+        f"{winner.title} has {quantity(winner.card.parameters.total)} weights and takes "
         f"{quantity(winner.card.forward_macs)} multiplications for one image"
     )
     lightest = min(results.candidates, key=lambda candidate: candidate.card.forward_macs)
@@ -110,8 +110,8 @@ def _size_table(results: RunResults) -> Table:
                 candidate.title,
                 card.network,
                 whole(len(card.layers)),
-                whole(card.parameters["total"]),
-                whole(card.parameters["trainable"]),
+                whole(card.parameters.total),
+                whole(card.parameters.trainable),
                 quantity(card.forward_macs),
             )
             for candidate, card in zip(results.candidates, cards, strict=True)
@@ -146,7 +146,7 @@ def _layer_table(candidate: Candidate) -> Table:
         )
         for layer in card.layers
     ]
-    total = ("All", "", "", whole(card.parameters["total"]), "", whole(card.forward_macs), "")
+    total = ("All", "", "", whole(card.parameters.total), "", whole(card.forward_macs), "")
     return Table(
         caption=f"The layers of {candidate.title}",
         columns=("Layer", "Kind", "Output", "Weights", "Trained", "Multiplications", "Share"),

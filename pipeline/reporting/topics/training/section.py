@@ -84,7 +84,7 @@ def _curves_chart(candidate: Candidate, results: RunResults) -> Chart:
     history = candidate.history
     fit = diagnosis_of(candidate, results).fit.value
     epochs = counted(len(history), "epoch")
-    early = ", stopped early" if candidate.card.training["stopped_early"] else ""
+    early = ", stopped early" if candidate.card.training.stopped_early else ""
     kept = f"the dotted line marks epoch {candidate.kept_epoch}, whose weights were kept"
     alt = (
         f"Curves of {candidate.title} over {epochs}: accuracy on training images ends at "
