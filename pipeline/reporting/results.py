@@ -284,7 +284,7 @@ def _class_result(row: Mapping[str, str]) -> ClassResult:
 
 
 def _load_trials(workspace: Workspace) -> tuple[tuple[SearchedSetting, ...], dict[str, Any]]:
-    if not workspace.trials.exists():
+    if not workspace.model("tuned").exists():
         return (), {}
     trials = tuple(
         SearchedSetting(

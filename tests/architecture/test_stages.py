@@ -36,6 +36,7 @@ MAY_SPELL_FILES = (
     *("fetch.py", "preprocess.py", "sources/importing.py", "tuning/searching.py"),
     # ... and this one reads arrays wherever they are: pretraining and pruning have theirs in other places.
     "training/data.py",
+    "serving/routes/pages.py",  # its own index.html
 )
 
 

@@ -204,7 +204,7 @@ def test_it_warns_at_once_and_says_when_all_is_well_again(
         params.write_text(PARAMS)
         time.sleep(quick_looks)
     assert warned == (
-        "train: warning: code/train.py, params.yaml (lr) changed while the stage runs: the stage will "
+        "train: warning: code/train.py, params.yaml (lr) changed while the stage runs: it will "
         "fail when it ends, unless the old content is back by then\n"
     )
     assert capsys.readouterr().err == "train: all inputs are back to what they were\n"

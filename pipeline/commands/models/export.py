@@ -22,7 +22,7 @@ from pipeline.commands.terminal import WIDTH, say
 from pipeline.deployment.job import ExportJob, ExportResult
 from pipeline.foundation.errors import EXIT_REFUSED, PipelineError
 from pipeline.foundation.files import atomic_folder
-from pipeline.foundation.workspace import Workspace
+from pipeline.foundation.workspace import NETWORK_FILE, Workspace
 from pipeline.images.arrays import arrays_digest
 from pipeline.inference.exported_model import (
     FORMATS,
@@ -340,7 +340,7 @@ def _print_table(source: _ModelToExport, result: ExportResult) -> None:
     table.add_column("checks")
     scores = result.scores
     size = source.files.network.stat().st_size
-    table.add_row("model.keras", _megabytes(size), "", f"{100 * scores.accuracy:.2f}", style="dim")
+    table.add_row(NETWORK_FILE, _megabytes(size), "", f"{100 * scores.accuracy:.2f}", style="dim")
     for name, each in result.formats.items():
         file = each.file
         table.add_row(
