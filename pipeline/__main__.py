@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from pipeline.execution.failures import failures_explained
-from pipeline.execution.process import quiet_libraries, stop_in_good_order
+from pipeline.execution.process_setup import quiet_libraries, stop_in_good_order
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.store import Store
 

@@ -13,6 +13,7 @@ from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.params.base import PositiveInt, Section, Seed
 from pipeline.params.evaluate import EvaluateParams
+from pipeline.scoring.choice import ScoredCandidate, choose_best
 from pipeline.scoring.evaluation import (
     Evaluation,
     calibration_csv,
@@ -26,7 +27,6 @@ from pipeline.scoring.paired import save_comparisons
 from pipeline.scoring.predictions import Predictions, require_finite, save_predictions
 from pipeline.scoring.references import logistic_regression, majority_class
 from pipeline.scoring.scores import save_scores
-from pipeline.scoring.selection import ScoredCandidate, choose_best
 from pipeline.training.trained_model import TrainedModel
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from pipeline.execution.process import Terminated
+from pipeline.execution.process_setup import Terminated
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 
 _MEMORY_REMEDY = "lower batch_size, preprocess.image_size or the network's widths, or close other programs"

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.execution import process
+from pipeline.execution import process_setup
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.whole import Params, select
@@ -29,7 +29,7 @@ def run_stages(workspace: Workspace, params: Params, *stages: ModuleType) -> Non
       params: each stage gets the part of it that it declares.
       stages: modules with a Config and a run(), such as pipeline.fetch, in the order of the pipeline.
     """
-    process.limit_threads(params.threads)
+    process_setup.limit_threads(params.threads)
     # Of graphs that are built anew, as they have to be where one process trains several networks.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     for stage in stages:

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from pipeline.execution import process
+from pipeline.execution import process_setup
 from pipeline.execution.failures import failures_explained
 from pipeline.execution.inputs import StageInputs, unchanged
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.base import Section
 from pipeline.params.whole import load_params, select
-from pipeline.recording.stage import begin_run, record_stage
+from pipeline.recording.finished_stage import begin_run, record_stage
 from pipeline.tracking.journal.journal_tracker import JournalTracker
 
 Config = TypeVar("Config", bound=Section)
@@ -31,8 +31,8 @@ def run_stage(
     `threads` is one of them, it sets the size of every numerical library's thread pool. A stage whose
     inputs have changed when it ends has failed.
     """
-    process.quiet_libraries()
-    process.stop_in_good_order()
+    process_setup.quiet_libraries()
+    process_setup.stop_in_good_order()
     print(f"{name}: started", flush=True)
     began = time.monotonic()
     with failures_explained(name, interrupted="stopped before its end; 'dvc repro' takes it up again"):
@@ -42,7 +42,7 @@ def run_stage(
         config = select(params, config_type)
         threads = getattr(config, "threads", None)
         if threads is not None:
-            process.limit_threads(threads)
+            process_setup.limit_threads(threads)
         declared = config.model_dump(mode="json")
         with JournalTracker(workspace, name, params.tracking.experiment, declared) as tracker:
             begin_run(tracker)

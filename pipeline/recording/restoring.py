@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.foundation.digests import digest_json
-from pipeline.recording.training import record_progress, record_training
+from pipeline.recording.finished_training import record_progress, record_training
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_outputs import TRAININGS, StageOutputs
 from pipeline.tracking import provenance, tags
@@ -44,7 +44,7 @@ def restore(
     A run whose files are gone is passed over. `experiment` is MLflow's name for the project.
     """
     # Drawing takes a second to import, which a sync that restores nothing shall not wait for.
-    from pipeline.recording.evaluation import FinishedEvaluation
+    from pipeline.recording.finished_evaluation import FinishedEvaluation
 
     project_tags = _project_tags(outputs, repository)
     parent = parent_run(project_tags, outputs.params)

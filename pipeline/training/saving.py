@@ -15,7 +15,7 @@ from pipeline.inference.model_card import ModelCard, TrainingSummary
 from pipeline.training.data import TrainingData
 from pipeline.training.fitting import Fitted
 from pipeline.training.keras_file import save_stable
-from pipeline.training.summary import parameter_counts, summarize
+from pipeline.training.layers import parameter_counts, summarize
 
 
 def save_trained_model(

@@ -134,7 +134,7 @@ def test_dvc_watches_all_that_a_stage_imports_and_little_else(
     [
         ("pipeline/reporting/slides/theme.py", {"report"}),
         ("pipeline/reporting/topics/explanations/heatmaps.py", {"report"}),
-        ("pipeline/recording/evaluation.py", set()),
+        ("pipeline/recording/finished_evaluation.py", set()),
         ("pipeline/params/export.py", set()),
         ("pipeline/params/registry.py", set()),
         ("pipeline/params/whole.py", set()),

@@ -247,7 +247,7 @@ def test_tensorflow_obeys_the_threads_although_it_is_imported_before(project: Pa
     source = """
         import sys
         import tensorflow
-        from pipeline.execution.process import limit_threads
+        from pipeline.execution.process_setup import limit_threads
         limit_threads(int(sys.argv[1]))
         import psutil
         before = psutil.Process().num_threads()

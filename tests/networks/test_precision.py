@@ -8,7 +8,7 @@ from scipy.special import softmax
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.networks.from_scratch import build_from_scratch
 from pipeline.networks.precision import build, in_float32, precision_policy
-from pipeline.training.summary import parameter_counts
+from pipeline.training.layers import parameter_counts
 
 
 def test_the_policy_ends_with_the_block_also_after_an_error() -> None:

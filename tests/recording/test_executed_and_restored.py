@@ -17,8 +17,8 @@ from pipeline import evaluate, train_baseline
 from pipeline.foundation.files import read_json, write_json
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.base import Section
+from pipeline.recording.finished_stage import begin_run, record_stage
 from pipeline.recording.restoring import restore
-from pipeline.recording.stage import begin_run, record_stage
 from pipeline.repository.dvc_hash import dvc_hash
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_outputs import TRAININGS, outputs_in_working_tree

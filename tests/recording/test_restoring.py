@@ -212,7 +212,7 @@ def test_without_the_images_of_the_test_subset_there_are_no_heatmaps(restored: R
 def test_a_failure_on_the_way_leaves_no_half_of_it(
     shared_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.recording.evaluation.FinishedEvaluation.record", _fail)
+    monkeypatch.setattr("pipeline.recording.finished_evaluation.FinishedEvaluation.record", _fail)
     wanted = [MissingRun(stage, None) for stage in ALL]
     with pytest.raises(OSError, match="full"):
         restore(

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from pipeline.inference.model_card import ParameterCounts
-from pipeline.training.summary import parameter_counts, summarize
+from pipeline.training.layers import parameter_counts, summarize
 
 
 def nested() -> keras.Model:

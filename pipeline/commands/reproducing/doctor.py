@@ -33,7 +33,7 @@ from pipeline.tracking.journal.journal import pending_journals, runs_waiting
 from pipeline.tracking.provenance import DECISIVE_FILES, installed_version, system_information
 from pipeline.tracking.redaction import without_credentials
 from pipeline.tracking.store import Store, places_of_artifacts, runs_fingerprint
-from pipeline.tracking.sync import has_refusals
+from pipeline.tracking.synchronization import has_refusals
 
 _WIDTH, _LABEL_WIDTH = 80, 14
 _LEAST_FREE_BYTES = 5 * 10**9

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.execution.process import Terminated
+from pipeline.execution.process_setup import Terminated
 from pipeline.processes.child_process import Say
 
 

@@ -166,6 +166,6 @@ def compare_accuracies(recorded: str, reproduced: str) -> list[AccuracyCheck]:
 def _scores(text: str) -> dict[str, dict[str, Scores]]:
     """Scores by candidate and subset; empty where the text holds none that this pipeline knows."""
     try:
-        return parse_scores(json.loads(text), "metrics/evaluate.json")
+        return parse_scores(json.loads(text), "these scores")
     except (ValueError, PipelineError):
         return {}

@@ -22,7 +22,7 @@ from pipeline.repository.repository import Repository
 from pipeline.repository.stage_graph import read_stage_graph
 from pipeline.repository.stage_outputs import EVALUATION, TRAININGS
 from pipeline.sources.fingerprint import local_fingerprint
-from pipeline.tracking.runs.seeds import SEED, group_by_seed, record_seeds
+from pipeline.tracking.runs.seed_groups import SEED, group_by_seed, record_seeds
 from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
 from pipeline.tracking.store import Store
 

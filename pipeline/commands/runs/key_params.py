@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.commands.runs.query import number_or_text
 from pipeline.foundation.texts import shortened
-from pipeline.tracking.runs.seeds import SEED
+from pipeline.tracking.runs.seed_groups import SEED
 
 _LEADING = ("network", "backbone", "lr", "batch_size")
 """By the last part of their names: first of the params that differ; all there is to show where none does."""

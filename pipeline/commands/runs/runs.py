@@ -23,7 +23,13 @@ from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_graph import read_stage_graph
-from pipeline.tracking.runs.seeds import SCORED_SUBSETS, SeedGroup, Spread, group_by_seed, pooled_deviation
+from pipeline.tracking.runs.seed_groups import (
+    SCORED_SUBSETS,
+    SeedGroup,
+    Spread,
+    group_by_seed,
+    pooled_deviation,
+)
 from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
 from pipeline.tracking.store import Store
 

@@ -36,7 +36,7 @@ from pipeline.tracking.store import (
     store_address,
     surely_nothing_runs,
 )
-from pipeline.tracking.sync import Synchronization, has_refusals, synchronize
+from pipeline.tracking.synchronization import Synchronization, has_refusals, synchronize
 
 _MANY_EXPERIMENTS = 5
 """From here on it takes seconds to look at them, and a person wants to know why."""

@@ -29,7 +29,7 @@ from pipeline.reporting.document import (
 )
 from pipeline.reporting.slides import theme
 from pipeline.reporting.slides.archive import stable_archive
-from pipeline.reporting.slides.fitting import fitted
+from pipeline.reporting.slides.text_fitting import fitted
 from pipeline.reporting.slides.theme import Box, Drawn, place
 from pipeline.reporting.slides.visuals import MOST_EXAMPLES, Visual, draw_visual
 

@@ -30,7 +30,7 @@ from pipeline.reporting.document import (
 from pipeline.reporting.house_style import judged
 from pipeline.reporting.pictures import image_png
 from pipeline.reporting.slides import theme
-from pipeline.reporting.slides.fitting import fitted_name, text_width
+from pipeline.reporting.slides.text_fitting import fitted_name, text_width
 from pipeline.reporting.slides.theme import Box, Drawn, place, rgb
 from pipeline.reporting.wording import percent
 from pipeline.scoring.intervals import Interval

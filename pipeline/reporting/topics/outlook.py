@@ -19,7 +19,7 @@ from pipeline.reporting.results import Candidate, ReportSettings, RunResults
 from pipeline.reporting.topics.comparison.calibration import is_as_sure_as_right, label_smoothing
 from pipeline.reporting.topics.mistakes.section import agreed_mistakes
 from pipeline.reporting.topics.networks.section import cost, times_lighter
-from pipeline.reporting.topics.training.fitting import Fit, diagnosis_of
+from pipeline.reporting.topics.training.overfitting import Fit, diagnosis_of
 from pipeline.reporting.topics.tuning.effects import comparable_trials
 from pipeline.reporting.wording import candidate_title, compact, counted, percent, quoted, several, whole
 

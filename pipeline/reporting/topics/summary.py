@@ -24,7 +24,7 @@ from pipeline.reporting.topics.comparison.accuracy import (
 from pipeline.reporting.topics.comparison.pairs import against
 from pipeline.reporting.topics.data.section import first_images
 from pipeline.reporting.topics.networks.section import cost
-from pipeline.reporting.topics.training.fitting import diagnosis_of, fit_sentence
+from pipeline.reporting.topics.training.overfitting import diagnosis_of, fit_sentence
 from pipeline.reporting.wording import counted, percent, quantity, whole
 
 _NUMBER_WORDS = ("No", "One", "Two", "Three", "Four", "Five")

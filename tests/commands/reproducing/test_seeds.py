@@ -18,7 +18,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.inference.model_card import ModelCard
 from pipeline.processes.child_process import Say
-from pipeline.tracking.runs.seeds import SeedGroup
+from pipeline.tracking.runs.seed_groups import SeedGroup
 from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
 from pipeline.tracking.store import Store
 from tests.inference.test_model_card import card

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.reporting.results import Candidate, History
 from pipeline.reporting.topics.training.figures import training_curves_figure, validation_accuracy_figure
-from pipeline.reporting.topics.training.fitting import Fit, diagnose, fit_sentence
+from pipeline.reporting.topics.training.overfitting import Fit, diagnose, fit_sentence
 from tests.reporting.fake_project import FakeProject
 from tests.reporting.reading import Load, lines, panels, plain, texts
 

@@ -19,7 +19,7 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.tracking.journal.delivery import deliver
 from pipeline.tracking.journal.journal import Journal, pending_journals
 from pipeline.tracking.store import Store
-from pipeline.tracking.sync import Synchronization, synchronize
+from pipeline.tracking.synchronization import Synchronization, synchronize
 from tests.tracking.conftest import EXPERIMENT, JournalOf, MakeTracker, RunScript, StartScript
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.

@@ -22,7 +22,7 @@ from pipeline.reporting.topics.training.figures import (
     training_curves_figure,
     validation_accuracy_figure,
 )
-from pipeline.reporting.topics.training.fitting import diagnosis_of, fit_sentence
+from pipeline.reporting.topics.training.overfitting import diagnosis_of, fit_sentence
 from pipeline.reporting.wording import counted, percent
 
 

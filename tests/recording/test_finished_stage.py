@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.foundation.workspace import Workspace
-from pipeline.recording.stage import begin_run, record_stage
+from pipeline.recording.finished_stage import begin_run, record_stage
 from pipeline.tracking.journal.journal import pending_journals
 from pipeline.tracking.journal.journal_tracker import JournalTracker
 from tests.tracking.made_outputs import files_of, model_digest

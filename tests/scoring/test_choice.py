@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipeline.scoring.selection import ScoredCandidate, choose_best
+from pipeline.scoring.choice import ScoredCandidate, choose_best
 
 BASELINE = ScoredCandidate(
     "baseline", "b0", parameters=1000, validation_accuracy=0.9, validation_log_loss=0.4

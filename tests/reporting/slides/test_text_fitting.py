@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.reporting.slides.fitting import fitted, fitted_name, text_height, text_width
+from pipeline.reporting.slides.text_fitting import fitted, fitted_name, text_height, text_width
 
 
 def test_a_line_is_as_wide_as_its_letters() -> None:

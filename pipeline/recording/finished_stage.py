@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.foundation.digests import digest_json
 from pipeline.foundation.tracker import Run
 from pipeline.foundation.workspace import CANDIDATES
-from pipeline.recording.training import record_training
+from pipeline.recording.finished_training import record_training
 from pipeline.repository.stage_outputs import EVALUATION, TRAININGS, StageOutputs, outputs_of_running_stage
 from pipeline.tracking.journal.journal_tracker import JournalTracker
 from pipeline.tracking.runs.facts import required
@@ -32,7 +32,7 @@ def record_stage(tracker: JournalTracker) -> None:
 
 def _record_evaluation(tracker: JournalTracker, run: Run) -> None:
     # Drawing takes a second to import, which no other stage shall wait for.
-    from pipeline.recording.evaluation import FinishedEvaluation
+    from pipeline.recording.finished_evaluation import FinishedEvaluation
 
     outputs = _outputs(tracker)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,13 @@ from mlflow.entities import Run
 from pipeline.repository.repository import Repository
 from pipeline.repository.stage_graph import Decisive
 from pipeline.tracking import tags
-from pipeline.tracking.runs.seeds import SeedGroup, Spread, group_by_seed, pooled_deviation, record_seeds
+from pipeline.tracking.runs.seed_groups import (
+    SeedGroup,
+    Spread,
+    group_by_seed,
+    pooled_deviation,
+    record_seeds,
+)
 from pipeline.tracking.runs.trainings import TrainingRun
 from pipeline.tracking.store import Store, StoreUnavailableError
 from tests.tracking.conftest import EXPERIMENT
