@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.foundation.declarations import is_within, parse_values
 from pipeline.foundation.errors import PipelineError
@@ -20,7 +20,9 @@ from pipeline.repository.repository import (
     StageLock,
     parse_locked_outputs,
 )
-from pipeline.scoring.scores import Scores, load_scores
+
+if TYPE_CHECKING:
+    from pipeline.scoring.scores import Scores
 
 SEARCH = "tune"
 TRAININGS = {"train_baseline": "baseline", "train_transfer": "transfer", SEARCH: "tuned"}
@@ -102,8 +104,10 @@ class StageOutputs:
         return self.cards[known_as]
 
     @cached_property
-    def scores(self) -> dict[str, dict[str, Scores]] | None:
+    def scores(self) -> "dict[str, dict[str, Scores]] | None":
         """By candidate and subset; None where they are gone, or of other models or an older pipeline."""
+        from pipeline.scoring.scores import load_scores  # NumPy, for which a sync without work need not wait
+
         file = self.find(self.workspace.scores) if self._models_are_evaluated() else None
         try:
             return None if file is None else load_scores(file)
