@@ -15,7 +15,7 @@ from pipeline.params.split import SplitParams
 from pipeline.params.tune import Range, Values
 from pipeline.params.whole import Params, load_params, parse_params, select
 
-MISSING = object()
+MISSING = "(missing)"
 
 
 @pytest.fixture
