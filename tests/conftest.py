@@ -22,6 +22,7 @@ for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME",
     os.environ.pop(variable, None)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the markers in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, a folder stays with one: its tests share costly fixtures."""
     for item in items:

@@ -9,7 +9,7 @@ import functools
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import matplotlib.style
 import numpy as np
@@ -106,7 +106,11 @@ def in_house_style(draw: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of that many inches; its parts are laid out so that no label is cut."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    return _new_figure(width, height, "constrained")
+
+
+def _new_figure(width: float, height: float, layout: Literal["constrained", "none"]) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -116,8 +120,7 @@ def new_canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
     Hundreds of small images are drawn ten times faster so than with axes for each.
     """
-    figure = new_figure(width, height)
-    figure.set_layout_engine("none")
+    figure = _new_figure(width, height, "none")
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -150,9 +153,21 @@ def place_title(canvas: Axes, title: str) -> None:
 @in_house_style
 def figure_png(figure: Figure) -> bytes:
     """The figure as PNG bytes: the same figure gives the same bytes, without date or version."""
+    settle_layout(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def settle_layout(figure: Figure) -> None:
+    """Work out once where everything stands.
+
+    Left to matplotlib this happens each time that the figure is saved, in a drawing of its own, and moves things
+    by a hair.
+    """
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

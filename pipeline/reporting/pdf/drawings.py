@@ -5,7 +5,7 @@ import io
 import matplotlib
 from matplotlib.figure import Figure
 
-from pipeline.reporting.house_style import figure_png, in_house_style
+from pipeline.reporting.house_style import figure_png, in_house_style, settle_layout
 
 _HEAVIEST_DRAWING = 1_000_000
 """Bytes: beyond, a figure holds so many points that its pixels are the lighter and quicker form."""
@@ -25,10 +25,9 @@ def figure_file(figure: Figure) -> tuple[bytes, str]:
 
 @in_house_style
 def _figure_svg(figure: Figure) -> bytes:
+    settle_layout(figure)
     buffer = io.BytesIO()
     # Without a salt the identifiers inside are random. Text stays text, which can be found and copied.
     with matplotlib.rc_context({"svg.hashsalt": "report", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    # Worked out again, the layout would move by a hair each time.
-    figure.set_layout_engine("none")
     return buffer.getvalue()
