@@ -90,7 +90,7 @@ dataset = -S fetch.dataset=$(1) $(if $(LOCATION),-S 'fetch.location="$(LOCATION)
 # --- the code ---------------------------------------------------------------------------------------
 
 # Two processes; more would disturb tests that measure time, and the longest folder is half of the work.
-TWO_AT_ONCE = -n 2 --dist loadgroup
+TWO_AT_ONCE = -n 2 --no-loadscope-reorder
 
 test: setup ## the tests, without the slow ones
 	@$(PY) -m pytest $(TWO_AT_ONCE)

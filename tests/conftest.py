@@ -6,6 +6,8 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.foundation.workspace import Workspace
 
@@ -22,11 +24,14 @@ for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME",
     os.environ.pop(variable, None)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the markers in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class _ByFolder(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("/")[1]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFolder:
     """Where several processes share the tests, a folder stays with one: its tests share costly fixtures."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(PROJECT / "tests").parts[0]))
+    return _ByFolder(config, log)
 
 
 @pytest.fixture(scope="session")

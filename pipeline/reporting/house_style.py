@@ -109,7 +109,7 @@ def new_figure(width: float, height: float) -> Figure:
     return _new_figure(width, height, "constrained")
 
 
-def _new_figure(width: float, height: float, layout: Literal["constrained", "none"]) -> Figure:
+def _new_figure(width: float, height: float, layout: Literal["constrained"] | None) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout=layout)
     FigureCanvasAgg(figure)
     return figure
@@ -120,7 +120,7 @@ def new_canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
     Hundreds of small images are drawn ten times faster so than with axes for each.
     """
-    figure = _new_figure(width, height, "none")
+    figure = _new_figure(width, height, None)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -162,8 +162,8 @@ def figure_png(figure: Figure) -> bytes:
 def settle_layout(figure: Figure) -> None:
     """Work out once where everything stands.
 
-    Left to matplotlib this happens each time that the figure is saved, in a drawing of its own, and moves things
-    by a hair.
+    Left to matplotlib this happens each time that the figure is saved, in a drawing of its own, and moves
+    things by a hair.
     """
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
