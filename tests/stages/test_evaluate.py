@@ -17,6 +17,7 @@ from pipeline import evaluate
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
+from pipeline.inference.model_card import ParameterCounts
 from pipeline.scoring.explanations import Explanations
 from pipeline.scoring.predictions import load_predictions
 from pipeline.training.trained_model import TrainedModel
@@ -90,7 +91,7 @@ def _card(candidate: str, classes: tuple[str, ...] = CLASSES) -> SimpleNamespace
         candidate=candidate,
         model_digest=f"digest-{candidate}",
         preprocessing=SimpleNamespace(classes=classes),
-        parameters={"total": 100, "trainable": 100, "frozen": 0},
+        parameters=ParameterCounts(total=100, trainable=100, frozen=0),
     )
 
 
