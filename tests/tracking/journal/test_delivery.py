@@ -106,7 +106,6 @@ def test_a_killed_stage_is_marked_and_goes_on_in_the_same_run(
         """
         import os, signal
         from pathlib import Path
-from typing import Any
         from pipeline.foundation.workspace import Workspace
         from pipeline.tracking.journal.journal_tracker import JournalTracker
         JournalTracker._start_delivery = lambda self, writer: None
