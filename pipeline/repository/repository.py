@@ -133,15 +133,7 @@ class Repository:
 
     def head(self) -> str | None:
         """The full hash of the commit that is checked out."""
-        return self.commit("HEAD")
-
-    def commit(self, revision: str) -> str | None:
-        """The full hash of a commit, branch, tag or, if there is none, of the experiment of that name."""
-        found = self.git_commit(revision)
-        if found:
-            return found
-        named = self.experiments_called(revision)
-        return named[0].commit if named else None
+        return self.git_commit("HEAD")
 
     def git_commit(self, revision: str) -> str | None:
         """The full hash of what git itself calls so: a commit, branch or tag."""

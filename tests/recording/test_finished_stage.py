@@ -73,7 +73,7 @@ def test_an_evaluation_after_a_kill_has_the_key_of_the_one_before(workspace: Wor
 
 
 def test_what_cannot_be_told_fails_no_stage(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    (workspace.card("baseline")).unlink()
+    workspace.card("baseline").unlink()
     events = record(workspace, "train_baseline")
     assert (
         capsys.readouterr().err == "train_baseline: not recorded in MLflow: outputs of the stage are gone\n"

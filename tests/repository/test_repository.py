@@ -144,11 +144,16 @@ def test_revisions_and_experiments_have_commits(repository: Repository) -> None:
     git(repository.folder, "update-ref", "refs/exps/exec/EXEC_HEAD", experiment.commit)
     git(repository.folder, "tag", "v1")
     assert repository.experiments() == [experiment]
-    assert repository.commit("muddy-ant") == experiment.commit
-    assert repository.commit("main") == repository.commit("v1") == repository.head() == experiment.baseline
-    assert repository.commit(experiment.commit[:8]) == experiment.commit
+    assert repository.experiments_called("muddy-ant") == [experiment]
+    assert (
+        repository.git_commit("main")
+        == repository.git_commit("v1")
+        == repository.head()
+        == experiment.baseline
+    )
+    assert repository.git_commit(experiment.commit[:8]) == experiment.commit
     assert repository.git_commit("muddy-ant") is None
-    assert repository.commit("--all") is repository.commit("nothing") is None
+    assert repository.git_commit("--all") is repository.git_commit("nothing") is None
 
 
 def test_an_experiment_of_a_second_baseline_may_have_the_same_name(repository: Repository) -> None:
@@ -193,7 +198,7 @@ def test_changes_are_files_that_differ_from_the_commit(repository: Repository) -
 def test_outside_of_git_nothing_is_known(tmp_path: Path) -> None:
     repository = Repository(tmp_path)
     assert repository.head() is None
-    assert repository.commit("main") is None
+    assert repository.git_commit("main") is None
     assert repository.changes() is None
     assert repository.experiments() == []
     assert repository.lock(None).stages == {}

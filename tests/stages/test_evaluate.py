@@ -78,7 +78,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for number, (subset, images) in enumerate(zip(SUBSETS, (60, 42, 45), strict=True)):
         _write_subset(workspace.subset(subset), np.arange(images) % 3, first_id=1000 * number)
     spec = {"image_size": 8, "resize": "pad", "color": "grayscale", "classes": list(CLASSES)}
-    (workspace.preprocessing).write_text(json.dumps(spec))
+    workspace.preprocessing.write_text(json.dumps(spec))
     models = {
         workspace.model(name): FakeModel(_card(name), errs_every) for name, errs_every in ERRS_EVERY.items()
     }

@@ -47,13 +47,13 @@ def rows(workspace: Workspace, name: str = "catalogue") -> list[dict[str, str]]:
 
 
 def source(workspace: Workspace) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((workspace.source).read_text(encoding="utf-8"))
+    values: dict[str, Any] = json.loads(workspace.source.read_text(encoding="utf-8"))
     return values
 
 
 def stored(workspace: Workspace, row: dict[str, str]) -> bytes:
     start = int(row["offset"])
-    return (workspace.encoded_images).read_bytes()[start : start + int(row["size"])]
+    return workspace.encoded_images.read_bytes()[start : start + int(row["size"])]
 
 
 def outs(workspace: Workspace) -> dict[str, bytes]:

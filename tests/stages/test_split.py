@@ -42,7 +42,7 @@ def run(workspace: Workspace, **changes: Any) -> dict[str, Any]:
 
 def subsets(workspace: Workspace) -> dict[str, str]:
     """The name of every image that is in a subset, and which."""
-    with (workspace.catalogue).open(encoding="utf-8", newline="") as file:
+    with workspace.catalogue.open(encoding="utf-8", newline="") as file:
         names = {row["id"]: row["name"] for row in csv.DictReader(file)}
     with workspace.split.open(encoding="utf-8", newline="") as file:
         return {names[row["id"]]: row["subset"] for row in csv.DictReader(file)}

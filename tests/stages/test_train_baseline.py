@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_is_one_message_and_leaves_nothing(workspace: 
 
 
 def test_missing_arrays(workspace: Workspace) -> None:
-    (workspace.statistics).unlink()
+    workspace.statistics.unlink()
     with pytest.raises(PipelineError, match=r"statistics\.json is missing"):
         train_baseline.run(workspace, config(), SilentTracker())
 
@@ -127,6 +127,6 @@ def test_images_that_are_too_small_leave_nothing(workspace: Workspace) -> None:
 
 
 def test_the_test_subset_is_never_read(workspace: Workspace) -> None:
-    assert not (workspace.subset("test")).exists()
+    assert not workspace.subset("test").exists()
     train_baseline.run(workspace, config(epochs=1), SilentTracker())
     assert read_json(workspace.card("baseline"))["training"]["train_images"] == 40

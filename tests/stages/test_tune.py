@@ -37,7 +37,7 @@ def workspace(workspace: Workspace) -> Workspace:
 
 
 def rows(workspace: Workspace) -> list[dict[str, str]]:
-    with (workspace.trials).open(encoding="utf-8", newline="") as file:
+    with workspace.trials.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

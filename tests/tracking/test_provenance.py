@@ -78,7 +78,7 @@ def test_the_source_of_the_images_without_credentials(workspace: Workspace) -> N
         "fingerprint": "f",
         "images": 7,
     }
-    (workspace.source).write_text(json.dumps(source))
+    workspace.source.write_text(json.dumps(source))
     tag = run_tags(workspace, "tune", {})["data_source"]
     assert tag == '{"dataset":"cifar10","fingerprint":"f","location":"https://host/data"}'
 

@@ -36,7 +36,7 @@ def exported_folder(workspace: Workspace, store: Store, address: Address | None)
                 folder = workspace.exports / name / str(version)
                 if (folder / EXPORT_FILE).exists():
                     return folder
-            case InWorkingTree(candidate) if not (workspace.card(candidate)).exists():
+            case InWorkingTree(candidate) if not workspace.card(candidate).exists():
                 # On a machine that only predicts, a candidate is known by its export alone.
                 if (latest := latest_export(workspace.exports / candidate)) is not None:
                     return latest

@@ -51,9 +51,8 @@ class TemporaryClone:
 
         Returns whether all of them were there. The workspace's cache is only read.
         """
-        paths = [
-            path for path in outputs if not (self.workspace.root / path).exists()
-        ]  # else git has brought it
+        # What is there already was brought by git.
+        paths = [path for path in outputs if not (self.workspace.root / path).exists()]
         if not paths or self._pull(paths, ["--remote", _CACHE_REMOTE]):
             return True
         remote = Repository(self.original.home).remote()

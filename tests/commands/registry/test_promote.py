@@ -442,7 +442,7 @@ def images(workspace: Workspace) -> Iterator[str]:
     folder = workspace.subset("test")
     folder.mkdir(parents=True)
     entries, arrays = [], []
-    with (workspace.encoded_images).open("wb") as file:
+    with workspace.encoded_images.open("wb") as file:
         writer = ImageTarWriter(file)
         for index in range(IMAGES):
             data = encode_png(generator.integers(0, 256, (10, 10, 3), dtype=np.uint8))

@@ -130,7 +130,7 @@ def test_a_version_tells_all_about_itself(
     assert found[tags.CANDIDATE] == "baseline"
     assert json.loads(found[tags.CLASSES]) == list(CLASSES)
     assert (found[tags.INPUT_SIZE], found[tags.COLOR]) == ("8", "rgb")
-    assert int(found[tags.SIZE_BYTES]) == (workspace.network("baseline")).stat().st_size
+    assert int(found[tags.SIZE_BYTES]) == workspace.network("baseline").stat().st_size
     assert (found[tags.LATENCY_MS], found[tags.LATENCY_P99_MS]) == ("5", "8.92")
     assert found[tags.TEST_DIGEST] == arrays_digest([workspace.subset("test")])
     for subset in ("validation", "test"):

@@ -34,7 +34,7 @@ def remember(workspace: Workspace, folder: Path, location: str = "images") -> No
     """What the fetch stage writes about its source."""
     source = {"dataset": "folder", "location": location, "fingerprint": local_fingerprint(folder)}
     workspace.raw.mkdir(parents=True, exist_ok=True)
-    (workspace.source).write_text(json.dumps(source))
+    workspace.source.write_text(json.dumps(source))
 
 
 @dataclass
