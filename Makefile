@@ -3,9 +3,10 @@
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+# Relative, as make splits at spaces, and this folder's path may have some.
+BIN := $(VENV)/bin
 PY := $(BIN)/python
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -152,7 +153,7 @@ fi
 endef
 
 define install
-echo "Installing the packages of requirements.lock into $(VENV) (the first time about two minutes)" && \
+echo "Installing the packages of requirements.lock into $(VENV) (about two minutes)" && \
 { "$(PY)" -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV); } && \
 rm -f $(VENV)/requirements.lock && \
 { "$(PY)" -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes \

@@ -185,6 +185,24 @@ def test_clean_does_not_follow_links(copy: Path) -> None:
     assert (elsewhere / "file").exists()
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [("repro", "-m pipeline repro"), ("ui", "-m pipeline ui"), ("doctor", "-m pipeline doctor")],
+)
+def test_the_path_of_the_checkout_may_be_any(
+    project: Path, tmp_path: Path, target: str, expected: str
+) -> None:
+    folder = tmp_path / "my clöne (2) of Bob's $HOME; 100 %"
+    python = folder / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$PWD" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    shutil.copy(project / "Makefile", folder)
+    for place in (folder, folder / ".venv"):
+        shutil.copy(project / "requirements.lock", place)
+    assert make(folder, target) == f"{folder} {expected}\n"
+
+
 @pytest.mark.parametrize("installed", [False, True], ids=["nothing", "a part"])
 def test_doctor_says_that_packages_are_missing_and_installs_none(copy: Path, installed: bool) -> None:
     if installed:  # an installation that was stopped leaves Python, but no copy of requirements.lock
