@@ -13,11 +13,12 @@ from pipeline.reporting.topics.comparison.accuracy import (
     verdict,
 )
 from pipeline.reporting.topics.comparison.classes import hardest_and_easiest, per_class_figure
-from pipeline.reporting.topics.comparison.pairs import against
+from pipeline.reporting.topics.comparison.pairs import against, which_is_better
 from pipeline.reporting.topics.mistakes.section import wrong_by_all
 from pipeline.reporting.topics.summary import introduction
 from pipeline.reporting.topics.tuning.section import search_gain
 from pipeline.scoring.intervals import Interval
+from pipeline.scoring.paired import Comparison
 from pipeline.scoring.scores import Scores
 from tests.reporting.fake_project import FakeProject
 from tests.reporting.reading import Load, changed, lines, panels, plain
@@ -81,6 +82,21 @@ def test_a_tie_within_noise(results: Load) -> None:
     assert plain(against(test, 0.95, 1)) == (
         "The test images do not decide between Transfer and Baseline "
         "(0.0 points, 95 % interval −2.8 points to +2.8 points, p = 1.000)."
+    )
+
+
+def test_an_interval_that_says_more_than_the_test_is_explained() -> None:
+    found = Comparison(
+        only_first_right=4,
+        only_second_right=0,
+        p_value=0.125,
+        accuracy_difference=4 / 359,
+        interval=Interval(0.003, 0.022),
+    )
+    assert plain(which_is_better(found, "Tuned", "Transfer", 0.95, 1)) == (
+        "The test images do not decide between Tuned and Transfer (+1.1 points, 95 % interval +0.3 points to "
+        "+2.2 points, p = 0.125). The interval leaves out 0, but is too narrow to go by where 4 images tell "
+        "them apart."
     )
 
 

@@ -5,7 +5,7 @@ from scipy.stats import spearmanr
 
 from pipeline.reporting.results import SearchedSetting
 from pipeline.reporting.topics.data.section import searched_augmentation
-from pipeline.reporting.topics.tuning.effects import effects
+from pipeline.reporting.topics.tuning.effects import Effect, effects, what_mattered
 from pipeline.reporting.topics.tuning.figures import trials_figure
 from pipeline.reporting.topics.tuning.section import search, search_gain
 from tests.reporting.fake_project import FakeProject
@@ -41,6 +41,16 @@ def test_too_few_failed_and_short_trials_say_nothing() -> None:
     assert effects([*whole, trial(None, lr="9"), trial(0.9, epochs=1, lr="8")]) == ()
     assert effects([]) == ()
     assert effects([trial(0.5, lr=str(i)) for i in range(5)]) == ()
+
+
+def test_with_several_hyperparameters_a_small_p_value_may_still_be_chance() -> None:
+    link = Effect("lr", 0.9, 0.028)
+    trials = [trial(0.1 * i, lr=str(i)) for i in range(1, 7)]
+    alone = what_mattered(trials, [link])
+    assert "the accuracy clearly went with lr (higher values did better; rank correlation +0.90" in alone
+    among_two = what_mattered(trials, [link, Effect("dropout", 0.1, 0.9)])
+    assert "no hyperparameter went with the accuracy more clearly than chance could make it" in among_two
+    assert "With 2 of them looked at, only p < 0.025 would count." in among_two
 
 
 def test_the_search(results: Load) -> None:

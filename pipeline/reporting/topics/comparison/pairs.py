@@ -56,7 +56,13 @@ def which_is_better(found: Comparison, first: str, other: str, confidence: float
         f"{_interval(found.interval, decimals)}, {probability(found.p_value)}"
     )
     if not found.is_significant(confidence):
-        return f"The test images do not decide between {first} and {other} ({evidence})."
+        text = f"The test images do not decide between {first} and {other} ({evidence})."
+        if found.interval.low <= 0 <= found.interval.high:
+            return text
+        differing = counted(found.only_first_right + found.only_second_right, "image")
+        return (
+            f"{text} The interval leaves out 0, but is too narrow to go by where {differing} tell them apart."
+        )
     return f"{first} is better than {other} on the test images by more than chance explains ({evidence})."
 
 

@@ -91,7 +91,8 @@ def what_mattered(trials: Sequence[SearchedSetting], found: Sequence[Effect]) ->
             f"There are too few trials of the same length ({compared}), or they are too much alike, to say "
             "which hyperparameter mattered."
         )
-    clear = [effect for effect in found if effect.p_value < _SIGNIFICANCE / len(found)]
+    limit = _SIGNIFICANCE / len(found)
+    clear = [effect for effect in found if effect.p_value < limit]
     if clear:
         parts = [
             f"{effect.name} ({'higher' if effect.correlation > 0 else 'lower'} values did better; {effect})"
@@ -103,6 +104,8 @@ def what_mattered(trials: Sequence[SearchedSetting], found: Sequence[Effect]) ->
             f"Over {compared}, no hyperparameter went with the accuracy more clearly than chance could make "
             f"it; the strongest link is that of {found[0].name} ({found[0]})."
         )
+        if len(found) > 1:
+            text += f" With {len(found)} of them looked at, only p < {limit:.3f} would count."
     return (
         f"{text} Take it as a hint: a rank correlation sees neither an optimum in the middle nor "
         "hyperparameters that work together, and a search that learns from its trials does not try evenly."
