@@ -9,7 +9,12 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from pipeline.foundation.workspace import Workspace
+from tests.array_types import check_from_now_on
+
+# Before the first import of a module that it checks.
+check_from_now_on("pipeline")
+
+from pipeline.foundation.workspace import Workspace  # noqa: E402
 
 PROJECT = Path(__file__).resolve().parents[1]
 
