@@ -58,14 +58,16 @@ def _check_members(owner: ModuleType | type, module: str) -> None:
         elif isinstance(member, classmethod | staticmethod):
             setattr(owner, name, type(member)(_checked(member.__func__)))
         elif isinstance(member, property) and member.fget is not None:
-            setattr(owner, name, property(_checked(member.fget)))
+            setattr(owner, name, member.getter(_checked(member.fget)))
         elif isinstance(member, functools.cached_property):
             member.func = _checked(member.func)
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     mentioned = any(map(_mentions_array, function.__annotations__.values()))
-    return jaxtyped(function, typechecker=_refuse_other_arrays) if mentioned else function
+    if not mentioned or inspect.iscoroutinefunction(function):  # what that returns is not the array yet
+        return function
+    return jaxtyped(function, typechecker=_refuse_other_arrays)
 
 
 def _refuse_other_arrays(stand_in: Callable[..., Any]) -> Callable[..., Any]:
