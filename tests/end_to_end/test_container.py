@@ -242,7 +242,8 @@ def program(guide: str, section: str, language: str, number: int = 0) -> str:
 
 
 def files(image: Image) -> set[Path]:
-    return set(image.path("/").rglob("*"))
+    """Without byte code: programs of the guide, which run beside the container, may leave some."""
+    return {path for path in image.path("/").rglob("*") if "__pycache__" not in path.parts}
 
 
 def size(folder: Path) -> int:
