@@ -90,7 +90,8 @@ dataset = -S fetch.dataset=$(1) $(if $(LOCATION),-S 'fetch.location="$(LOCATION)
 
 # --- the code ---------------------------------------------------------------------------------------
 
-# Two processes; more would disturb tests that measure time, and the longest folder is half of the work.
+# Two processes; more would disturb tests that measure time. In the order of their names: by their numbers of tests,
+# as pytest-xdist would sort them, the longest files would come last.
 TWO_AT_ONCE = -n 2 --no-loadscope-reorder
 
 test: setup ## the tests, without the slow ones

@@ -32,7 +32,8 @@ for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME",
 class _ByFolder(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         _, folder, *below = nodeid.partition("::")[0].split("/")
-        # Half of the time is spent there; another reproduction for the second process costs a minute.
+        # Half of the time is spent there, and neither process is to wait for the other; both then make the
+        # reproduction that these tests copy.
         return "/".join((folder, *below)) if folder == "end_to_end" else folder
 
 
