@@ -108,7 +108,7 @@ class _Writer:
         file = self._job.files / f"{format_name}.{extension}"
         try:
             file.write_bytes(self._content(format_name))
-        except (ValueError, RuntimeError, NotImplementedError) as error:  # what the converters raise
+        except (ValueError, RuntimeError) as error:  # what the converters raise
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise PipelineError(
                 f"The network cannot be converted to {format_name}.",

@@ -140,7 +140,7 @@ def _zip(archive: zipfile.ZipFile) -> FileCollection:
         _require_size(members[name].file_size)
         try:
             return archive.read(members[name])
-        except (*_DAMAGED, OSError, NotImplementedError, RuntimeError) as error:
+        except (*_DAMAGED, OSError, RuntimeError) as error:
             raise UnreadableImageError(f"damaged in the archive: {error}") from error
 
     return FileCollection(sorted(members), read, tuple(rejected))
