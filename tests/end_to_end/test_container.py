@@ -155,7 +155,7 @@ def test_the_programs_of_the_guide_run_as_they_stand(
     shutil.copy(project / "pipeline" / "images" / "decoding.py", tmp_path)
     (tmp_path / "board.py").write_text(program(guide, "On a small board or a phone", "python"))
     on_board = [str(image.path("/venv/bin/python")), "board.py", *samples]
-    seen = subprocess.run(on_board, cwd=tmp_path, capture_output=True, text=True)
+    seen = subprocess.run(on_board, cwd=tmp_path, env=beside(), capture_output=True, text=True)
     options = ("--json", "--top=1", "--format=litert_dynamic_int8")
     lines = said(image, "-m", "pipeline", "predict", *options, *samples).splitlines()
     best = [json.loads(line)["predictions"][0] for line in lines]
@@ -183,7 +183,9 @@ def test_the_commands_of_the_guide_run_as_they_stand(
         (tmp_path / name).symlink_to(image.path(target))
     (tmp_path / "exports" / "image-classifier").mkdir(parents=True)
     (tmp_path / "exports" / "image-classifier" / "3").symlink_to(image.path(f"exports/{NAME}/1"))
-    table = subprocess.run(["sh", "-euc", predict], cwd=tmp_path, capture_output=True, text=True, check=True)
+    table = subprocess.run(
+        ["sh", "-euc", predict], cwd=tmp_path, env=beside(), capture_output=True, text=True, check=True
+    )
     assert len([line for line in table.stdout.splitlines() if "digit-" in line]) == 10
 
 
@@ -241,9 +243,13 @@ def program(guide: str, section: str, language: str, number: int = 0) -> str:
     return blocks[number]
 
 
+def beside() -> dict[str, str]:
+    """For what uses the packages of a container, whose files are compared in the end: without byte code."""
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def files(image: Image) -> set[Path]:
-    """Without byte code: programs of the guide, which run beside the container, may leave some."""
-    return {path for path in image.path("/").rglob("*") if "__pycache__" not in path.parts}
+    return set(image.path("/").rglob("*"))
 
 
 def size(folder: Path) -> int:
