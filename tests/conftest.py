@@ -9,12 +9,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.array_types import check_from_now_on
-
-# Before the first import of a module that it checks.
-check_from_now_on("pipeline")
-
-from pipeline.foundation.workspace import Workspace  # noqa: E402
+from pipeline.foundation.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parents[1]
 
