@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,12 +56,17 @@ def deliver(journal: Journal, store: Store, patience_seconds: float = _OTHER_DEL
     Raises:
       StoreUnavailableError: MLflow could not be reached, or the other process is not done in time.
     """
+    return _in_turn(journal, patience_seconds, lambda: _Delivery(journal, store).catch_up())
+
+
+def _in_turn(journal: Journal, patience_seconds: float, work: Callable[[], bool]) -> bool:
+    """Do `work` on a journal when no other process delivers it; True where nothing is left to be done."""
     try:
         with journal.delivery_lock().acquire(timeout=patience_seconds):
             if not journal.exists:
                 journal.remove()  # the other process has delivered it whole; only our lock is there
                 return True
-            return _Delivery(journal, store).catch_up()
+            return work()
     except Timeout:
         raise StoreUnavailableError(f"another process is still delivering {journal.name}") from None
     except FileNotFoundError:
@@ -81,19 +86,17 @@ def follow(journal: Journal, store: Store) -> None:
     """Deliver a journal while it is written, until its stage has ended and all is delivered.
 
     Where MLflow cannot be reached it tries again, ever more rarely, and a last time when the stage
-    has ended; the journal then stays.
+    has ended; the journal then stays. Where another process delivers it, such as that of a later
+    stage, wait for that one and take over what it leaves: the stage believes a journal to be left
+    behind when this process has ended.
     """
     try:
-        with journal.delivery_lock().acquire(timeout=0):
-            _follow(journal, store)
-    except Timeout:
-        return  # another process is at it
-    except FileNotFoundError:
-        if journal.folder.exists():
-            raise  # otherwise another process has delivered it whole
+        _in_turn(journal, _OTHER_DELIVERY_SECONDS, lambda: _follow(journal, store))
+    except StoreUnavailableError as error:
+        print(error.what, flush=True)
 
 
-def _follow(journal: Journal, store: Store) -> None:
+def _follow(journal: Journal, store: Store) -> bool:
     older = [each for each in pending_journals(store.workspace.journal) if each.name < journal.name]
     pause = _POLL_SECONDS
     while True:
@@ -102,7 +105,7 @@ def _follow(journal: Journal, store: Store) -> None:
             deliver_older(older, store)
             older = []
             if _Delivery(journal, store).catch_up():
-                return
+                return True
             pause = _POLL_SECONDS
         except StoreUnavailableError as error:
             progress = Progress.load(journal)
@@ -110,7 +113,7 @@ def _follow(journal: Journal, store: Store) -> None:
             progress.save(journal)
             print(error.what, flush=True)
             if not alive:
-                return
+                return False
             pause = min(max(2 * pause, 2.0), _LONGEST_PAUSE_SECONDS)
         _sleep_while_written(journal, pause)
 

@@ -389,3 +389,17 @@ def test_a_journal_that_another_process_delivers_while_this_one_waits(
     threading.Timer(0.5, ends).start()
     assert deliver(journal, store)
     assert pending_journals(shared_workspace.journal) == []
+
+
+def test_who_follows_a_journal_takes_over_what_another_process_leaves(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, journal_of: JournalOf
+) -> None:
+    with tracker(shared_workspace) as recording:
+        recording.run("baseline", "left")
+        journal = journal_of(shared_workspace)
+    other = journal.delivery_lock()
+    other.acquire()
+    threading.Timer(0.5, other.release).start()
+    delivery.follow(journal, store)
+    assert only_run(store, "left").info.status == "FINISHED"
+    assert pending_journals(shared_workspace.journal) == []
