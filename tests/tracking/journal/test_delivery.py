@@ -373,20 +373,25 @@ def test_artifacts_go_below_the_home_from_wherever_a_stage_runs(
     assert uri.startswith(shared_workspace.tracking_artifacts.as_uri())
 
 
+def held_by_another(journal: Journal, finally_does: Callable[[], None] = lambda: None) -> None:
+    """Let another process be at the delivery of a journal for half a second."""
+    other = journal.delivery_lock()
+    other.acquire()
+
+    def ends() -> None:
+        finally_does()
+        other.release()
+
+    threading.Timer(0.5, ends).start()
+
+
 def test_a_journal_that_another_process_delivers_while_this_one_waits(
     tracker: MakeTracker, shared_workspace: Workspace, store: Store, journal_of: JournalOf
 ) -> None:
     with tracker(shared_workspace) as recording:
         recording.run("baseline", "raced")
         journal = journal_of(shared_workspace)
-    other = journal.delivery_lock()
-    other.acquire()
-
-    def ends() -> None:
-        journal.remove()
-        other.release()
-
-    threading.Timer(0.5, ends).start()
+    held_by_another(journal, finally_does=journal.remove)
     assert deliver(journal, store)
     assert pending_journals(shared_workspace.journal) == []
 
@@ -397,9 +402,27 @@ def test_who_follows_a_journal_takes_over_what_another_process_leaves(
     with tracker(shared_workspace) as recording:
         recording.run("baseline", "left")
         journal = journal_of(shared_workspace)
-    other = journal.delivery_lock()
-    other.acquire()
-    threading.Timer(0.5, other.release).start()
+    held_by_another(journal)
     delivery.follow(journal, store)
     assert only_run(store, "left").info.status == "FINISHED"
     assert pending_journals(shared_workspace.journal) == []
+
+
+def test_who_follows_a_journal_does_not_wait_for_ever(
+    tracker: MakeTracker,
+    shared_workspace: Workspace,
+    store: Store,
+    journal_of: JournalOf,
+    ship: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(delivery, "_OTHER_DELIVERY_SECONDS", 0.1)
+    with tracker(shared_workspace) as recording:
+        recording.run("baseline", "hangs")
+        journal = journal_of(shared_workspace)
+    with journal.delivery_lock():
+        delivery.follow(journal, store)
+    assert "another process is still delivering" in capsys.readouterr().out
+    assert journal.exists
+    ship()
