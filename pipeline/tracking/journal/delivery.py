@@ -48,7 +48,7 @@ REJECTED = "rejected.log"
 """Beside the journals: events that MLflow will never take, each with its reason."""
 
 
-def deliver(journal: Journal, store: Store, patience_seconds: float = _OTHER_DELIVERY_SECONDS) -> bool:
+def deliver(journal: Journal, store: Store) -> bool:
     """Deliver what stands in a journal now; True when that was all and the journal is gone.
 
     Where another process is delivering it, wait for that one.
@@ -56,13 +56,13 @@ def deliver(journal: Journal, store: Store, patience_seconds: float = _OTHER_DEL
     Raises:
       StoreUnavailableError: MLflow could not be reached, or the other process is not done in time.
     """
-    return _in_turn(journal, patience_seconds, lambda: _Delivery(journal, store).catch_up())
+    return _in_turn(journal, lambda: _Delivery(journal, store).catch_up())
 
 
-def _in_turn(journal: Journal, patience_seconds: float, work: Callable[[], bool]) -> bool:
+def _in_turn(journal: Journal, work: Callable[[], bool]) -> bool:
     """Do `work` on a journal when no other process delivers it; True where nothing is left to be done."""
     try:
-        with journal.delivery_lock().acquire(timeout=patience_seconds):
+        with journal.delivery_lock().acquire(timeout=_OTHER_DELIVERY_SECONDS):
             if not journal.exists:
                 journal.remove()  # the other process has delivered it whole; only our lock is there
                 return True
@@ -91,12 +91,13 @@ def follow(journal: Journal, store: Store) -> None:
     behind when this process has ended.
     """
     try:
-        _in_turn(journal, _OTHER_DELIVERY_SECONDS, lambda: _follow(journal, store))
+        _in_turn(journal, lambda: _follow(journal, store))
     except StoreUnavailableError as error:
         print(error.what, flush=True)
 
 
 def _follow(journal: Journal, store: Store) -> bool:
+    """Whether all is delivered; False where MLflow could not be reached a last time."""
     older = [each for each in pending_journals(store.workspace.journal) if each.name < journal.name]
     pause = _POLL_SECONDS
     while True:

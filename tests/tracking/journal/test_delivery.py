@@ -351,12 +351,14 @@ def test_a_delivery_waits_for_another_of_the_same_journal(
     store: Store,
     journal_of: JournalOf,
     ship: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(delivery, "_OTHER_DELIVERY_SECONDS", 0.1)
     with tracker(shared_workspace) as recording:
         recording.run("baseline", "locked")
     journal = journal_of(shared_workspace)
     with journal.delivery_lock(), pytest.raises(StoreUnavailableError, match="another process"):
-        deliver(journal, store, patience_seconds=0.1)
+        deliver(journal, store)
     ship()
     assert deliver(journal, store)  # somebody else was faster: nothing to do, nothing left behind
     assert not journal.folder.exists()
