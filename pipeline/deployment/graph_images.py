@@ -92,8 +92,10 @@ def _decode_png(data: tf.Tensor) -> tf.Tensor:
 
 def _decode_deep_gray_png(data: tf.Tensor) -> tf.Tensor:
     """16 bits are rounded to 8 here, and cut off in files with colors or alpha, as Pillow does it."""
-    levels = tf.cast(tf.io.decode_png(data, channels=1, dtype=tf.uint16), tf.int32)
-    return tf.repeat((levels + 128) // 257, 3, axis=-1)
+    pixels = tf.cast(tf.io.decode_png(data, channels=4, dtype=tf.uint16), tf.int32)
+    levels, alpha = pixels[..., :3], pixels[..., 3:]
+    # One level may be transparent, wholly.
+    return tf.where(alpha == 0, 255, (levels + 128) // 257)
 
 
 def _decode_usual_png(data: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,8 @@ import numpy as np
 from pipeline.foundation.array_types import Int64, UInt8
 from pipeline.images.arrays import IDS_FILE, IMAGES_FILE, LABELS_FILE, ChannelStatistics
 from pipeline.images.catalogue import CatalogueEntry, EncodedImages
-from pipeline.images.parallel import ordered_map, with_progress
+from pipeline.images.parallel import DECODING_BYTES_PER_PIXEL, ordered_map, with_progress
+from pipeline.processes.native_output import native_stderr_silenced
 
 _LEVELS = 256
 
@@ -44,12 +45,14 @@ def write_arrays(
     np.save(folder / IDS_FILE, np.array([entry.id for entry in entries], dtype=np.int64))
     channels = shape[-1]
     counts = np.zeros((channels, _LEVELS), dtype=np.int64)
-    with (folder / IMAGES_FILE).open("wb") as file, warnings.catch_warnings():
+    with (folder / IMAGES_FILE).open("wb") as file, warnings.catch_warnings(), native_stderr_silenced():
         # Pillow warns of oddities in images that it reads all the same; fetch has accepted them.
         warnings.simplefilter("ignore")
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}
         np.lib.format.write_array_header_1_0(file, header)
-        images = ordered_map(lambda entry: _prepared(prepare, encoded.read(entry), shape), entries)
+        images = ordered_map(
+            lambda entry: _prepared(prepare, encoded.read(entry), shape), entries, _bytes_needed
+        )
         for pixels, levels in with_progress(images, len(entries), f"{folder.name} images decoded"):
             file.write(pixels.tobytes())
             counts += levels
@@ -70,6 +73,10 @@ def channel_statistics(counts: Int64[np.ndarray, "c 256"]) -> ChannelStatistics:
         means.append(total / number)
         deviations.append(math.sqrt(number * squares - total * total) / number)
     return ChannelStatistics(mean=tuple(means), std=tuple(deviations))
+
+
+def _bytes_needed(entry: CatalogueEntry) -> int:
+    return entry.size + DECODING_BYTES_PER_PIXEL * entry.width * entry.height
 
 
 def _prepared(

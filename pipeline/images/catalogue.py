@@ -5,7 +5,6 @@ at once, without unpacking.
 """
 
 import csv
-import io
 import os
 import tarfile
 from collections.abc import Sequence
@@ -15,9 +14,12 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import read_json, require, write_json, write_text
+from pipeline.foundation.files import atomic_path, read_json, require, write_json
 
 _BLOCK = tarfile.BLOCKSIZE
+
+csv.field_size_limit(2**31 - 1)
+"""A name is as long as in its source, and csv would by itself not read what it has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +85,27 @@ class Catalogue:
 
 
 @dataclass(frozen=True, slots=True)
-class RejectedFile:
-    """A file of the source that is not in the catalogue, and why."""
+class UnusedFile:
+    """A file of the source that is not in the catalogue, and why.
+
+    It is rejected where somebody may have meant it as an image of a class, else ignored.
+
+    Attributes:
+      class_name: the class that it would belong to, where that is known; for messages, and not saved.
+    """
 
     file: str
     reason: str
+    class_name: str = ""
 
 
-def save_rejected(path: Path, rejected: Sequence[RejectedFile]) -> None:
+def save_unused(path: Path, rejected: Sequence[UnusedFile]) -> None:
     write_csv(path, ["file", "reason"], ([item.file, item.reason] for item in rejected))
 
 
-def load_rejected(path: Path) -> list[RejectedFile]:
+def load_unused(path: Path) -> list[UnusedFile]:
     with require(path).open(encoding="utf-8", newline="") as file:
-        return [RejectedFile(row["file"], row["reason"]) for row in csv.DictReader(file)]
+        return [UnusedFile(row["file"], row["reason"]) for row in csv.DictReader(file)]
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ class Provenance:
       origin: citation or description, for people.
       classes: names; the index is the label.
       fingerprint: changes when the source's content does.
-      images, rejected: numbers of files.
+      images, rejected, ignored: numbers of files, which together are all that the source has.
     """
 
     dataset: str
@@ -118,6 +127,12 @@ class Provenance:
     fingerprint: str
     images: int
     rejected: int
+    ignored: int
+
+    @property
+    def files(self) -> dict[str, int]:
+        """What became of the source's files; the sum is all of them."""
+        return {"images": self.images, "rejected": self.rejected, "ignored": self.ignored}
 
     def save(self, path: Path) -> None:
         write_json(path, {field.name: getattr(self, field.name) for field in fields(self)})
@@ -189,8 +204,10 @@ class EncodedImages:
 
 def write_csv(path: Path, columns: Sequence[str], rows: Any) -> None:
     """A CSV file in UTF-8 with plain line ends, the same bytes on every system."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(columns)
+        for row in rows:
+            # The writer quotes what has its own line end; a reader takes a carriage return for one as well.
+            (quoting if any("\r" in str(value) for value in row) else writer).writerow(row)

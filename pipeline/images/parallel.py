@@ -6,10 +6,12 @@ that the number of cores never shows in what is written.
 """
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -19,6 +21,11 @@ _BATCH = 8
 """Items per task: enough to hide a task's overhead, few enough that a queue of photographs stays small."""
 
 _BATCHES_PER_WORKER = 3
+DECODING_BYTES_PER_PIXEL = 8
+"""Pillow keeps four bytes for a pixel, and an image that is converted is there twice for a moment."""
+
+_BYTES_WAITING = 1 << 27
+"""What all items in work, and results that wait, may take together."""
 _SECONDS_BETWEEN_LINES = 3.0
 
 
@@ -30,10 +37,37 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
-def ordered_map(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
+class MemoryBudget:
+    """Memory that threads share: who needs more than is free waits."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._free = size
+        self._freed = threading.Condition()
+
+    @contextmanager
+    def reserved(self, size: int) -> Iterator[None]:
+        """Have `size` bytes while the block runs; whoever needs more than all gets all."""
+        size = min(size, self._size)
+        with self._freed:
+            self._freed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._free += size
+                self._freed.notify_all()
+
+
+def ordered_map(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], size: Callable[[_Item], int]
+) -> Iterator[_Result]:
     """`map(function, items)` on all cores, with few results waiting at any time.
 
-    The first exception that `function` raises ends the iteration.
+    Args:
+      function: the first exception that it raises ends the iteration.
+      items: what it is called with.
+      size: bytes that an item takes from when work on it begins until its result is used.
     """
 
     def work(batch: Sequence[_Item]) -> list[_Result]:
@@ -41,16 +75,37 @@ def ordered_map(function: Callable[[_Item], _Result], items: Sequence[_Item]) ->
 
     workers = available_cores()
     executor = ThreadPoolExecutor(workers, thread_name_prefix="images")
-    waiting: deque[Future[list[_Result]]] = deque()
+    waiting: deque[tuple[Future[list[_Result]], int]] = deque()
+    taken = 0
     try:
-        for start in range(0, len(items), _BATCH):
-            waiting.append(executor.submit(work, items[start : start + _BATCH]))
-            if len(waiting) > workers * _BATCHES_PER_WORKER:
-                yield from waiting.popleft().result()
+        for batch, needed in _batches(items, size):
+            while waiting and (
+                taken + needed > _BYTES_WAITING or len(waiting) > workers * _BATCHES_PER_WORKER
+            ):
+                first, freed = waiting.popleft()
+                yield from first.result()
+                taken -= freed
+            waiting.append((executor.submit(work, batch), needed))
+            taken += needed
         while waiting:
-            yield from waiting.popleft().result()
+            yield from waiting.popleft()[0].result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _batches(items: Sequence[_Item], size: Callable[[_Item], int]) -> Iterator[tuple[Sequence[_Item], int]]:
+    """Items in their order, few enough at a time, with the bytes that they need; a large one stands alone."""
+    batch: list[_Item] = []
+    needed = 0
+    for item in items:
+        of_item = size(item)
+        if batch and (len(batch) == _BATCH or needed + of_item > _BYTES_WAITING // _BATCH):
+            yield batch, needed
+            batch, needed = [], 0
+        batch.append(item)
+        needed += of_item
+    if batch:
+        yield batch, needed
 
 
 def with_progress(items: Iterable[_Item], total: int, doing: str) -> Iterator[_Item]:

@@ -84,8 +84,10 @@ class SplitReport:
     conflicting_labels: int
     left_out_by_limit: int
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, files: Mapping[str, int]) -> None:
+        """`files` is what became of those of the source, which has its place among the metrics here too."""
         values = {
+            "files": dict(files),
             **{subset: sum(self.class_counts[subset].values()) for subset in SUBSETS},
             "classes": {subset: dict(self.class_counts[subset]) for subset in SUBSETS},
             "duplicates": {

@@ -22,6 +22,7 @@ from pipeline.inference.preprocessing import PreprocessingSpec
 
 EXPORT_FILE = "export.json"
 POINTER_FILE = "published.json"
+_LONGEST_NAME = 250  # characters
 """In the folder of all exports; its content names the one that was published last."""
 PRUNED_FORMATS = ("litert_pruned_fp32", "litert_pruned_dynamic_int8")
 LITERT_FORMATS = ("litert_fp32", "litert_fp16", "litert_dynamic_int8", "litert_int8", *PRUNED_FORMATS)
@@ -190,12 +191,23 @@ def published(exports: Path) -> Path:
             expected=f"{exports / POINTER_FILE}, which an export writes",
             remedy=_PUBLISH,
         )
-    try:
-        return exports / str(_read_json(exports / POINTER_FILE, _PUBLISH)["folder"])
-    except (KeyError, TypeError) as error:
+    values = _read_json(exports / POINTER_FILE, _PUBLISH)
+    named = values.get("folder") if isinstance(values, dict) else None
+    if not isinstance(named, str) or not _is_below(named):
         raise PipelineError(
-            f"{exports / POINTER_FILE} does not name an exported model.", found=repr(error), remedy=_PUBLISH
-        ) from error
+            f"{exports / POINTER_FILE} does not name an exported model.",
+            expected='{"folder": "<name>/<version>"}',
+            found=repr(named)[:200],
+            remedy=_PUBLISH,
+        )
+    return exports / named
+
+
+def _is_below(named: str) -> bool:
+    """Whether it names an export: who can write the pointer shall not have any other folder served."""
+    name, _, version = named.partition("/")
+    letters = name.isprintable() and len(name) <= _LONGEST_NAME and not set(name) & {"/", "\\"}
+    return letters and name not in ("", ".", "..") and version.isascii() and version.isdecimal()
 
 
 def _original(name: str, version: str, run_id: str = "") -> str:

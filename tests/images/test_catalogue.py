@@ -12,9 +12,9 @@ from pipeline.images.catalogue import (
     EncodedImages,
     ImageTarWriter,
     Provenance,
-    RejectedFile,
-    load_rejected,
-    save_rejected,
+    UnusedFile,
+    load_unused,
+    save_unused,
 )
 
 # Around the borders of a tar block, 512 bytes.
@@ -81,12 +81,12 @@ def test_another_table_is_no_catalogue(tmp_path: Path) -> None:
 
 
 def test_rejected_files_round_trip(tmp_path: Path) -> None:
-    rejected = [RejectedFile("cat/x, y.png", 'it says "no"'), RejectedFile("z", "empty")]
-    save_rejected(tmp_path / "rejected.csv", rejected)
-    assert load_rejected(tmp_path / "rejected.csv") == rejected
+    rejected = [UnusedFile("cat/x, y.png", 'it says "no"'), UnusedFile("z", "empty")]
+    save_unused(tmp_path / "rejected.csv", rejected)
+    assert load_unused(tmp_path / "rejected.csv") == rejected
 
 
 def test_provenance_round_trip(tmp_path: Path) -> None:
-    provenance = Provenance("folder", "../x", "somewhere", ("cat", "dog"), "f" * 64, 12, 1)
+    provenance = Provenance("folder", "../x", "somewhere", ("cat", "dog"), "f" * 64, 12, 1, 2)
     provenance.save(tmp_path / "source.json")
     assert Provenance.load(tmp_path / "source.json") == provenance

@@ -6,7 +6,11 @@ import time
 import pytest
 
 from pipeline.images import parallel
-from pipeline.images.parallel import ordered_map, with_progress
+from pipeline.images.parallel import MemoryBudget, ordered_map, with_progress
+
+
+def no_bytes(item: int) -> int:
+    return 0
 
 
 @pytest.mark.parametrize("cores", [1, 2, 7])
@@ -17,7 +21,9 @@ def test_results_keep_the_order_of_the_items(cores: int, monkeypatch: pytest.Mon
         time.sleep(0.002 if item < 8 else 0)
         return item * item
 
-    assert list(ordered_map(slow_for_early_items, range(100))) == [item * item for item in range(100)]
+    assert list(ordered_map(slow_for_early_items, range(100), no_bytes)) == [
+        item * item for item in range(100)
+    ]
 
 
 def test_several_threads_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,17 +35,51 @@ def test_several_threads_work(monkeypatch: pytest.MonkeyPatch) -> None:
             both.wait()
         return item
 
-    assert list(ordered_map(meet, range(16))) == list(range(16))
+    assert list(ordered_map(meet, range(16), no_bytes)) == list(range(16))
 
 
 def test_only_a_few_results_wait_for_a_slow_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "available_cores", lambda: 2)
     done: list[int] = []
-    results = ordered_map(done.append, range(10_000))
+    results = ordered_map(done.append, range(10_000), no_bytes)
     next(results)
     time.sleep(0.05)
     assert len(done) < 100
     results.close()  # type: ignore[attr-defined]
+
+
+def test_large_items_are_not_in_memory_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "available_cores", lambda: 4)
+    monkeypatch.setattr(parallel, "_BYTES_WAITING", 100)
+    sizes = [1, 60, 60, 1, 1, 500, 2, 3]
+    begun: list[int] = []
+    results = ordered_map(begun.append, range(len(sizes)), sizes.__getitem__)
+    for used, _ in enumerate(results):
+        held = [sizes[item] for item in begun if item >= used]
+        assert sum(held) <= 100 or len(held) == 1, held
+    assert begun == list(range(len(sizes)))
+
+
+def test_who_needs_more_memory_than_is_free_waits() -> None:
+    memory = MemoryBudget(10)
+    done: list[str] = []
+
+    def need(size: int, name: str) -> None:
+        with memory.reserved(size):
+            done.append(name)
+
+    with memory.reserved(6):
+        threads = [
+            threading.Thread(target=need, args=each) for each in ((4, "fits"), (5, "waits"), (99, "all"))
+        ]
+        for thread in threads:
+            thread.start()
+        threads[0].join()
+        time.sleep(0.05)
+        assert done == ["fits"]
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == ["all", "fits", "waits"]
 
 
 def test_an_error_comes_through() -> None:
@@ -49,7 +89,7 @@ def test_an_error_comes_through() -> None:
         return item
 
     with pytest.raises(ValueError, match="item 50"):
-        list(ordered_map(fail, range(1000)))
+        list(ordered_map(fail, range(1000), no_bytes))
 
 
 def test_progress_is_printed_only_when_it_takes_long(

@@ -186,7 +186,7 @@ def test_a_subset_without_a_class_is_one_clear_error() -> None:
 
 def test_round_trip(tmp_path: Path) -> None:
     result, report = make_split(catalogue(plain({"a": 20, "b": 20})), ["a", "b"], RULES)
-    report.save(tmp_path / "split.json")
+    report.save(tmp_path / "split.json", {"images": 6})
     assert SplitReport.load(tmp_path / "split.json") == report
     result.save(tmp_path / "split.csv")
     loaded = Split.load(tmp_path / "split.csv")

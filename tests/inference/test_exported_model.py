@@ -1,5 +1,6 @@
 """export.json, the files beside it, and the pointer to the published export."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +121,24 @@ def test_the_published_export_is_found_also_where_the_project_was_moved(tmp_path
     assert published(exports) == exports / "light" / "2"
     moved = exports.rename(tmp_path / "elsewhere")
     assert published(moved) == moved / "light" / "2"
+
+
+@pytest.mark.parametrize(
+    ("named", "allowed"),
+    [
+        *((name, True) for name in ("photos (v2)/1", "cats & dogs/12", "tiere, größe/3", "..a/1")),
+        *((name, False) for name in ("../1", "./1", "a/b/1", "/1", "a/..", "a/ 1", "a/\u0661", "a")),
+        *((name, False) for name in ("a\n/1", "a\\b/1")),
+        ("a" * 300 + "/1", False),
+    ],
+)
+def test_a_pointer_names_a_folder_of_exports(tmp_path: Path, named: str, allowed: bool) -> None:
+    (tmp_path / POINTER_FILE).write_text(json.dumps({"folder": named}))
+    if allowed:
+        assert published(tmp_path) == tmp_path / named
+    else:
+        with pytest.raises(PipelineError, match="does not name an exported model"):
+            published(tmp_path)
 
 
 def test_without_an_export_nothing_is_published(tmp_path: Path) -> None:
