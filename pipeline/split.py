@@ -1,4 +1,4 @@
-"""Choose the subsets: data/raw -> data/split/split.csv, metrics/split.json."""
+"""Choose the subsets: data/fetched -> data/split/split.csv, metrics/split.json."""
 
 from pipeline.execution.stage import run_stage
 from pipeline.foundation.tracker import Tracker
@@ -17,10 +17,10 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     params = config.split
     rules = SplitRules(params.seed, params.test_share, params.validation_share, params.train_limit)
     catalogue = Catalogue.load(workspace.catalogue)
-    classes = Provenance.load(workspace.source).classes
-    split, report = make_split(catalogue, classes, rules)
+    source = Provenance.load(workspace.source)
+    split, report = make_split(catalogue, source.classes, rules)
     split.save(workspace.split)
-    report.save(workspace.split_metrics)
+    report.save(workspace.split_metrics, source.files)
     print(", ".join(f"{subset}: {len(split.ids[subset]):,} images" for subset in SUBSETS), flush=True)
 
 

@@ -2,6 +2,7 @@
 
 Nothing in it has a default: a default in Python would be a parameter that DVC cannot see."""
 
+import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,17 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     for override in overrides:
         _put(values, override)
     return parse_params(values)
+
+
+def quoted(text: str) -> str:
+    """A text as `dvc exp run -S key=...` takes it, whatever is in it.
+
+    Between quotes, Hydra takes all as it is but quotes and backslashes before them; OmegaConf reads `${` as a
+    reference unless a backslash stands before it.
+    """
+    no_reference = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), no_reference)
+    return f"'{escaped}'"
 
 
 def _put(values: Any, override: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
+from pipeline.params.fetch import FetchParams
 from pipeline.sources.download import RemoteFile, content_fingerprint, obtain
 from pipeline.sources.sources import ImageSource, Location, array_source
 
@@ -39,7 +40,7 @@ class CifarDataset:
     label_bytes: int
 
     @contextmanager
-    def open(self, location: Location, downloads: Path) -> Iterator[ImageSource]:
+    def open(self, location: Location, params: FetchParams, downloads: Path) -> Iterator[ImageSource]:
         [path] = obtain([self.archive], location, downloads)
         members = _read_members(
             path, {self.class_names, *(name for names in self.subsets.values() for name in names)}
@@ -49,7 +50,7 @@ class CifarDataset:
             subset: self._parse(b"".join(members[name] for name in names))
             for subset, names in self.subsets.items()
         }
-        yield array_source(subsets, classes, content_fingerprint([self.archive], location))
+        yield array_source(subsets, classes, content_fingerprint([self.archive], location, params.limits))
 
     def _parse(self, data: bytes) -> tuple[UInt8[np.ndarray, "n 32 32 3"], UInt8[np.ndarray, " n"]]:
         """Records of labels, then all red, all green and all blue pixels, each row by row."""

@@ -24,6 +24,20 @@ def _idx(base: str, name: str, sha256: str) -> RemoteFile:
     return RemoteFile(f"{base}{name}-ubyte.gz", sha256, gzipped=True)
 
 
+CIFAR10 = CifarDataset(
+    origin="CIFAR-10, binary version (Krizhevsky 2009), https://www.cs.toronto.edu/~kriz/cifar.html",
+    archive=RemoteFile(
+        f"{_CIFAR}cifar-10-binary.tar.gz",
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    ),
+    class_names="batches.meta.txt",
+    subsets={
+        "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+        "test": ("test_batch.bin",),
+    },
+    label_bytes=1,
+)
+
 DATASETS: Mapping[str, Dataset] = {
     "digits": DigitsDataset(
         origin=(
@@ -31,19 +45,7 @@ DATASETS: Mapping[str, Dataset] = {
             "Repository), test set, as it comes with scikit-learn"
         ),
     ),
-    "cifar10": CifarDataset(
-        origin="CIFAR-10, binary version (Krizhevsky 2009), https://www.cs.toronto.edu/~kriz/cifar.html",
-        archive=RemoteFile(
-            f"{_CIFAR}cifar-10-binary.tar.gz",
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        ),
-        class_names="batches.meta.txt",
-        subsets={
-            "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
-            "test": ("test_batch.bin",),
-        },
-        label_bytes=1,
-    ),
+    "cifar10": CIFAR10,
     "cifar100": CifarDataset(
         origin="CIFAR-100, binary version, fine labels (Krizhevsky 2009), https://www.cs.toronto.edu/~kriz/cifar.html",
         archive=RemoteFile(

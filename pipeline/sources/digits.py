@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
+from pipeline.params.fetch import FetchParams
 from pipeline.sources.sources import ImageSource, Location, array_source
 
 _LEVELS = 16
@@ -22,7 +23,7 @@ class DigitsDataset:
     origin: str
 
     @contextmanager
-    def open(self, location: Location, downloads: Path) -> Iterator[ImageSource]:
+    def open(self, location: Location, params: FetchParams, downloads: Path) -> Iterator[ImageSource]:
         if location.text is not None:
             raise PipelineError(
                 "The digits come with scikit-learn and are read from nowhere else.",

@@ -8,11 +8,12 @@ file while the others wait for it.
 import gzip
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -21,6 +22,8 @@ from filelock import FileLock, Timeout
 from pipeline.foundation.digests import digest_bytes, digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import disk_errors_explained
+from pipeline.foundation.texts import shortened
+from pipeline.params.fetch import FetchLimits
 from pipeline.sources.fingerprint import local_fingerprint
 from pipeline.sources.sources import Location
 
@@ -34,6 +37,8 @@ _FIRST_WAIT = 1.0
 _SECONDS_BETWEEN_LINES = 5.0
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_CONTENT_BYTES = 1 << 28
+_MAX_FILE_BYTES = 1 << 34
+_LONGEST_NAME = 80
 _USE_A_MIRROR = "check the network, or set fetch.location to a copy: a folder, a file or a base address"
 
 
@@ -100,10 +105,33 @@ def obtain(files: Sequence[RemoteFile], location: Location, downloads: Path) -> 
     return [_downloaded(file, _address(file, location.url), downloads) for file in files]
 
 
-def content_fingerprint(files: Sequence[RemoteFile], location: Location) -> str:
+def archive_at(url: str, downloads: Path, limits: FetchLimits) -> Path:
+    """A local copy of an archive of somebody's images; one that was downloaded before is used again.
+
+    Raises PipelineError where it cannot be downloaded, or is larger than all that may come in.
+    """
+    name = PurePosixPath(urlsplit(url).path).name or "archive"
+    path = downloads / f"{digest_bytes(url.encode())[:16]}-{shortened(name, _LONGEST_NAME, cut='start')}"
+    with disk_errors_explained(downloads):
+        downloads.mkdir(parents=True, exist_ok=True)
+        with _locked(path):
+            if path.exists():
+                print(
+                    f"the copy of {url} in {downloads.name}/{path.name} is used; without it a new one",
+                    flush=True,
+                )
+                return path
+            part = path.with_name(path.name + ".part")
+            part.unlink(missing_ok=True)  # nobody knows whether it is the beginning of what is there now
+            _download(url, part, limits.total_bytes)
+            part.replace(path)
+    return path
+
+
+def content_fingerprint(files: Sequence[RemoteFile], location: Location, limits: FetchLimits) -> str:
     """What source.json holds: a local mirror's own fingerprint, otherwise a digest of the checksums."""
     if location.path is not None:
-        return local_fingerprint(location.path)
+        return local_fingerprint(location.path, limits)
     return digest_json([file.sha256 for file in files])
 
 
@@ -148,11 +176,11 @@ def _downloaded(file: RemoteFile, url: str, downloads: Path) -> Path:
                 return path
             part = path.with_name(path.name + ".part")
             resumed = part.exists()
-            _download(url, part)
+            _download(url, part, _MAX_FILE_BYTES)
             if resumed and file.digest(part) != file.sha256:
                 # The first bytes came from another time and perhaps another place.
                 part.unlink()
-                _download(url, part)
+                _download(url, part, _MAX_FILE_BYTES)
             digest = file.digest(part)
             if digest != file.sha256:
                 part.unlink()
@@ -181,13 +209,13 @@ def _locked(path: Path) -> AbstractContextManager[object]:
         return lock.acquire()
 
 
-def _download(url: str, part: Path) -> None:
-    """Complete `part`, which may hold the first bytes already."""
+def _download(url: str, part: Path, largest: int) -> None:
+    """Complete `part`, which may hold the first bytes already and may have `largest` bytes in the end."""
     failures = 0
     while True:
         size = part.stat().st_size if part.exists() else 0
         try:
-            _receive(url, part, size)
+            _receive(url, part, size, largest)
             return
         except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
             grown = part.exists() and part.stat().st_size > size
@@ -205,7 +233,7 @@ def _download(url: str, part: Path) -> None:
             ) from error
 
 
-def _receive(url: str, part: Path, size: int) -> None:
+def _receive(url: str, part: Path, size: int, largest: int) -> None:
     """One request for the bytes from `size` on."""
     # identity: the bytes as published, not compressed for transport
     headers = {"Accept-Encoding": "identity"}
@@ -225,14 +253,27 @@ def _receive(url: str, part: Path, size: int) -> None:
         continued = response.status_code == requests.codes.partial_content
         with part.open("ab" if continued else "wb") as file:
             length = response.headers.get("Content-Length")
-            _store(response, file, part.name, int(length) + file.tell() if length else None)
+            total = int(length) + file.tell() if length else None
+            _require_bounded(total or 0, url, largest)
+            _store(response, file, part.name, total, lambda size: _require_bounded(size, url, largest))
 
 
-def _store(response: requests.Response, file: BinaryIO, name: str, total: int | None) -> None:
+def _require_bounded(size: int, url: str, largest: int) -> None:
+    if size > largest:
+        raise PipelineError(
+            f"{url} is larger than {largest / 1e9:,.0f} GB and was not downloaded any further.",
+            expected="an archive of images (fetch.limits.total_gb)",
+        )
+
+
+def _store(
+    response: requests.Response, file: BinaryIO, name: str, total: int | None, check: Callable[[int], None]
+) -> None:
     """Append the answer to `file`; urllib3 raises IncompleteRead where it ends too early."""
     last = time.monotonic()
     for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
         file.write(chunk)
+        check(file.tell())
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LINES:
             last = now

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
+from pipeline.params.fetch import FetchParams
 from pipeline.sources.download import RemoteFile, content_fingerprint, obtain
 from pipeline.sources.sources import ImageSource, Location, array_source
 
@@ -29,14 +30,14 @@ class IdxDataset:
     files: Mapping[str, tuple[RemoteFile, RemoteFile]]
 
     @contextmanager
-    def open(self, location: Location, downloads: Path) -> Iterator[ImageSource]:
+    def open(self, location: Location, params: FetchParams, downloads: Path) -> Iterator[ImageSource]:
         files = [file for pair in self.files.values() for file in pair]
         paths = dict(zip(files, obtain(files, location, downloads), strict=True))
         subsets = {
             subset: (_read(images, paths[images], 3), _read(labels, paths[labels], 1))
             for subset, (images, labels) in self.files.items()
         }
-        yield array_source(subsets, self.classes, content_fingerprint(files, location))
+        yield array_source(subsets, self.classes, content_fingerprint(files, location, params.limits))
 
 
 def _read(file: RemoteFile, path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:

@@ -1,19 +1,24 @@
 """What every kind of data set offers to the import: a list of images and a way to read each."""
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from pipeline.foundation.array_types import Integer, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.texts import first_few
-from pipeline.images.catalogue import RejectedFile
+from pipeline.images.catalogue import UnusedFile
 from pipeline.images.decoding import encode_png
+from pipeline.params.fetch import FetchParams
+
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+_DRIVE = re.compile(r"[a-zA-Z]:[\\/]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +44,22 @@ class ImageSource:
       images: in the order of the catalogue to be made.
       read: the encoded bytes of images[index]; may be called from several threads at once; raises
         UnreadableImageError.
+      size: about how many bytes that will be.
       classes: names; the index is the label.
       fingerprint: changes when the content does.
       rejected: files that need no decoding to be seen as unusable.
+      ignored: files that are not meant as images.
+      notes: what else a person should know.
     """
 
     images: Sequence[SourceImage]
     read: Callable[[int], bytes]
+    size: Callable[[int], int]
     classes: tuple[str, ...]
     fingerprint: str
-    rejected: tuple[RejectedFile, ...] = ()
+    rejected: tuple[UnusedFile, ...] = ()
+    ignored: tuple[UnusedFile, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,9 @@ class Location:
     url: str | None = None
 
 
+_Item = TypeVar("_Item", SourceImage, UnusedFile)
+
+
 class Dataset(Protocol):
     """A kind of data set that fetch can import."""
 
@@ -71,7 +85,9 @@ class Dataset(Protocol):
     def origin(self) -> str:
         """Citation or description, for people."""
 
-    def open(self, location: Location, downloads: Path) -> AbstractContextManager[ImageSource]:
+    def open(
+        self, location: Location, params: FetchParams, downloads: Path
+    ) -> AbstractContextManager[ImageSource]:
         """Open the data set; `downloads` is the folder for what comes over the network.
 
         Raises PipelineError where the data are missing, damaged, or not the expected ones.
@@ -82,10 +98,21 @@ def parse_location(text: str | None, resolve: Callable[[str], Path]) -> Location
     """Raises PipelineError where a path does not exist; `resolve` makes paths absolute."""
     if text is None:
         return Location()
+    if "\0" in text:
+        raise PipelineError(
+            "fetch.location has a null character in it.",
+            expected="a path or an address",
+            found=text,
+            remedy="write it again: paths have no such character",
+        )
     if text.lower().startswith(("http://", "https://")):
         return Location(text, url=text)
+    if scheme := _SCHEME.match(text):
+        raise _not_read(text, f"an address that begins with {scheme[0]}")
     path = resolve(text)
     if not path.exists():
+        if _DRIVE.match(text):
+            raise _not_read(text, "a path of Windows")
         raise PipelineError(
             "The location of the data does not exist.",
             expected="fetch.location: a path (relative ones start at the project's folder)",
@@ -93,6 +120,15 @@ def parse_location(text: str | None, resolve: Callable[[str], Path]) -> Location
             remedy="correct the path, for example with -S fetch.location=../data/my-images",
         )
     return Location(text, path=path)
+
+
+def _not_read(text: str, what: str) -> PipelineError:
+    return PipelineError(
+        f"fetch.location is {what}, which is not read.",
+        expected="a path of this machine, or an address that begins with https:// or http://",
+        found=text,
+        remedy="copy the images to this machine with a program for that kind of place, and name the copy",
+    )
 
 
 def rename_classes(source: ImageSource, names: Mapping[str, str]) -> ImageSource:
@@ -115,10 +151,17 @@ def rename_classes(source: ImageSource, names: Mapping[str, str]) -> ImageSource
             f"fetch.class_names would give several classes the name '{twice[0]}'.",
             expected="a different name for each class",
         )
-    images = [
-        replace(image, class_name=names.get(image.class_name, image.class_name)) for image in source.images
-    ]
-    return replace(source, images=images, classes=classes)
+
+    def renamed(items: Sequence[_Item]) -> tuple[_Item, ...]:
+        return tuple(replace(item, class_name=names.get(item.class_name, item.class_name)) for item in items)
+
+    return replace(
+        source,
+        images=renamed(source.images),
+        classes=classes,
+        rejected=renamed(source.rejected),
+        ignored=renamed(source.ignored),
+    )
 
 
 def array_source(
@@ -140,4 +183,6 @@ def array_source(
         for index, label in enumerate(labels.tolist())
     ]
     rows = [row for pixels, _ in subsets.values() for row in pixels]
-    return ImageSource(images, lambda index: encode_png(rows[index]), classes, fingerprint)
+    return ImageSource(
+        images, lambda index: encode_png(rows[index]), lambda index: rows[index].nbytes, classes, fingerprint
+    )

@@ -1,10 +1,14 @@
 """params.yaml is checked, and a mistake in it is one clear line."""
 
 import copy
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
+from dvc.utils.hydra import apply_overrides
+from hypothesis import given, settings
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
@@ -13,7 +17,8 @@ from pipeline.params.base import Section
 from pipeline.params.fetch import FetchParams
 from pipeline.params.split import SplitParams
 from pipeline.params.tune import Range, Values
-from pipeline.params.whole import Params, load_params, parse_params, select
+from pipeline.params.whole import Params, load_params, parse_params, quoted, select
+from tests.fetch_params import fetch_params
 
 MISSING = "(missing)"
 
@@ -100,7 +105,7 @@ MISTAKES = [
         "folder",
         "fetch: dataset 'folder' needs fetch.location: a directory, .zip or .tar[.gz] of images",
     ),
-    ("fetch.class_names", {"cane": 1}, "fetch.class_names.cane: expected text, found 1"),
+    ("fetch.class_names", {"cane": [1]}, "fetch.class_names.cane: expected text, found [1]"),
     (
         "tune.space.lr",
         {"min": 0.1, "max": 1.0, "smpling": "log"},
@@ -239,3 +244,24 @@ def test_a_stage_sees_only_what_it_declares(values: dict[str, Any]) -> None:
     assert not hasattr(config, "lr")
     assert set(config.model_dump()) == {"seed", "split"}
     assert FetchParams.__name__ not in repr(config)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.text("ab'\"\\ ${}:,=[]()#&*", max_size=9))
+@settings(max_examples=100, deadline=None)
+def test_any_text_reaches_params_through_dvc(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "params.yaml"
+        file.write_text("fetch:\n  location: null\n")
+        apply_overrides(file, [f"fetch.location={quoted(text)}"])
+        values = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    assert values == {"fetch": {"location": text}}
+
+
+def test_classes_may_be_called_by_numbers() -> None:
+    names = YAML(typ="safe").load("{0: zero, 2: 3, true: yes, '007': Bond}")
+    assert fetch_params(location=".", class_names=names).class_names == {
+        "0": "zero",
+        "2": "3",
+        "true": "yes",
+        "007": "Bond",
+    }

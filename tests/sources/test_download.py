@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.sources import download
-from pipeline.sources.download import RemoteFile, content_fingerprint, obtain
+from pipeline.sources.bounds import USUAL
+from pipeline.sources.download import RemoteFile, archive_at, content_fingerprint, obtain
 from pipeline.sources.sources import Location
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB
@@ -236,7 +237,35 @@ def test_a_mirror_that_lacks_a_file_says_which(tmp_path: Path) -> None:
 
 def test_the_fingerprint_of_what_is_downloaded_follows_its_checksums(server: Server) -> None:
     one, other = remote(server), remote(server, b"other")
-    assert content_fingerprint([one], Location()) == content_fingerprint(
-        [one], Location("u", url=server.address)
+    assert content_fingerprint([one], Location(), USUAL) == content_fingerprint(
+        [one], Location("u", url=server.address), USUAL
     )
-    assert content_fingerprint([one], Location()) != content_fingerprint([other], Location())
+    assert content_fingerprint([one], Location(), USUAL) != content_fingerprint([other], Location(), USUAL)
+
+
+def test_an_archive_of_images_is_downloaded_once(server: Server, tmp_path: Path) -> None:
+    server.files["my%20images.zip?raw=1"] = CONTENT
+    url = f"{server.address}/my%20images.zip?raw=1"
+    server.break_off_after = [600_000]
+    paths = {archive_at(url, tmp_path, USUAL) for _ in range(2)}
+    [path] = paths
+    assert path.read_bytes() == CONTENT
+    assert path.name.endswith("-my%20images.zip")
+    assert server.asked == [None, "bytes=600000-"]
+    assert [each.name for each in tmp_path.glob("*.part")] == []
+
+
+def test_the_beginning_of_an_unknown_file_is_not_trusted(server: Server, tmp_path: Path) -> None:
+    server.files["images.zip"] = CONTENT
+    url = f"{server.address}/images.zip"
+    path = archive_at(url, tmp_path, USUAL)
+    path.rename(path.with_name(path.name + ".part")).write_bytes(b"of yesterday")
+    assert archive_at(url, tmp_path, USUAL).read_bytes() == CONTENT
+    assert server.asked == [None, None]
+
+
+def test_a_download_that_is_too_large_is_stopped(server: Server, tmp_path: Path) -> None:
+    server.files["images.zip"] = CONTENT
+    limits = USUAL.model_copy(update={"total_gb": 0})
+    with pytest.raises(PipelineError, match="was not downloaded any further"):
+        archive_at(f"{server.address}/images.zip", tmp_path, limits)

@@ -12,6 +12,7 @@ from pipeline.sources.sources import ImageSource, SourceImage, array_source, par
 SOURCE = ImageSource(
     [SourceImage("1", "cane", "train"), SourceImage("2", "gatto", "")],
     lambda index: b"",
+    lambda index: 0,
     ("cane", "gatto"),
     "f",
 )
