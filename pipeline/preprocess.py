@@ -1,7 +1,6 @@
-"""Decode and resize the images: data/raw, data/split -> data/arrays."""
+"""Decode and resize the images: data/fetched, data/split -> data/arrays."""
 
 from pipeline.execution.stage import run_stage
-from pipeline.foundation.files import atomic_folder
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import SUBSETS, Workspace
 from pipeline.images.array_writing import channel_statistics, write_arrays
@@ -23,14 +22,14 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     catalogue = Catalogue.load(workspace.catalogue)
     split = Split.load(workspace.split)
     label_of = {name: label for label, name in enumerate(classes)}
-    with EncodedImages(workspace.encoded_images) as encoded, atomic_folder(workspace.arrays) as folder:
-        spec.save(folder / "preprocessing.json")
+    with EncodedImages(workspace.encoded_images) as encoded:
+        spec.save(workspace.preprocessing)
         for subset in SUBSETS:
             entries = [catalogue.entries[image_id] for image_id in split.ids[subset]]
             labels = [label_of[entry.class_name] for entry in entries]
-            levels = write_arrays(folder / subset, entries, labels, encoded, spec.apply, spec.shape)
+            levels = write_arrays(workspace.subset(subset), entries, labels, encoded, spec.apply, spec.shape)
             if subset == "train":
-                channel_statistics(levels).save(folder / "statistics.json")
+                channel_statistics(levels).save(workspace.statistics)
             print(
                 f"{subset}: {len(entries):,} images of {params.image_size}x{params.image_size} pixels",
                 flush=True,

@@ -1,9 +1,11 @@
 """Write the report: what all stages made -> metrics/report (a page, a PDF, slides and their figures)."""
 
-from pathlib import Path
+import io
+import zipfile
+from collections.abc import Mapping
 
 from pipeline.execution.stage import run_stage
-from pipeline.foundation.files import atomic_folder
+from pipeline.foundation.files import write_bytes
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.augmentation import AugmentationParams
@@ -44,8 +46,6 @@ SECTIONS = (
 )
 """Anchor, title and content of each section, in the order in which they are read; empty ones are left out."""
 
-PAPER, SLIDES = "report.pdf", "slides.pptx"
-
 
 class Config(Section):
     """What dvc.yaml lists under the stage's params."""
@@ -62,16 +62,17 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     document = build_document(results, settings)
     pictures = {chart.name: figure_png(chart.figure) for chart in document.charts()}
     print(f"  {len(pictures)} figures", flush=True)
-    with atomic_folder(workspace.report) as folder:
-        for name, picture in pictures.items():
-            _write(folder / "figures" / f"{name}.png", picture)
-        page_name = workspace.report_page.name
-        page = render_page(document, pictures, {"on paper": PAPER, "to present": SLIDES})
-        _write(folder / page_name, page.encode())
-        _write(folder / PAPER, render_pdf(document))
-        _write(folder / SLIDES, render_slides(document, pictures))
-        for form in (page_name, PAPER, SLIDES):
-            print(f"  {form}: {(folder / form).stat().st_size / 1e6:.1f} MB", flush=True)
+    paper, slides = workspace.report_paper, workspace.report_slides
+    page = render_page(document, pictures, {"on paper": paper.name, "to present": slides.name})
+    forms = {
+        workspace.report_page: page.encode(),
+        paper: render_pdf(document),
+        slides: render_slides(document, pictures),
+        workspace.report_figures: _zipped({f"{name}.png": picture for name, picture in pictures.items()}),
+    }
+    for path, content in forms.items():
+        write_bytes(path, content)
+        print(f"  {path.name}: {len(content) / 1e6:.1f} MB", flush=True)
 
 
 def build_document(results: RunResults, settings: ReportSettings) -> Document:
@@ -89,9 +90,13 @@ def build_document(results: RunResults, settings: ReportSettings) -> Document:
     )
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(content)
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    """A zip whose bytes depend on nothing but the files; they are not compressed, as pictures are already."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)  # dated 1980
+    return buffer.getvalue()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from keras import layers, ops
 
 from pipeline.backbones import bundled
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import path_of
 
 _DOWNLOAD_TIMEOUT_SECONDS = 30.0
 _WEIGHTS_FOLDER = "~/.keras/models"  # where Keras looks and puts them
@@ -78,7 +79,7 @@ def build_backbone(name: str, shape: tuple[int, int, int], weights: str, weights
     if weights == "imagenet":
         with _download_explained(name):
             return application(include_top=False, weights="imagenet", input_shape=shape)
-    path = weights_base / Path(weights).expanduser()
+    path = weights_base / path_of(weights)
     if not path.is_file():
         raise PipelineError(
             f"The weights of {name} are missing.",

@@ -12,6 +12,12 @@ from pipeline.execution.process_setup import Terminated
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
 
 _MEMORY_REMEDY = "lower batch_size, preprocess.image_size or the network's widths, or close other programs"
+_DISK_REMEDY = "  to fix:   free some space and run the same command again"
+_REMEDIES = {
+    errno.EROFS: "\n  to fix:   work in a copy of the project on a disk that can be written",
+    errno.EACCES: "\n  to fix:   give yourself access to that place",
+    errno.EPERM: "\n  to fix:   give yourself access to that place",
+}
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _EXIT_NO_READER = 141  # 128 + SIGPIPE
 _EXIT_TERMINATED = 143  # 128 + SIGTERM
@@ -48,12 +54,17 @@ def explained(error: Exception) -> str | None:
             f"The package {package} is not installed for {sys.executable}.\n"
             "  to fix:   install it in the version that requirements.lock has"
         )
-    # TensorFlow's own out-of-memory error, known by name: importing it here would cost every stage 9 s.
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+    # TensorFlow's own error, known by name: importing it here would cost every stage 9 s. It is one for both.
+    exhausted = type(error).__name__ == "ResourceExhaustedError"
+    if exhausted and os.strerror(errno.ENOSPC) in str(error):
+        return f"The disk is full.\n{_DISK_REMEDY}"
+    if exhausted or isinstance(error, MemoryError):
         return f"The memory of this machine is not enough.\n  to fix:   {_MEMORY_REMEDY}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = f": {error.filename} could not be written" if error.filename else ""
-        return f"The disk is full{place}.\n  to fix:   free some space and run the same command again"
+        return f"The disk is full{place}.\n{_DISK_REMEDY}"
+    if isinstance(error, OSError) and error.errno and error.filename:
+        return f"{error.filename}: {os.strerror(error.errno)}{_REMEDIES.get(error.errno, '')}"
     return None
 
 

@@ -1,13 +1,16 @@
 """What a process of ours sets for itself: threads, silence of its libraries, signals."""
 
+import atexit
 import io
 import logging
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import threadpoolctl
 
@@ -44,7 +47,9 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("default", module=r"pipeline(\.|$)")
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # also where stdout is not a terminal, as under DVC
+        # Line by line also where stdout is not a terminal, as under DVC; a terminal that knows few characters
+        # gets the others as escapes.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
 def stop_in_good_order() -> None:
@@ -52,6 +57,31 @@ def stop_in_good_order() -> None:
     signal.signal(signal.SIGTERM, _raise_terminated)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as it is during imports; ignored, it stays so
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def end_at_once() -> NoReturn:
+    """End the process with exit code 0, without the seconds in which Python takes TensorFlow apart."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM until the block has ended."""
+    arrived: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for first in arrived[:1]:
+            signal.raise_signal(first)
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:

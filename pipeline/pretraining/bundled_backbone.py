@@ -27,9 +27,9 @@ from pipeline.networks.from_scratch import build_from_scratch
 from pipeline.networks.precision import build, in_float32
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.fitting import FittingParams, Precision
+from pipeline.processes.resumption import code_digest, resumable_work
 from pipeline.training.data import TrainingData
 from pipeline.training.fitting import FitPlan, fit
-from pipeline.training.resumption import code_digest, resumable_work
 from pipeline.training.trained_model import predict
 
 _SEED = 0

@@ -1,1 +1,1 @@
-"""Processes of ours: started, read, and kept quiet."""
+"""Processes of ours: started, read, kept quiet, and taken up again after a kill."""

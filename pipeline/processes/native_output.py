@@ -17,13 +17,28 @@ def private_stdout() -> TextIO:
 
 @contextmanager
 def native_stderr_silenced() -> Iterator[None]:
-    """Keep what compiled code writes to file descriptor 2 off the terminal."""
-    sys.stderr.flush()
+    """Keep what compiled code writes to file descriptor 2 off the terminal; Python's own lines get there."""
+    python_stderr = sys.stderr
+    python_stderr.flush()
     kept = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
+        if _is_descriptor_2(python_stderr):
+            sys.stderr = os.fdopen(
+                os.dup(kept), "w", encoding=python_stderr.encoding, errors="backslashreplace"
+            )
         yield
     finally:
+        if sys.stderr is not python_stderr:
+            sys.stderr.close()
+            sys.stderr = python_stderr
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _is_descriptor_2(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == 2
+    except OSError:  # a test has put something else in its place
+        return False

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-_CHUNK_BYTES = 1 << 20
+from pipeline.foundation.digests import md5_file
 
 
 def dvc_hash(path: Path) -> str:
@@ -17,15 +18,12 @@ def dvc_hash(path: Path) -> str:
       OSError: a file cannot be read, or is gone.
     """
     if not path.is_dir():
-        return _md5(path)
-    files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
-    listed = json.dumps([{"md5": _md5(file), "relpath": name} for name, file in files])
+        return md5_file(path)
+    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    return folder_hash({name: md5_file(file) for name, file in files.items()})
+
+
+def folder_hash(files: Mapping[str, str]) -> str:
+    """DVC's hash of a folder from those of its files, by their paths within it."""
+    listed = json.dumps([{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())])
     return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def _md5(file: Path) -> str:
-    md5 = hashlib.md5(usedforsecurity=False)
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            md5.update(chunk)
-    return md5.hexdigest()

@@ -15,7 +15,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.foundation.declarations import Declaration, parse_declarations
+from pipeline.foundation.declarations import Declaration, is_within, parse_declarations
+from pipeline.repository.dvc_hash import folder_hash
 
 _EXPERIMENT_REFS = "refs/exps"
 _GIT_SECONDS = 20
@@ -62,6 +63,18 @@ class Lock:
     def outputs(self) -> dict[str, str]:
         """DVC's hash by path of every output of every stage."""
         return {path: value for stage in self.stages.values() for path, value in stage.outputs.items()}
+
+    def hash_of(self, path: str) -> str:
+        """DVC's hash of an output, or of a folder of outputs as if it were one; empty where there is none.
+
+        What was locked before outputs became files has the same hash by its folder.
+        """
+        outputs = self.outputs
+        if path in outputs:
+            return outputs[path]
+        within = [output for output in outputs if is_within(output, path)]
+        below = {output.removeprefix(f"{path}/"): outputs[output] for output in within}
+        return folder_hash(below) if below else ""
 
     def outputs_of(self, stage: str) -> Mapping[str, str]:
         """DVC's hash by path of a stage's outputs; none where it has not run."""
@@ -197,8 +210,13 @@ class Repository:
         found = self.git("log", *refs, "--reverse", f"-S{dvc_hash}", "--format=%H", "--", "dvc.lock")
         return found.splitlines()[0] if found else None
 
-    def cached(self, dvc_hash: str) -> bool:
-        """Whether an output, with every file of it, is in DVC's cache on this machine."""
+    def cached(self, revision: str, path: str) -> bool:
+        """Whether all outputs of a revision at or below a path are in DVC's cache on this machine."""
+        outputs = self.lock(revision).outputs
+        hashes = [value for output, value in outputs.items() if is_within(output, path)]
+        return bool(hashes) and all(map(self._is_cached, hashes))
+
+    def _is_cached(self, dvc_hash: str) -> bool:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo  # half a second
 

@@ -88,12 +88,12 @@ class StageOutputs:
         return self.lock.outputs_of(stage) != self.base.outputs_of(stage)
 
     def main_hash(self, stage: str) -> str:
-        """DVC's hash of the trained model, or of the predictions; empty where dvc.lock has none."""
-        return self.hash_of(_main_output(self.workspace, stage))
+        """DVC's hash of what stands for all that a stage has made; empty where dvc.lock has none."""
+        return main_hash(self.workspace, self.lock, stage)
 
     def hash_of(self, output: Path) -> str:
-        """DVC's hash of a whole output; empty where dvc.lock has none."""
-        return self.lock.outputs.get(_name(self.workspace, output), "")
+        """DVC's hash of an output, or of a folder of outputs; empty where dvc.lock has none."""
+        return self.lock.hash_of(_name(self.workspace, output))
 
     def card(self, candidate: str) -> CardValues | None:
         """A candidate's model card; None where it is gone."""
@@ -119,8 +119,15 @@ class StageOutputs:
         if EVALUATION not in self.lock.stages:
             return False
         evaluated = self.lock.stages[EVALUATION].inputs
-        models = [_name(self.workspace, self.workspace.model(candidate)) for candidate in CANDIDATES]
-        return all(evaluated.get(model) == self.lock.outputs.get(model) for model in models)
+        made = self.lock.outputs
+        for candidate in CANDIDATES:
+            model = _name(self.workspace, self.workspace.model(candidate))
+            read = [path for path in evaluated if is_within(path, model)]
+            if not read and any(is_within(path, model) for path in made):
+                return False
+            if any(evaluated[path] != made.get(path) for path in read):
+                return False
+        return True
 
     def read_json(self, path: Path) -> Any:
         """The value in a JSON file; None where there is none."""
@@ -185,15 +192,14 @@ def outputs_in_working_tree(workspace: Workspace, repository: Repository) -> Sta
 
     def find(path: Path) -> Path | None:
         name = _name(workspace, path)
-        for output, known_as in lock.outputs.items():
-            if is_within(name, output):
+        concerned = [each for each in lock.outputs if is_within(name, each) or is_within(each, name)]
+        for output in concerned:
+            if output not in sound:
                 try:
-                    if output not in sound:
-                        sound[output] = dvc_hash(workspace.root / output) == known_as
+                    sound[output] = dvc_hash(workspace.root / output) == lock.outputs[output]
                 except OSError:
                     sound[output] = False
-                return path if sound[output] and path.exists() else None
-        return None
+        return path if concerned and all(sound[each] for each in concerned) and path.exists() else None
 
     return StageOutputs(
         workspace=workspace,
@@ -236,9 +242,16 @@ def outputs_of_running_stage(workspace: Workspace, stage: str, params: Mapping[s
     )
 
 
-def _main_output(workspace: Workspace, stage: str) -> Path:
-    """What stands for all that a stage has made."""
-    return workspace.model(TRAININGS[stage]) if stage in TRAININGS else workspace.predictions
+def main_hash(workspace: Workspace, lock: Lock, stage: str) -> str:
+    """DVC's hash of the file that stands for all that a stage has made: the model's card, or the scores.
+
+    Before outputs became files it was that of a folder, which runs of that time are tagged with.
+    """
+    if stage in TRAININGS:
+        folder, file = workspace.model(TRAININGS[stage]), workspace.card(TRAININGS[stage])
+    else:
+        folder, file = workspace.predictions, workspace.scores
+    return lock.outputs.get(_name(workspace, folder)) or lock.outputs.get(_name(workspace, file), "")
 
 
 def _name(workspace: Workspace, path: Path) -> str:

@@ -147,7 +147,7 @@ def fit(
     while not epochs.ended:
         epochs.run(batches, validation)
     if params.early_stopping_patience is not None:
-        model.load_weights(epochs.weights_file(best_index(epochs.history) + 1))
+        epochs.restore(best_index(epochs.history) + 1)
     return epochs.history
 
 
@@ -192,9 +192,11 @@ class _Epochs:
             return True
         return len(self.history) >= self._plan.epochs
 
-    def weights_file(self, epoch: int) -> Path:
-        """Where the weights after this epoch of the phase, counted from 1, are kept."""
-        return self._checkpoints / f"epoch-{epoch:05d}.weights.h5"
+    def restore(self, epoch: int) -> None:
+        """Take weights and optimizer state as they were after this epoch of the phase, counted from 1."""
+        with np.load(self._checkpoint(epoch)) as arrays:
+            for name, variable in zip(arrays.files, self._variables, strict=True):
+                variable.assign(arrays[name])
 
     def resume(self) -> None:
         """Take weights, optimizer state and history from the newest checkpoint, if there is one."""
@@ -202,7 +204,7 @@ class _Epochs:
             return
         self.history = [EpochResult(**row) for row in read_json(self._history_file)]
         self._model.optimizer.build(self._model.trainable_variables)
-        self._model.load_weights(self.weights_file(len(self.history)))
+        self.restore(len(self.history))
         print(f"{self._plan.phase}: going on after epoch {len(self.history)}", flush=True)
 
     def run(self, batches: TrainingBatches, validation: PlainBatches) -> None:
@@ -274,20 +276,22 @@ class _Epochs:
     def _save(self) -> None:
         """Weights first, then the history that names them, then remove what neither of them needs."""
         self._checkpoints.mkdir(parents=True, exist_ok=True)
-        newest = self.weights_file(len(self.history))
-        with atomic_path(newest) as temporary:
-            # Keras insists on the ending, which the temporary name keeps only in part.
-            weights = temporary.with_name(temporary.name + ".weights.h5")
-            try:
-                self._model.save_weights(weights)
-                weights.replace(temporary)
-            finally:
-                weights.unlink(missing_ok=True)
+        newest = self._checkpoint(len(self.history))
+        # Not by Keras: h5py, where the disk is full, breaks the process at its end.
+        with atomic_path(newest) as temporary, temporary.open("wb") as file:
+            np.savez(file, *(keras.ops.convert_to_numpy(variable) for variable in self._variables))
         write_json(self._history_file, [asdict(result) for result in self.history])
-        needed = {newest, self.weights_file(best_index(self.history) + 1)}
-        for old in self._checkpoints.glob("epoch-*.weights.h5"):
+        needed = {newest, self._checkpoint(best_index(self.history) + 1)}
+        for old in self._checkpoints.glob("epoch-*.npz"):
             if old not in needed:
                 old.unlink()
+
+    def _checkpoint(self, epoch: int) -> Path:
+        return self._checkpoints / f"epoch-{epoch:05d}.npz"
+
+    @property
+    def _variables(self) -> list[keras.Variable]:
+        return [*self._model.weights, *self._model.optimizer.variables]
 
 
 class _Means:

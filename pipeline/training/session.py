@@ -9,9 +9,9 @@ from typing import Any
 from pipeline.foundation.tracker import Run, Tracker, log_epoch, log_training_data
 from pipeline.foundation.workspace import Workspace
 from pipeline.params.base import Section
+from pipeline.processes.resumption import resumable
 from pipeline.training.data import TrainingData
 from pipeline.training.fitting import EpochResult, Fitted, OnEpoch
-from pipeline.training.resumption import resumable
 from pipeline.training.saving import save_trained_model
 
 
@@ -64,7 +64,7 @@ def training_session(
 ) -> Iterator[TrainingSession]:
     """Load the data, lock and find the checkpoints, open the run. Raises PipelineError."""
     data = TrainingData.load(workspace.arrays)
-    with resumable(workspace, stage, config, data.digest) as place:
+    with resumable(workspace, stage, config.model_dump(mode="json"), data.digest) as place:
         yield TrainingSession(
             stage=stage,
             candidate=candidate,
@@ -74,3 +74,4 @@ def training_session(
             checkpoints=place.folder,
             folder=workspace.model(candidate),
         )
+        place.keep_until_noted(workspace.network(candidate))

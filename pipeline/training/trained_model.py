@@ -7,6 +7,8 @@ import keras
 import numpy as np
 
 from pipeline.foundation.array_types import Float32, UInt8
+from pipeline.foundation.digests import digest_file
+from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import require
 from pipeline.foundation.workspace import CARD_FILE, NETWORK_FILE
 from pipeline.inference.model_card import ModelCard
@@ -21,9 +23,16 @@ class TrainedModel:
 
     @classmethod
     def load(cls, folder: Path) -> "TrainedModel":
-        """Raises PipelineError where a file is missing."""
-        card = ModelCard.load(folder / CARD_FILE)
-        return cls(keras.models.load_model(require(folder / NETWORK_FILE), compile=False), card)
+        """Raises PipelineError where a file is missing, or the network is not the one of the card."""
+        card, network = ModelCard.load(folder / CARD_FILE), require(folder / NETWORK_FILE)
+        if (found := digest_file(network)) != card.model_digest:
+            raise PipelineError(
+                f"{network} is not the network that {CARD_FILE} beside it describes.",
+                expected=f"SHA-256 {card.model_digest}",
+                found=found,
+                remedy="'dvc checkout' brings back what was trained, 'dvc repro' trains it again",
+            )
+        return cls(keras.models.load_model(network, compile=False), card)
 
     def predict(self, images: UInt8[np.ndarray, "n h w c"], batch_size: int) -> Float32[np.ndarray, "n k"]:
         """Class probabilities."""

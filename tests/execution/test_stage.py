@@ -80,10 +80,19 @@ def test_it_gets_the_declared_params_and_the_workspace(finish: Finish, tmp_path:
     [
         ("raise PipelineError('No images.', remedy='add some')", "toy: No images.\n  to fix:   add some\n"),
         ("raise OSError(errno.ENOSPC, 'No space', '/data/x')", "toy: The disk is full: /data/x could not"),
+        ("open('/data/none')", "toy: /data/none: No such file or directory\n"),
+        (
+            "raise OSError(errno.EROFS, '', '/x')",
+            "toy: /x: Read-only file system\n  to fix:   work",
+        ),
         ("raise MemoryError", "toy: The memory of this machine is not enough.\n  to fix:   lower batch_size"),
         (
             "raise type('ResourceExhaustedError', (Exception,), {})('OOM when allocating')",
             "toy: The memory of this machine is not enough.",
+        ),
+        (
+            "raise type('ResourceExhaustedError', (Exception,), {})('x; No space left on device')",
+            "toy: The disk is full.\n  to fix:   free some space",
         ),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import evaluate, train_baseline
+from pipeline.foundation.digests import digest_file
 from pipeline.foundation.files import read_json, write_json
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.base import Section
@@ -157,6 +158,10 @@ class Project:
         YAML().dump({"schema": "2.0", "stages": entries}, self.workspace.lock)
 
 
+def _below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def _as_written(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _as_written(each) for name, each in value.items()}
@@ -197,19 +202,25 @@ def told(made: Project) -> dict[str, Told]:
 
     tf.config.run_functions_eagerly(True)
     workspace, found = made.workspace, {}
-    raw, arrays = workspace.raw, workspace.arrays
-    data = ("preprocess", TRAINING, [raw / "source.json", workspace.split_metrics, *arrays.iterdir()])
+    data = ("preprocess", TRAINING, [workspace.source, workspace.split_metrics, *_below(workspace.arrays)])
     made.lock(data)
     training = made.execute(train_baseline, TRAINING)
     for candidate in set(CANDIDATES) - {"baseline"}:
         shutil.copytree(workspace.model("baseline"), workspace.model(candidate))
         card = workspace.card(candidate)
-        write_json(card, {**read_json(card), "candidate": candidate, "model_digest": f"of {candidate}"})
-    trainings = [(stage, TRAINING, [workspace.model(candidate)]) for stage, candidate in TRAININGS.items()]
+        network = workspace.network(candidate)
+        network.write_bytes(network.read_bytes() + candidate.encode())  # a zip file ends where it says
+        write_json(card, {**read_json(card), "candidate": candidate, "model_digest": digest_file(network)})
+    trainings = [
+        (stage, TRAINING, _below(workspace.model(candidate))) for stage, candidate in TRAININGS.items()
+    ]
     made.lock(data, *trainings)
     evaluation = made.execute(evaluate, EVALUATION)
     tf.config.run_functions_eagerly(False)
-    written = [workspace.best, *(path for path in workspace.metrics.iterdir() if path.name != "split.json")]
+    written = [
+        workspace.best,
+        *(path for path in _below(workspace.scores.parent) if path != workspace.split_metrics),
+    ]
     made.lock(data, *trainings, ("evaluate", EVALUATION, written))
     found = {"train_baseline": made.told(training), "evaluate": made.told(evaluation)}
     for stage, original in (("train_baseline", training), ("evaluate", evaluation)):
@@ -249,7 +260,7 @@ def test_an_executed_evaluation_tells_all_of_it(told: dict[str, Told], made: Pro
     run, scores = told["evaluate"], read_json(made.workspace.scores)
     assert run.params["evaluate.bootstrap_samples"] == "100"
     assert run.tags[tags.BEST_CANDIDATE] == read_json(made.workspace.best)["candidate"]
-    assert run.tags[f"{tags.MODEL_DIGEST}.tuned"] == "of tuned"
+    assert run.tags[f"{tags.MODEL_DIGEST}.tuned"] == digest_file(made.workspace.network("tuned"))
     for candidate in CANDIDATES:
         assert run.curves[f"{candidate}/test_ece"] == [(0, scores[candidate]["test"]["ece"])]
     assert [sizes for _, _, sizes in run.datasets] == [{"validation": 15, "test": 18}]

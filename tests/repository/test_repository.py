@@ -30,7 +30,7 @@ stages:
           location:
           class_names: {}
     outs:
-    - path: data/raw
+    - path: data/fetched
       hash: md5
       md5: raw1.dir
       size: 5000
@@ -38,7 +38,7 @@ stages:
   train:
     cmd: python -m pipeline.train
     deps:
-    - path: data/raw
+    - path: data/fetched
       hash: md5
       md5: raw1.dir
       size: 5000
@@ -102,12 +102,12 @@ def make_experiment(repository: Repository, name: str, lock: str) -> Experiment:
 def test_a_lock_has_inputs_params_outputs_and_sizes() -> None:
     lock = parse_lock(LOCK)
     train = lock.stages["train"]
-    assert train.inputs == {"data/raw": "raw1.dir"}
+    assert train.inputs == {"data/fetched": "raw1.dir"}
     assert train.params == {"lr": 1e-5, "text": "several\n\nlines"}
     # A hash of digits alone is text, as DVC writes it.
     assert train.outputs["models/baseline"] == "12345678901234567890123456789012"
     assert train.sizes == {"models/baseline": 7, "metrics/train.json": 8}
-    assert lock.outputs.keys() == {"data/raw", "models/baseline", "metrics/train.json"}
+    assert lock.outputs.keys() == {"data/fetched", "models/baseline", "metrics/train.json"}
 
 
 def test_the_quick_reading_finds_the_same_outputs(project: Path) -> None:
@@ -130,8 +130,10 @@ def test_a_lock_that_cannot_be_read_is_empty(text: str) -> None:
 def test_inputs_are_read_from_upstream_only() -> None:
     lock = parse_lock(LOCK)
     # Not of its own entry, which is that of its previous run; a file within a folder has the folder's hash.
-    inputs = lock.data_inputs("train", ["pipeline/train.py", "data/raw/catalogue.csv", "metrics/train.json"])
-    assert inputs == {"data/raw": "raw1.dir"}
+    inputs = lock.data_inputs(
+        "train", ["pipeline/train.py", "data/fetched/catalogue.csv", "metrics/train.json"]
+    )
+    assert inputs == {"data/fetched": "raw1.dir"}
     # A dependency on a folder means all outputs inside of it.
     assert lock.data_inputs("report", ["models"]) == {"models/baseline": "12345678901234567890123456789012"}
 
@@ -170,7 +172,7 @@ def test_files_are_read_as_of_a_revision(repository: Repository) -> None:
     (repository.folder / "dvc.lock").write_text(LOCK)
     made = commit(repository.folder, "locked")
     (repository.folder / "dvc.lock").write_text("")
-    assert repository.lock(made).outputs["data/raw"] == "raw1.dir"
+    assert repository.lock(made).outputs["data/fetched"] == "raw1.dir"
     assert repository.lock(None).stages == {}
     assert repository.lock(f"{made}^").stages == {}
     assert repository.title(made).startswith(f"{made[:7]} locked (20")
@@ -237,12 +239,10 @@ def dvc_project(repository: Repository) -> Repository:
 
 
 def test_an_output_is_cached_only_with_all_its_files(dvc_project: Repository) -> None:
-    key = dvc_project.lock(None).outputs["models/baseline"]
-    assert dvc_project.cached(key)
-    assert not dvc_project.cached(md5(b"something else"))
+    assert dvc_project.cached("HEAD", "models/baseline")
+    assert not dvc_project.cached("HEAD", "models/tuned")
     (dvc_project.folder / ".dvc/cache/files/md5" / md5(b"network")[:2] / md5(b"network")[2:]).unlink()
-    assert not dvc_project.cached(key)
-    assert dvc_project.cached(md5(b'{"model_digest": "abc"}'))
+    assert not dvc_project.cached("HEAD", "models/baseline")
 
 
 def test_outputs_of_a_revision_are_read_from_the_cache(dvc_project: Repository) -> None:
@@ -262,4 +262,4 @@ def test_where_dvc_keeps_its_files(dvc_project: Repository, tmp_path_factory: py
     elsewhere = Repository(tmp_path_factory.mktemp("elsewhere"))
     assert elsewhere.cache_folder() is None
     assert elsewhere.remote() is None
-    assert not elsewhere.cached("abc")
+    assert not elsewhere.cached("HEAD", "models/baseline")

@@ -100,7 +100,7 @@ def _run(workspace: Workspace) -> None:
 
 
 def _outputs(workspace: Workspace) -> dict[str, bytes]:
-    files = [*workspace.metrics.rglob("*"), workspace.best]
+    files = [*workspace.scores.parent.rglob("*"), workspace.best]
     return {str(file.relative_to(workspace.root)): file.read_bytes() for file in files if file.is_file()}
 
 
@@ -226,7 +226,7 @@ def test_model_of_other_classes_is_refused(workspace: Workspace, monkeypatch: py
     with pytest.raises(PipelineError, match="models/baseline was trained on other classes") as caught:
         _run(workspace)
     assert (caught.value.expected, caught.value.found) == ("cat, dog, a, bird", "dog, cat, a, bird")
-    assert not workspace.metrics.exists()
+    assert not workspace.scores.parent.exists()
     assert not workspace.best.exists()
 
 
@@ -239,5 +239,5 @@ def test_probabilities_that_are_no_numbers_are_refused(
     monkeypatch.setattr(FakeModel, "predict", broken)
     with pytest.raises(PipelineError, match="models/baseline predicts probabilities that are not numbers"):
         _run(workspace)
-    assert not workspace.metrics.exists()
+    assert not workspace.scores.parent.exists()
     assert not workspace.best.exists()

@@ -22,27 +22,29 @@ from pipeline import fetch
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
+from pipeline.images.catalogue import Catalogue, CatalogueEntry, UnusedFile, load_unused, save_unused
 from pipeline.params.fetch import FetchParams
+from pipeline.sources.bounds import USUAL
 from pipeline.sources.cifar import CifarDataset
 from pipeline.sources.datasets import DATASETS
 from pipeline.sources.download import RemoteFile
 from pipeline.sources.fingerprint import local_fingerprint
 from pipeline.sources.idx import IdxDataset
+from tests.fetch_params import fetch_params
 
-OUTS = ("catalogue.csv", "images.tar", "rejected.csv", "source.json")
+OUTS = ("catalogue.csv", "ignored.csv", "images.tar", "rejected.csv", "source.json")
 
 
 def run(
     workspace: Workspace, dataset: str = "folder", location: Path | str | None = None, **changes: Any
 ) -> None:
-    params = {"class_names": {}, "max_rejected": 0.05, "min_images_per_class": 1, **changes}
-    values = {"dataset": dataset, "location": None if location is None else str(location), **params}
-    config = fetch.Config(fetch=FetchParams.model_validate(values))
+    given = None if location is None else str(location)
+    config = fetch.Config(fetch=fetch_params(dataset=dataset, location=given, **changes))
     fetch.run(workspace, config, SilentTracker())
 
 
 def rows(workspace: Workspace, name: str = "catalogue") -> list[dict[str, str]]:
-    with (workspace.raw / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+    with (workspace.fetched / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -57,7 +59,7 @@ def stored(workspace: Workspace, row: dict[str, str]) -> bytes:
 
 
 def outs(workspace: Workspace) -> dict[str, bytes]:
-    return {name: (workspace.raw / name).read_bytes() for name in OUTS}
+    return {name: (workspace.fetched / name).read_bytes() for name in OUTS}
 
 
 def picture(seed: int, file_format: str = "PNG", size: tuple[int, int] = (6, 5), **options: Any) -> bytes:
@@ -133,9 +135,10 @@ def test_a_folder(workspace: Workspace, folder: Path, animals: dict[str, bytes])
         "location": str(folder),
         "origin": "a folder or archive of images",
         "classes": ["cane", "gatto"],
-        "fingerprint": local_fingerprint(folder),
+        "fingerprint": local_fingerprint(folder, USUAL),
         "images": 5,
         "rejected": 0,
+        "ignored": 2,
     }
 
 
@@ -222,30 +225,74 @@ def test_unreadable_files_are_listed_with_reasons(workspace: Workspace, folder: 
     )
     run(workspace, location=folder, max_rejected=0.5)
     reasons = {row["file"]: row["reason"] for row in rows(workspace, "rejected")}
-    assert list(reasons) == ["raw-img/cane/half.png", "raw-img/cover.png", "raw-img/gatto/notes.txt"]
+    assert list(reasons) == ["raw-img/cane/half.png", "raw-img/cover.png"]
     assert "truncated" in reasons["raw-img/cane/half.png"]
-    assert "not one of" in reasons["raw-img/gatto/notes.txt"]
-    assert "class folder" in reasons["raw-img/cover.png"]
+    assert "folder of a class" in reasons["raw-img/cover.png"]
+    ignored = {row["file"]: row["reason"] for row in rows(workspace, "ignored")}
+    assert "not an image by its name" in ignored["raw-img/gatto/notes.txt"]
     assert len(rows(workspace)) == 5
-    assert (source(workspace)["images"], source(workspace)["rejected"]) == (5, 3)
+    counts = source(workspace)
+    assert (counts["images"], counts["rejected"], counts["ignored"]) == (5, 2, len(ignored))
+    assert sum(path.is_file() for path in folder.rglob("*")) == 5 + 2 + len(ignored)
 
 
 def test_too_many_unreadable_files(workspace: Workspace, folder: Path) -> None:
     write_files(folder / "raw-img", {"cane/broken.png": b"broken"})
     run(workspace, location=folder, max_rejected=1 / 6)
     before = outs(workspace)
-    with pytest.raises(
-        PipelineError, match=r"1 of 6 files cannot be read as images[\s\S]*0.16[\s\S]*cane/broken.png"
-    ):
+    with pytest.raises(PipelineError, match=r"1 of 6 files cannot be used[\s\S]*0.16[\s\S]*cane/broken.png"):
         run(workspace, location=folder, max_rejected=0.16)
     assert outs(workspace) == before, "nothing half written"
+
+
+def test_names_cannot_pretend_to_be_lines(
+    workspace: Workspace, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_files(folder / "raw-img", {"cane/x\nFAKE LINE.png": b"x", "gatto/\nFAKE LINE/y.png": b"y"})
+    run(workspace, location=folder, max_rejected=0.5)
+    assert [row["file"] for row in rows(workspace, "rejected")] == [
+        "raw-img/cane/x\nFAKE LINE.png",
+        "raw-img/gatto/\nFAKE LINE/y.png",
+    ]
+    output = capsys.readouterr().out
+    assert "(1, for example raw-img/cane/x\\nFAKE LINE.png)" in output
+    assert "\nFAKE" not in output
+    with pytest.raises(PipelineError) as caught:
+        run(workspace, location=folder)
+    assert "x\\nFAKE LINE.png" in str(caught.value)
+    assert "\nFAKE" not in str(caught.value)
+
+
+def test_a_table_cannot_write_to_the_terminal(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = 'id,label\n0,a\n1,b\n"\x1b]0;hi\x07\nFAKE LINE",b\n'
+    files = {"0.png": picture(0), "1.png": picture(1), "labels.csv": table.encode()}
+    run(workspace, location=write_files(tmp_path / "x", files), labels="labels.csv")
+    output = capsys.readouterr().out
+    assert "1 rows of labels.csv name no image that is there: \\x1b]0;hi\\x07\\nFAKE LINE\n" in output
+
+
+def test_names_of_any_length_are_read_again(tmp_path: Path) -> None:
+    long = "x" * 200_000
+    catalogue = Catalogue([CatalogueEntry(0, long, "a", "", "0", 1, 1, 512, 1)])
+    catalogue.save(tmp_path / "catalogue.csv")
+    assert Catalogue.load(tmp_path / "catalogue.csv") == catalogue
+    save_unused(tmp_path / "rejected.csv", [UnusedFile(long, "why", "a")])
+    assert load_unused(tmp_path / "rejected.csv") == [UnusedFile(long, "why")]
+
+
+def test_a_class_is_renamed_in_errors_too(workspace: Workspace, folder: Path) -> None:
+    (folder / "raw-img" / "pollo").mkdir()
+    (folder / "raw-img" / "pollo" / "1.png").symlink_to("/nowhere")
+    with pytest.raises(PipelineError, match=r"chicken: 0; files that were not used there: a link to nothing"):
+        run(workspace, location=folder, max_rejected=0.5, class_names={"pollo": "chicken"})
 
 
 def test_a_class_with_too_few_images(workspace: Workspace, folder: Path) -> None:
     with pytest.raises(PipelineError, match=r"1 of 2 classes have too few[\s\S]*at least 3[\s\S]*cane: 2"):
         run(workspace, location=folder, min_images_per_class=3)
-    assert not workspace.raw.exists()
-    assert [path.name for path in workspace.raw.parent.iterdir()] == []
+    assert list(workspace.fetched.iterdir()) == []
 
 
 def test_a_single_class(workspace: Workspace, tmp_path: Path) -> None:
@@ -263,14 +310,28 @@ def test_no_images(workspace: Workspace, tmp_path: Path, files: dict[str, bytes]
         run(workspace, location=write_files(tmp_path / "x", files))
 
 
+def test_a_location_with_a_null_character(workspace: Workspace) -> None:
+    with pytest.raises(PipelineError, match=r"null character[\s\S]*my\\x00images"):
+        run(workspace, location="my\0images")
+
+
 def test_a_missing_location(workspace: Workspace) -> None:
     with pytest.raises(PipelineError, match=r"does not exist[\s\S]*my-images"):
         run(workspace, location="my-images")
 
 
-def test_an_address_is_no_folder(workspace: Workspace) -> None:
-    with pytest.raises(PipelineError, match="local place"):
-        run(workspace, location="https://example.org/images.zip")
+@pytest.mark.parametrize(
+    ("location", "kind"),
+    [
+        ("s3://bucket/images", "an address that begins with s3://"),
+        ("file:///home/me/images", "an address that begins with file://"),
+        ("C:\\Users\\me\\images", "a path of Windows"),
+        ("d:/images", "a path of Windows"),
+    ],
+)
+def test_places_that_are_not_read_are_named(workspace: Workspace, location: str, kind: str) -> None:
+    with pytest.raises(PipelineError, match=f"fetch.location is {kind}"):
+        run(workspace, location=location)
 
 
 @pytest.mark.parametrize("name", ["animals.zip", "animals.tar.gz"])
@@ -283,7 +344,7 @@ def test_a_truncated_archive(
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(PipelineError, match="damaged or incomplete"):
         run(workspace, location=path)
-    assert not workspace.raw.exists()
+    assert not workspace.fetched.exists()
 
 
 def cifar_archive(path: Path, label_bytes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -342,11 +403,13 @@ def test_cifar_binary(
 
 
 def test_a_cifar_archive_with_another_checksum(workspace: Workspace, tmp_path: Path) -> None:
-    cifar_archive(tmp_path / "cifar-10-binary.tar.gz", 1)
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    cifar_archive(mirror / "cifar-10-binary.tar.gz", 1)
     with pytest.raises(
         PipelineError, match=r"not the published cifar-10-binary[\s\S]*c4a38c50a1bc[\s\S]*dataset=folder"
     ):
-        run(workspace, "cifar10", tmp_path)
+        run(workspace, "cifar10", mirror)
 
 
 def idx(array: np.ndarray) -> bytes:

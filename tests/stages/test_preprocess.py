@@ -17,9 +17,9 @@ from pipeline.images import parallel
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.images.catalogue import Catalogue
 from pipeline.inference.preprocessing import PreprocessingSpec
-from pipeline.params.fetch import FetchParams
 from pipeline.params.preprocess import PreprocessParams
 from pipeline.params.split import SplitParams
+from tests.fetch_params import fetch_params
 
 PICTURES = 30
 
@@ -37,14 +37,8 @@ def prepared(workspace: Workspace, tmp_path: Path) -> Workspace:
         buffer = io.BytesIO()
         Image.fromarray(pixels(number)).save(buffer, format="PNG")
         path.write_bytes(buffer.getvalue())
-    fetch_params = FetchParams(
-        dataset="folder",
-        location=str(tmp_path / "x"),
-        class_names={},
-        max_rejected=0.0,
-        min_images_per_class=1,
-    )
-    fetch.run(workspace, fetch.Config(fetch=fetch_params), SilentTracker())
+    params = fetch_params(location=str(tmp_path / "x"), max_rejected=0.0)
+    fetch.run(workspace, fetch.Config(fetch=params), SilentTracker())
     split_params = SplitParams(seed=0, test_share=0.2, validation_share=0.2, train_limit=None)
     split.run(workspace, split.Config(split=split_params), SilentTracker())
     return workspace
@@ -66,7 +60,8 @@ def outs(workspace: Workspace) -> dict[str, bytes]:
 def test_every_row_is_the_right_picture(prepared: Workspace) -> None:
     run(prepared)
     names = {
-        entry.id: Path(entry.name).stem for entry in Catalogue.load(prepared.raw / "catalogue.csv").entries
+        entry.id: Path(entry.name).stem
+        for entry in Catalogue.load(prepared.fetched / "catalogue.csv").entries
     }
     seen = []
     for subset in SUBSETS:
@@ -98,8 +93,8 @@ def test_the_spec_that_everything_else_uses(prepared: Workspace) -> None:
     }
     arrays = ImageArrays.load(prepared.arrays / "test")
     assert arrays.images.shape[1:] == (12, 12, 1)
-    entry = Catalogue.load(prepared.raw / "catalogue.csv").entries[int(arrays.ids[0])]
-    encoded = (prepared.raw / "images.tar").read_bytes()[entry.offset : entry.offset + entry.size]
+    entry = Catalogue.load(prepared.fetched / "catalogue.csv").entries[int(arrays.ids[0])]
+    encoded = (prepared.fetched / "images.tar").read_bytes()[entry.offset : entry.offset + entry.size]
     spec = PreprocessingSpec.load(prepared.arrays / "preprocessing.json")
     np.testing.assert_array_equal(spec.apply(encoded), arrays.images[0])
 

@@ -14,8 +14,8 @@ from pipeline import fetch, split
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.tracker import SilentTracker
 from pipeline.foundation.workspace import Workspace
-from pipeline.params.fetch import FetchParams
 from pipeline.params.split import SplitParams
+from tests.fetch_params import fetch_params
 
 
 def write_image(path: Path, seed: int) -> None:
@@ -27,9 +27,7 @@ def write_image(path: Path, seed: int) -> None:
 
 
 def run_fetch(workspace: Workspace, location: Path) -> None:
-    params = FetchParams(
-        dataset="folder", location=str(location), class_names={}, max_rejected=0.0, min_images_per_class=1
-    )
+    params = fetch_params(location=str(location), max_rejected=0.0)
     fetch.run(workspace, fetch.Config(fetch=params), SilentTracker())
 
 

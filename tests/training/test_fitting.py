@@ -199,5 +199,5 @@ def test_only_needed_checkpoints_are_kept(tmp_path: Path) -> None:
     needed = {4, best_index(history) + 1}
     assert {path.name for path in tmp_path.iterdir()} == {
         "history.json",
-        *(f"epoch-{epoch:05d}.weights.h5" for epoch in needed),
+        *(f"epoch-{epoch:05d}.npz" for epoch in needed),
     }

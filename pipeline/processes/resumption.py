@@ -1,9 +1,10 @@
 """A place for checkpoints that a killed stage finds again, and only that stage on that very work."""
 
+import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from filelock import FileLock, Timeout
 
 import pipeline
 from pipeline.foundation.declarations import parse_declarations
-from pipeline.foundation.digests import digest_file, digest_json
+from pipeline.foundation.digests import digest_file, digest_json, md5_file
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import read_text, write_text
+from pipeline.foundation.files import read_text, text_if_any, write_text
 from pipeline.foundation.workspace import Workspace
-from pipeline.params.base import Section
 
 _PROJECT = Path(pipeline.__file__).parent.parent  # of the code that runs: in an experiment, its copy
+
+_ENDED = "ended"
+"""The file beside checkpoints of work that has ended: the hash of what it has made."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,30 @@ class Resumable:
     folder: Path
     run_key: str
 
+    def keep_until_noted(self, output: Path) -> None:
+        """Keep the checkpoints of ended work until dvc.lock has this file, which was made by it.
+
+        DVC may be killed before; it would have all of the work done again. Where DVC has not asked for the
+        work, nobody takes note, and to repeat it is meant.
+        """
+        if "DVC_STAGE" in os.environ:
+            write_text(self.folder / _ENDED, md5_file(output))
+
 
 @contextmanager
-def resumable(workspace: Workspace, stage: str, config: Section, data_digest: str) -> Iterator[Resumable]:
+def resumable(
+    workspace: Workspace, stage: str, params: Mapping[str, Any], data_digest: str
+) -> Iterator[Resumable]:
     """The checkpoints of this stage with these params, this data and this code.
 
     The folder lies in the workspace that outlives a temporary experiment, is locked against a second
     process with the same work, and goes away when the block ends well or with a PipelineError (the
     same params would only fail again). After a kill, or when the disk was full, it stays, and the next
-    run goes on from it.
+    run goes on from it; as it does while DVC has not noted what was made (`keep_until_noted`).
     """
     code = parse_declarations(read_text(_PROJECT / "dvc.yaml"))[stage].code
-    values = config.model_dump(mode="json")
-    with resumable_work(workspace.resume, stage, [values, data_digest, code_digest(code)]) as place:
+    remove_leftovers(workspace)
+    with resumable_work(workspace.resume, stage, [dict(params), data_digest, code_digest(code)]) as place:
         yield place
 
 
@@ -59,12 +73,27 @@ def resumable_work(parent: Path, name: str, decisive: Sequence[Any]) -> Iterator
             if not isinstance(error.__cause__, OSError):  # a full disk is not the params' fault
                 shutil.rmtree(folder)
             raise
-        shutil.rmtree(folder)
+        if not (folder / _ENDED).exists():
+            shutil.rmtree(folder)
+
+
+def remove_leftovers(workspace: Workspace) -> None:
+    """Remove the checkpoints of ended work whose output dvc.lock has, and locks that nobody holds."""
+    for lock_file in workspace.resume.glob("*.lock"):
+        if not lock_file.with_suffix("").exists():
+            with suppress(Timeout), FileLock(lock_file).acquire(timeout=0):
+                lock_file.unlink(missing_ok=True)
+    noted = text_if_any(workspace.lock)
+    for ended in workspace.resume.glob(f"*/{_ENDED}"):
+        with suppress(Timeout, FileNotFoundError), _lock(ended.parent).acquire(timeout=0):
+            if ended.read_text() in noted:
+                shutil.rmtree(ended.parent)
+                _lock_file(ended.parent).unlink(missing_ok=True)
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder.with_suffix(".lock"))
+    lock = _lock(folder)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -74,7 +103,16 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(exist_ok=True)  # the process that was waited for has removed it
         yield
     finally:
+        _lock_file(folder).unlink(missing_ok=True)  # who waits for it sees that, and makes a new one
         lock.release()
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(_lock_file(folder))
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
 
 
 def code_digest(paths: Iterable[str]) -> str:
