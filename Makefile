@@ -7,6 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Packages and settings of other projects.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Names of files are UTF-8, whatever the locale is.
+export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -26,16 +30,17 @@ FASHION_MNIST := $(MNIST) augmentation.horizontal_flip=true
 FOLDER := batch_size=32 lr=0.05 preprocess.image_size=64 train_baseline.widths=[32,64,128,128] $(PHOTOGRAPHS) \
           tune.space.shift.values=[0.06,0.125] tune.space.batch_size.values=[16,32] tune.space.lr.max=0.2
 
-# What people may give on the command line.
-LOCATION ?=
-LIMIT ?=
-SET ?=
-# Not taken from the environment, where these names stand for other things.
+# What people may give on the command line, and not by variables of the environment that are called so.
+LOCATION =
+LIMIT =
+SET =
 HOST =
 PORT =
 MODEL =
+MINUTES = 1
+KILLS = 100
 
-.PHONY: help repro test check ui notebooks serve cifar10 mnist fashion_mnist folder lock format doctor clean setup location
+.PHONY: help repro test check ui notebooks serve cifar10 mnist fashion_mnist folder lock fuzz audit kills format doctor clean setup location
 
 help: ## list the commands
 	@echo "usage: make COMMAND [OPTION=value ...]"
@@ -57,7 +62,7 @@ repro: setup ## run what is not up to date, then show the models, the report and
 	@$(PY) -m pipeline repro $(overrides)
 
 cifar10: setup ## the pipeline on CIFAR-10 [LIMIT=10000] [LOCATION=...]
-	@$(PY) -m pipeline repro $(call dataset,$(cifar10_dataset),$(CIFAR10))
+	@$(PY) -m pipeline repro $(call dataset,cifar10,$(CIFAR10))
 
 mnist: setup ## the pipeline on MNIST [LOCATION=...]
 	@$(PY) -m pipeline repro $(call dataset,mnist,$(MNIST))
@@ -69,7 +74,7 @@ folder: location setup ## the pipeline on your own images, <class>/*.jpg in a di
 	@$(PY) -m pipeline repro $(call dataset,folder,$(FOLDER))
 
 location:
-	@$(if $(LOCATION),,echo "make folder needs LOCATION=..., a directory, .zip or .tar[.gz] of images." >&2; exit 2)
+	@$(if $(value LOCATION),,echo "make folder needs LOCATION=..., a directory, .zip or .tar[.gz] of images." >&2; exit 2)
 
 notebooks: setup ## write notebooks/*.ipynb anew from their scripts; open them with the kernel of .venv
 	@$(BIN)/jupytext --quiet --update --to ipynb notebooks/*.py
@@ -78,14 +83,16 @@ ui: setup ## look at the runs in the MLflow UI, on this machine only
 	@$(PY) -m pipeline ui
 
 serve: setup ## serve the exported model to browsers and programs [PORT=8000] [HOST=127.0.0.1] [MODEL=...]
-	@$(PY) -m pipeline serve $(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)') $(if $(MODEL),--model '$(MODEL)')
+	@$(PY) -m pipeline serve $(if $(value HOST),--host="$$HOST_AS_TYPED") $(if $(value PORT),--port="$$PORT_AS_TYPED") \
+		$(if $(value MODEL),--model="$$MODEL_AS_TYPED")
 
-official_cifar10 = $(or $(findstring ://,$(LOCATION)),$(filter %cifar-10-binary.tar.gz,$(LOCATION)),\
-                        $(wildcard $(LOCATION)/cifar-10-binary.tar.gz))
-cifar10_dataset = $(if $(LOCATION),$(if $(official_cifar10),cifar10,folder),cifar10)
+# In the environment a value stays as it was typed: make would take a dollar sign away, the shell a quote.
+export LOCATION_AS_TYPED := $(value LOCATION)
+export HOST_AS_TYPED := $(value HOST)
+export PORT_AS_TYPED := $(value PORT)
+export MODEL_AS_TYPED := $(value MODEL)
 overrides = $(foreach setting,$(SET),-S '$(setting)')
-# The quotes inside keep a colon, a comma or a space in a location from being read as DVC's syntax.
-dataset = -S fetch.dataset=$(1) $(if $(LOCATION),-S 'fetch.location="$(LOCATION)"') \
+dataset = -S fetch.dataset=$(1) $(if $(value LOCATION),--location="$$LOCATION_AS_TYPED") \
           $(if $(LIMIT),-S split.train_limit=$(LIMIT)) $(foreach setting,$(2),-S '$(setting)') $(overrides)
 
 # --- the code ---------------------------------------------------------------------------------------
@@ -104,17 +111,32 @@ check: setup ## everything that CI checks: format, lint, types, imports, all tes
 	@$(BIN)/lint-imports
 	@$(PY) -m pytest -m "" $(TWO_AT_ONCE)
 
+fuzz: setup ## mutated images and archives, until one is not survived [MINUTES=1]
+	@$(PY) tests/hostile/fuzz.py --minutes $(MINUTES)
+
+# Its tools are kept in an environment of their own, below the other one.
+AUDIT := $(VENV)/audit
+audit: setup ## known vulnerabilities of the packages, their licenses, and code that invites attacks
+	@cmp -s requirements-audit.lock $(AUDIT)/requirements.lock || { echo "Installing the tools of the audit" && \
+		$(PY) -m venv --clear $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-input --require-hashes -r requirements-audit.lock && cp requirements-audit.lock $(AUDIT)/requirements.lock; }
+	@$(PY) .ci/audit.py $(AUDIT)/bin
+
+kills: setup ## SIGKILL at random moments of the pipeline, and whether all is well afterwards [KILLS=100]
+	@KILLS=$(KILLS) $(PY) -m pytest -m "" -s tests/end_to_end/test_kills.py
+
 format: setup ## format the code and fix what ruff can fix
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-lock: setup ## work out requirements.lock and requirements-serve.lock anew after a change in pyproject.toml
+lock: setup ## work out the lists of packages, requirements*.lock, anew after a change in pyproject.toml
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	$(PY) -m venv "$$folder" && "$$folder/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
 	compile() { "$$folder/bin/uv" pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --quiet "$$@"; } && \
 	compile --group dev --output-file requirements.lock && \
-	compile --group serve --constraints requirements.lock --output-file requirements-serve.lock
+	compile --group serve --constraints requirements.lock --output-file requirements-serve.lock && \
+	compile --group audit --output-file requirements-audit.lock
 
 # --- this checkout ----------------------------------------------------------------------------------
 
@@ -129,15 +151,23 @@ clean: ## remove byte code and the caches of ruff, mypy, pytest and import-linte
 	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find .ci benchmarks notebooks pipeline tests \( -name __pycache__ -o -name '*.pyc' \) -prune -exec rm -rf {} +
 	@echo "Removed byte code and the caches of ruff, mypy, pytest and import-linter."
-	@echo "Kept everything else: all that is in git, .venv, data, models, metrics, exports, explanations, comparisons,"
-	@echo "mlflow.db, mlartifacts, mlruns, .downloads, .resume, .journal, .dvc and files of your own."
+	@echo "Kept everything else: all that is in git, .venv, .venv.lock, data, models, metrics, exports, explanations,"
+	@echo "comparisons, mlflow.db, mlartifacts, mlruns, .downloads, .resume, .unfinished, .journal, .dvc and files of your own."
 
 # --- set-up -----------------------------------------------------------------------------------------
 
 # .venv/requirements.lock is the copy of what was installed, put there last: an interrupted installation
-# has none and is repeated.
+# has none and is repeated. Of two at once, one waits for the other.
 setup:
-	@cmp -s requirements.lock $(VENV)/requirements.lock && [ -x $(PY) ] || { $(check_python) && $(install); }
+	@$(installed) || { $(check_python) && $(alone) && { $(installed) || { $(install); }; }; }
+
+installed = { cmp -s requirements.lock $(VENV)/requirements.lock && [ -x $(PY) ]; }
+
+# The lock is on the file that this shell has opened, and stays until the shell and all that it has started have ended.
+define alone
+exec 9>$(VENV).lock && { "$(PYTHON)" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null || \
+{ echo "Another make installs the packages here; waiting for it to end" && "$(PYTHON)" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'; }; }
+endef
 
 define check_python
 if ! command -v "$(PYTHON)" >/dev/null; then \

@@ -1,7 +1,8 @@
-"""SHA-256 digests of bytes, files and JSON values, as lower-case hexadecimal text."""
+"""Digests, SHA-256 but for DVC's, of bytes, files and JSON values, as lower-case hexadecimal text."""
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,27 @@ def digest_file(path: Path) -> str:
     return sha256.hexdigest()
 
 
+def md5_file(path: Path) -> str:
+    """What DVC calls the hash of a file."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            md5.update(chunk)
+    return md5.hexdigest()
+
+
 def digest_json(value: Any) -> str:
     """The digest of a JSON-serializable value, independent of the order of its keys."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return digest_bytes(canonical.encode())
+    return digest_bytes(_canonical(value))
+
+
+def digest_rows(rows: Iterable[Any]) -> str:
+    """The digest of JSON-serializable values that need not be in memory together."""
+    sha256 = hashlib.sha256()
+    for row in rows:
+        sha256.update(_canonical(row) + b"\n")
+    return sha256.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,5 +1,7 @@
 """The one kind of error that reaches people."""
 
+from pipeline.foundation.texts import printable
+
 EXIT_FAILURE = 1
 EXIT_REFUSED = 3
 """A decision went against the request (a promotion that was refused, a reproduction that differs)."""
@@ -27,7 +29,7 @@ class PipelineError(Exception):
             lines.append(f"  found:    {found}")
         if remedy is not None:
             lines.append(f"  to fix:   {remedy}")
-        super().__init__("\n".join(lines))
+        super().__init__(printable("\n".join(lines)))
         self.what = what
         self.expected = expected
         self.found = found

@@ -49,6 +49,12 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
         raise
 
 
+def require_writable(folder: Path) -> None:
+    """Raises PipelineError."""
+    if not os.access(folder, os.W_OK):
+        raise PipelineError(f"{folder} is read-only.", remedy="work in a copy of it, or make it writable")
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed to `path` when the block ends well, else deleted."""
@@ -125,9 +131,14 @@ def _clear_aside(folder: Path) -> None:
             _aside(folder).replace(folder)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """In UTF-8, with plain line ends."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -177,3 +188,8 @@ def _is_beside(filename: object, path: Path) -> bool:
         return True
     file, folder = Path(os.fsdecode(filename)).absolute(), path.parent.absolute()
     return folder.is_relative_to(file) or file.is_relative_to(folder)
+
+
+def path_of(text: str) -> Path:
+    """A path as people write it: `~` and `~name` stand for a home where there is one, else for themselves."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (Path's own fails where there is no home)

@@ -4,6 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import path_of
+
 SUBSETS = ("train", "validation", "test")
 CANDIDATES = ("baseline", "transfer", "tuned")
 
@@ -20,16 +23,27 @@ class Workspace:
     `root` holds params.yaml and what the stages read and write. `home` is the place whose contents
     outlive the run: in a queued or temporary DVC experiment `root` is a copy that is deleted
     afterwards and `home` the project that it was copied from; otherwise the two are the same.
+
+    While a stage runs, the files that it writes have their place elsewhere: `staged` names them, by their
+    paths from `root`, and `staging` is where they are until all of them are written.
     """
 
     root: Path
     home: Path
+    staged: frozenset[Path] = frozenset()
+    staging: Path | None = None
 
     @classmethod
     def from_environment(cls) -> "Workspace":
         """The workspace of this process: the current folder, and $DVC_ROOT where DVC sets it."""
         root = Path.cwd().resolve()
         return cls(root=root, home=Path(os.environ.get("DVC_ROOT") or root).resolve())
+
+    def _place(self, *parts: str) -> Path:
+        """Where a file, or a folder of files, of the stages is."""
+        path = Path(*parts)
+        is_staged = any(path == file or path in file.parents for file in self.staged)
+        return (self.staging if self.staging is not None and is_staged else self.root) / path
 
     # what people write
     @property
@@ -53,133 +67,151 @@ class Workspace:
 
     # fetch
     @property
-    def raw(self) -> Path:
-        return self.root / "data" / "raw"
+    def fetched(self) -> Path:
+        return self._place("data", "fetched")
 
     @property
     def source(self) -> Path:
         """Where the images come from, and what became of them."""
-        return self.raw / "source.json"
+        return self._place("data", "fetched", "source.json")
 
     @property
     def catalogue(self) -> Path:
         """A line for every image."""
-        return self.raw / "catalogue.csv"
+        return self._place("data", "fetched", "catalogue.csv")
 
     @property
     def rejected(self) -> Path:
-        """A line for every file that was left out."""
-        return self.raw / "rejected.csv"
+        """A line for every file that may have been meant and cannot be used."""
+        return self._place("data", "fetched", "rejected.csv")
+
+    @property
+    def ignored(self) -> Path:
+        """A line for every file that is not meant as an image."""
+        return self._place("data", "fetched", "ignored.csv")
 
     @property
     def encoded_images(self) -> Path:
-        return self.raw / "images.tar"
+        return self._place("data", "fetched", "images.tar")
 
     # split
     @property
     def split(self) -> Path:
-        return self.root / "data" / "split" / "split.csv"
+        return self._place("data", "split", "split.csv")
 
     @property
     def split_metrics(self) -> Path:
-        return self.root / "metrics" / "split.json"
+        return self._place("metrics", "split.json")
 
     # preprocess
     @property
     def arrays(self) -> Path:
-        return self.root / "data" / "arrays"
+        return self._place("data", "arrays")
 
     def subset(self, name: str) -> Path:
         """images.npy, labels.npy and ids.npy of one of SUBSETS."""
-        return self.arrays / name
+        return self._place("data", "arrays", name)
 
     @property
     def preprocessing(self) -> Path:
-        return self.arrays / "preprocessing.json"
+        return self._place("data", "arrays", "preprocessing.json")
 
     @property
     def statistics(self) -> Path:
         """Mean and deviation of every channel."""
-        return self.arrays / "statistics.json"
+        return self._place("data", "arrays", "statistics.json")
 
     # train_baseline, train_transfer, tune
     def model(self, candidate: str) -> Path:
         """The folder of a trained candidate."""
-        return self.root / "models" / candidate
+        return self._place("models", candidate)
 
     def network(self, candidate: str) -> Path:
-        return self.model(candidate) / NETWORK_FILE
+        return self._place("models", candidate, NETWORK_FILE)
 
     def card(self, candidate: str) -> Path:
         """What is known about a trained candidate."""
-        return self.model(candidate) / CARD_FILE
+        return self._place("models", candidate, CARD_FILE)
 
     def history(self, candidate: str) -> Path:
         """A line for every epoch."""
-        return self.model(candidate) / HISTORY_FILE
+        return self._place("models", candidate, HISTORY_FILE)
 
     @property
     def trials(self) -> Path:
         """A line for every setting that the search tried."""
-        return self.model("tuned") / "trials.csv"
+        return self._place("models", "tuned", "trials.csv")
 
     @property
     def best_hyperparameters(self) -> Path:
-        return self.model("tuned") / "best_params.json"
+        return self._place("models", "tuned", "best_params.json")
 
     # evaluate
     @property
-    def metrics(self) -> Path:
-        return self.root / "metrics"
-
-    @property
     def scores(self) -> Path:
-        return self.metrics / "evaluate.json"
+        return self._place("metrics", "evaluate.json")
 
     @property
     def per_class_scores(self) -> Path:
-        return self.metrics / "per_class.csv"
+        return self._place("metrics", "per_class.csv")
 
     @property
     def comparisons(self) -> Path:
-        return self.metrics / "comparisons.json"
+        return self._place("metrics", "comparisons.json")
 
     @property
     def references(self) -> Path:
-        return self.metrics / "references.json"
+        return self._place("metrics", "references.json")
 
     @property
     def predictions(self) -> Path:
-        return self.metrics / "predictions"
+        return self._place("metrics", "predictions")
 
     def predictions_of(self, name: str) -> Path:
         """Of a candidate or a reference."""
-        return self.predictions / f"{name}.npz"
+        return self._place("metrics", "predictions", f"{name}.npz")
 
     @property
     def explanations(self) -> Path:
-        return self.metrics / "explanations"
+        return self._place("metrics", "explanations")
 
     def explanations_of(self, candidate: str) -> Path:
         """What its network looks at."""
-        return self.explanations / f"{candidate}.npz"
+        return self._place("metrics", "explanations", f"{candidate}.npz")
 
     @property
     def plots(self) -> Path:
-        return self.metrics / "plots"
+        return self._place("metrics", "plots")
 
     @property
     def best(self) -> Path:
-        return self.root / "models" / "best.json"
+        return self._place("models", "best.json")
 
     # report
     @property
     def report(self) -> Path:
-        return self.metrics / "report"
+        return self._place("metrics", "report")
 
     @property
     def report_page(self) -> Path:
-        return self.report / "index.html"
+        return self._place("metrics", "report", "index.html")
+
+    @property
+    def report_paper(self) -> Path:
+        return self._place("metrics", "report", "report.pdf")
+
+    @property
+    def report_slides(self) -> Path:
+        return self._place("metrics", "report", "slides.pptx")
+
+    @property
+    def report_figures(self) -> Path:
+        """Its figures as PNG files: a zip, as DVC empties a folder that is an output."""
+        return self._place("metrics", "report", "figures.zip")
+
+    def unfinished(self, stage: str) -> Path:
+        """Where the outputs of a stage are while it runs."""
+        return self.root / ".unfinished" / stage
 
     # what outlives a run and is not an output of DVC's
     @property
@@ -212,6 +244,10 @@ class Workspace:
         """Pictures of images of people's own with heatmaps over them."""
         return self.home / "explanations"
 
+    def is_writable(self) -> bool:
+        """Whether anything can be written here at all; a project may be looked at from a read-only disk."""
+        return os.access(self.home, os.W_OK)
+
     @property
     def tracking_database(self) -> Path:
         return self.home / "mlflow.db"
@@ -221,5 +257,19 @@ class Workspace:
         return self.home / "mlartifacts"
 
     def resolve_location(self, location: str) -> Path:
-        """A path from params.yaml: absolute, or relative to the project (also in a queued experiment)."""
-        return (self.home / Path(location).expanduser()).resolve()
+        """A path from params.yaml: absolute, or relative to the project (also in a queued experiment).
+
+        Raises PipelineError where the stages write below it: each run would find other files there.
+        """
+        path = (self.home / path_of(location)).resolve()
+        written = [self.home / "data" / name for name in ("fetched", "split", "arrays")]
+        written += [self.home / "models" / name for name in CANDIDATES]
+        for folder in written:
+            if folder.resolve().is_relative_to(path):
+                raise PipelineError(
+                    f"{path} holds what the pipeline itself writes.",
+                    expected="fetch.location: a folder with images alone, such as data/raw",
+                    found=str(folder),
+                    remedy="move the folders of the classes into one of their own, and name that",
+                )
+        return path

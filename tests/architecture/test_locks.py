@@ -17,7 +17,11 @@ from packaging.version import Version
 Lock = dict[str, dict[Version, frozenset[str]]]
 """Hashes by package and version; a package may have several versions, for different versions of Python."""
 
-FILES = {"serve": "requirements-serve.lock", "dev": "requirements.lock"}
+FILES = {
+    "serve": "requirements-serve.lock",
+    "dev": "requirements.lock",
+    "audit": "requirements-audit.lock",
+}
 
 IMPORTED = """
 import sys

@@ -33,6 +33,41 @@ def settings(project: Path, *arguments: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+LOCATIONS = (
+    "../copies/some data: 1",
+    "/x/Bob's $photos",
+    'a "quoted" folder',
+    "C:\\pictures\\",
+    "${HOME}/$(id)/`id`/%&;#*?[a](b){c},=~ !",
+    "möwen/カモメ",
+    "-pictures",
+)
+
+
+def arguments(copy: Path, *command: str) -> list[str]:
+    """What Python is started with, last."""
+    python = copy / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.write_text('#!/bin/sh\nfor word; do printf "%s\\n" "$word"; done >arguments\n')
+    python.chmod(0o755)
+    (copy / "requirements.lock").touch()
+    (copy / ".venv" / "requirements.lock").touch()
+    make(copy, *command)
+    return (copy / "arguments").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+@pytest.mark.parametrize("target", ["cifar10", "mnist", "fashion_mnist", "folder"])
+def test_a_location_arrives_as_it_was_typed(copy: Path, target: str, location: str) -> None:
+    """Through make, the shell and the command line, to what DVC is given."""
+    assert f"--location={location}" in arguments(copy, target, f"LOCATION={location}")
+
+
+@pytest.mark.parametrize("model", LOCATIONS)
+def test_so_does_a_model(copy: Path, model: str) -> None:
+    assert f"--model={model}" in arguments(copy, "serve", f"MODEL={model}", "PORT=8001")
+
+
 def applied(project: Path, overrides: dict[str, str]) -> Params:
     """params.yaml with the settings, checked as a stage checks them."""
     yaml = YAML(typ="safe")
@@ -57,29 +92,14 @@ def applied(project: Path, overrides: dict[str, str]) -> Params:
     ],
 )
 def test_the_settings_of_a_data_set_are_valid_params(project: Path, target: str, dataset: str) -> None:
-    params = applied(project, settings(project, target, "LOCATION=../copies/some data: 1"))
-    assert params.fetch.location == "../copies/some data: 1"
-    assert params.fetch.dataset == (dataset if target != "cifar10" else "folder")
+    given = settings(project, target, "LOCATION=somewhere")
+    params = applied(project, given | {"fetch.location": "somewhere"})
+    assert params.fetch.dataset == dataset
 
 
 def test_cifar10_without_a_copy_is_downloaded(project: Path) -> None:
     assert applied(project, settings(project, "cifar10")).fetch.dataset == "cifar10"
-    assert "fetch.location" not in settings(project, "cifar10")
-
-
-def test_a_copy_of_cifar10_is_read_as_what_it_is(project: Path, tmp_path: Path) -> None:
-    mirror = tmp_path / "mirror"
-    mirror.mkdir()
-    (mirror / "cifar-10-binary.tar.gz").touch()
-
-    def dataset(location: str) -> str:
-        return settings(project, "cifar10", f"LOCATION={location}")["fetch.dataset"]
-
-    assert dataset(str(mirror)) == "cifar10"
-    assert dataset("copies/cifar-10-binary.tar.gz") == "cifar10"
-    assert dataset("https://mirror.example/cifar") == "cifar10"
-    assert dataset("copies/cifar10.tar.gz") == "folder"
-    assert dataset(str(tmp_path)) == "folder"
+    assert "--location" not in make(project, "-n", "cifar10")
 
 
 def test_limit_and_further_settings_are_passed_on(project: Path) -> None:
@@ -106,20 +126,11 @@ def test_a_folder_needs_a_location(project: Path) -> None:
     assert "make folder needs LOCATION=..." in result.stderr
 
 
-def serve_options(project: Path, *arguments: str) -> list[str]:
-    """What `make serve` adds to `python -m pipeline serve`."""
-    return shlex.split(make(project, "-n", "serve", *arguments).partition("-m pipeline serve")[2])
-
-
-def test_serve_hands_its_options_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_hands_its_options_on(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOST", "workstation")  # as some shells have it, for something else
-    assert serve_options(project) == []
-    given = serve_options(project, "PORT=9000", "HOST=::1", "MODEL=my exports/light/1")
-    assert sorted(zip(given[::2], given[1::2], strict=True)) == [
-        ("--host", "::1"),
-        ("--model", "my exports/light/1"),
-        ("--port", "9000"),
-    ]
+    assert arguments(copy, "serve") == ["-m", "pipeline", "serve"]
+    given = arguments(copy, "serve", "PORT=9000", "HOST=::1", "MODEL=my exports/light/1")
+    assert given[3:] == ["--host=::1", "--port=9000", "--model=my exports/light/1"]
 
 
 def test_help_lists_every_command(project: Path) -> None:
@@ -194,7 +205,7 @@ def test_the_path_of_the_checkout_may_be_any(
 ) -> None:
     folder = tmp_path / "my clöne (2) of Bob's $HOME; 100 %"
     python = folder / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
+    python.parent.mkdir(parents=True, exist_ok=True)
     python.write_text('#!/bin/sh\necho "$PWD" "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     shutil.copy(project / "Makefile", folder)
@@ -207,7 +218,7 @@ def test_the_path_of_the_checkout_may_be_any(
 def test_doctor_says_that_packages_are_missing_and_installs_none(copy: Path, installed: bool) -> None:
     if installed:  # an installation that was stopped leaves Python, but no copy of requirements.lock
         python = copy / ".venv" / "bin" / "python"
-        python.parent.mkdir(parents=True)
+        python.parent.mkdir(parents=True, exist_ok=True)
         python.symlink_to(shutil.which("true") or "/bin/true")
     before = list(copy.rglob("*"))
     result = subprocess.run(["make", "doctor"], cwd=copy, capture_output=True, text=True, check=False)

@@ -67,8 +67,10 @@ def make_workspace(
         np.save(arrays / "images.npy", generator.integers(0, 256, (images, 8, 8, 3), dtype=np.uint8))
         np.save(arrays / "labels.npy", labels)
         np.save(arrays / "ids.npy", np.arange(images))
-    workspace.raw.mkdir()
-    Provenance("folder", "pictures", "Drawn by hand", classes, "f" * 64, 3 * images, 0).save(workspace.source)
+    workspace.fetched.mkdir()
+    Provenance("folder", "pictures", "Drawn by hand", classes, "f" * 64, 3 * images, 0, 0).save(
+        workspace.source
+    )
     predicted = labels.copy()
     for row, label in (errors or {}).items():
         predicted[row] = label

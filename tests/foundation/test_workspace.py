@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 
 
@@ -31,7 +32,7 @@ def test_in_a_queued_experiment_home_is_the_project(tmp_path: Path, monkeypatch:
 def test_outputs_go_to_the_copy_and_what_outlives_it_to_the_project(queued: Workspace) -> None:
     outputs = [
         queued.params,
-        queued.raw,
+        queued.fetched,
         queued.split,
         queued.split_metrics,
         queued.arrays,
@@ -55,3 +56,11 @@ def test_locations_are_relative_to_the_project_also_in_a_queued_experiment(
     assert queued.resolve_location("/somewhere/else") == Path("/somewhere/else")
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     assert queued.resolve_location("~/images") == tmp_path / "me" / "images"
+
+
+@pytest.mark.parametrize("location", ["data", ".", "data/fetched", "models", "/"])
+def test_a_location_above_what_the_stages_write_is_refused(tmp_path: Path, location: str) -> None:
+    workspace = Workspace(tmp_path, tmp_path)
+    with pytest.raises(PipelineError, match="holds what the pipeline itself writes"):
+        workspace.resolve_location(location)
+    assert workspace.resolve_location("data/raw") == tmp_path / "data" / "raw"

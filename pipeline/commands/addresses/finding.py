@@ -35,7 +35,7 @@ from pipeline.commands.addresses.found import (
 from pipeline.commands.terminal import suggestion
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import read_json
+from pipeline.foundation.files import path_of, read_json
 from pipeline.foundation.workspace import CANDIDATES, NETWORK_FILE, Workspace
 from pipeline.inference.exported_model import ExportedModel, exports_below, latest_export, published
 from pipeline.tracking.store import Store, StoreUnavailableError
@@ -203,7 +203,7 @@ class Finder:
 
     def _on_disk(self, text: str) -> Iterator[Found]:
         """Files and folders of models, and exports: by their path, or below exports/."""
-        paths = (Path(text).expanduser(), self.workspace.exports / text)
+        paths = (path_of(text), self.workspace.exports / text)
         for path in {each.resolve(): each for each in reversed(paths)}.values():
             yield from self._at(path)
 

@@ -145,7 +145,7 @@ def _from_outputs(asked: str, model: EvaluatedModel) -> _Model:
             test=model.predictions["test"],
             history=None if model.history is None else History.load(model.history),
         ),
-        raw_data=outputs.hash_of(workspace.raw),
+        raw_data=outputs.hash_of(workspace.fetched),
         test_data=outputs.hash_of(workspace.subset("test")),
         read_images=read_images,
     )

@@ -163,7 +163,7 @@ def _lineage(finder: Finder, found: Found, card: ModelCard, say: Say) -> dict[st
     dvc_hash = ""
     if isinstance(found, InWorkingTree | InRevision):
         outputs = finder.working_tree if isinstance(found, InWorkingTree) else finder.outputs(found.commit)
-        dvc_hash = outputs.hash_of(finder.workspace.model(card.candidate))
+        dvc_hash = outputs.main_hash(card.stage)
     known = {
         tags.STAGE: card.stage,
         **model_tags(card.candidate, card.network, card.model_digest),

@@ -2,15 +2,14 @@
 
 import argparse
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.images.decoding import EXTENSIONS, UnreadableImageError
+from pipeline.sources.walking import files_below
 
 STANDARD_INPUT = "-"
-_SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg", ".tiff"}
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +47,9 @@ def named_images(given: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes
 
 def _files(folder: Path) -> Iterator[Path]:
     """All image files below a folder, by their extensions."""
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(parent, name) for name in sorted(names) if Path(name).suffix.lower() in _SUFFIXES)
+    for name in files_below(folder):
+        if name.rpartition(".")[2].lower() in EXTENSIONS:
+            yield folder / name
 
 
 def _no_image() -> bytes:

@@ -25,6 +25,7 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.images.decoding import UnreadableImageError
 from pipeline.inference.exported_model import ExportedModel
 from pipeline.inference.predictor import load_predictor, preferred_format
+from pipeline.processes.native_output import native_stderr_silenced
 from pipeline.tracking.store import Store
 
 Show = Callable[[PredictedImage], None]
@@ -75,7 +76,8 @@ def predict(
     classes, failed = exported.preprocessing.classes, False
     for name, read in named_images(images):
         try:
-            pixels = exported.preprocessing.apply(read())
+            with native_stderr_silenced():  # libtiff tells what it thinks of a file
+                pixels = exported.preprocessing.apply(read())
         except (OSError, UnreadableImageError) as error:
             failed = True
             show(PredictedImage(name, error=why_unreadable(error)))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.foundation.array_types import Float32
-from pipeline.foundation.texts import shortened
+from pipeline.foundation.texts import printable, shortened
 
 _NAME_WIDTH, _CLASS_WIDTH, _BAR_WIDTH = 40, 24, 24
 
@@ -44,7 +44,8 @@ def class_column(classes: Sequence[str]) -> int:
 def print_prediction(console: Console, answer: PredictedImage, class_width: int) -> None:
     """Print a row per class, or one with the reason why the image could not be read."""
     if answer.error:
-        console.print(Text.assemble(_fitted(answer.image, _NAME_WIDTH), "  ", (answer.error, "red")))
+        reason = (printable(answer.error), "red")
+        console.print(Text.assemble(_fitted(answer.image, _NAME_WIDTH), "  ", reason))
     for number, (name, probability) in enumerate(answer.top):
         label = _fitted(answer.image if number == 0 else "", _NAME_WIDTH)
         style = "bold" if number == 0 else "dim"
@@ -69,4 +70,4 @@ def _bar(share: float) -> str:
 
 def _fitted(text: str, width: int) -> str:
     """Of exactly `width` characters; of a longer text the end, which tells images apart."""
-    return shortened(text, width, cut="start").ljust(width)
+    return shortened(printable(text), width, cut="start").ljust(width)

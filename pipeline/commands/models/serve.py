@@ -104,6 +104,11 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     )
     add("max-connections", Limits.connections, "connections at once (default: %(default)s)")
     add(
+        "max-connections-per-client",
+        Limits.connections_per_client,
+        "connections at once from one address (default: %(default)s)",
+    )
+    add(
         "max-buffered-mb",
         Limits.buffered_bytes // MEGABYTE,
         "megabytes of all requests (default: %(default)s)",
@@ -173,6 +178,7 @@ def _limits(options: argparse.Namespace) -> Limits:
         requests=options.max_requests,
         requests_per_client=options.max_requests_per_client,
         connections=options.max_connections,
+        connections_per_client=options.max_connections_per_client,
         buffered_bytes=options.max_buffered_mb * MEGABYTE,
     )
 

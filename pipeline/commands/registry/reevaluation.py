@@ -93,7 +93,7 @@ def _test_files(
 
 def _other_images() -> PipelineError:
     return PipelineError(
-        "data/raw does not hold the images that data/arrays/test was made from.",
+        "data/fetched does not hold the images that data/arrays/test was made from.",
         remedy="run 'dvc checkout', or 'dvc repro preprocess'",
     )
 

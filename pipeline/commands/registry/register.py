@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +15,7 @@ from pipeline.commands.addresses.finding import Finder
 from pipeline.commands.addresses.found import InWorkingTree
 from pipeline.commands.registry.model_argument import add_name, registered_model
 from pipeline.commands.registry.version_card import CardFacts, version_card, within_limit
-from pipeline.commands.reproducing.dvc_process import dvc_environment
+from pipeline.commands.reproducing.dvc_process import dvc_status
 from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import say
 from pipeline.foundation.array_types import Float64, UInt8
@@ -81,7 +79,7 @@ def register(workspace: Workspace, store: Store, model: Address | None, name: st
         found = finder.find(model) if model else finder.best()
         if isinstance(found, InWorkingTree):
             say(f"checking that {found} and its scores are up to date")
-            _require_up_to_date(workspace)
+            _require_up_to_date(workspace, say)
         evaluated = evaluated_model(finder, found)
         trained = find_trained(store, params.tracking.experiment, evaluated.card.model_digest)
         if trained is None:
@@ -153,10 +151,9 @@ def _as_json(scores: Mapping[str, Scores]) -> dict[str, Any]:
     return {subset: each.to_json() for subset, each in scores.items()}
 
 
-def _require_up_to_date(workspace: Workspace) -> None:
+def _require_up_to_date(workspace: Workspace, say: Say) -> None:
     """Raises PipelineError unless models and scores are what dvc.lock says and `dvc repro` would make."""
-    command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", "evaluate"]
-    done = subprocess.run(command, cwd=workspace.root, env=dvc_environment(), capture_output=True, text=True)
+    done = dvc_status(workspace.root, ["--json", "--with-deps", "evaluate"], say)
     if done.returncode != 0:
         raise PipelineError(
             "DVC cannot tell whether the models are up to date.", found=done.stderr.strip()[-500:]

@@ -1,5 +1,6 @@
 """DVC as a process whose output is seen live and that ends in good order."""
 
+import json
 import os
 import shlex
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.execution.process_setup import Terminated
+from pipeline.foundation.files import require_writable
 from pipeline.processes.child_process import Say
 
 
@@ -29,6 +31,7 @@ def run_dvc(folder: Path, arguments: Sequence[str], environment: Mapping[str, st
     Raises:
       KeyboardInterrupt, Terminated: it was stopped so.
     """
+    _require_usable(folder, say)
     say("$ " + shlex.join(["dvc", *arguments]))
     stopped: list[type[BaseException]] = []
     child = subprocess.Popen([sys.executable, "-m", "dvc", *arguments], cwd=folder, env=dict(environment))
@@ -51,3 +54,51 @@ def run_dvc(folder: Path, arguments: Sequence[str], environment: Mapping[str, st
     if stopped:
         raise stopped[0]
     return code
+
+
+def dvc_status(folder: Path, options: Sequence[str], say: Say) -> subprocess.CompletedProcess[str]:
+    """What `dvc status` answers.
+
+    Raises:
+      PipelineError: nothing can be written there, and DVC asks for its locks even to look.
+    """
+    _require_usable(folder, say)
+    command = [sys.executable, "-m", "dvc", "status", *options]
+    return subprocess.run(
+        command, cwd=folder, env=dvc_environment(), capture_output=True, text=True, check=False
+    )
+
+
+def _require_usable(folder: Path, say: Say) -> None:
+    """Raises PipelineError where DVC could not write; removes what would keep it from starting."""
+    require_writable(folder)
+    # DVC's list of who reads and writes what; after a full disk it is empty, and DVC refuses to start.
+    file = folder / ".dvc" / "tmp" / "rwlock"
+    name = file.relative_to(folder)
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        if (process := _dvc_in(folder)) is not None:
+            command = shlex.join(process.cmdline())
+            say(f"{name} is broken, and stays as long as process {process.pid} runs: {command}")
+            return
+        file.unlink(missing_ok=True)
+        say(f"removed {name}, which an interrupted DVC had left broken")
+    except OSError:
+        return  # there is none
+
+
+def _dvc_in(folder: Path) -> psutil.Process | None:
+    """A DVC that runs there."""
+    for process in psutil.process_iter():
+        try:
+            arguments = process.cmdline()
+            is_dvc = any(Path(each).name == "dvc" for each in arguments[:2]) or arguments[1:3] == [
+                "-m",
+                "dvc",
+            ]
+            if is_dvc and Path(process.cwd()).is_relative_to(folder.resolve()):
+                return process
+        except psutil.Error:  # somebody else's, or gone meanwhile
+            continue
+    return None

@@ -10,8 +10,9 @@ from pipeline.commands.runs.sync import bring_up_to_date
 from pipeline.commands.terminal import say
 from pipeline.foundation.files import read_json
 from pipeline.foundation.workspace import Workspace
-from pipeline.params.whole import load_params
+from pipeline.params.whole import load_params, quoted
 from pipeline.processes.child_process import Say
+from pipeline.sources.datasets import CIFAR10
 from pipeline.sources.fingerprint import local_fingerprint
 from pipeline.tracking.store import Store
 
@@ -26,11 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         help="another value for a key of params.yaml, as an experiment; may be repeated",
     )
+    parser.add_argument(
+        "--location",
+        metavar="PATH",
+        help="another fetch.location, as it is: nothing in it has to be quoted for DVC; with "
+        "fetch.dataset=cifar10 anything but the official archive is read as a folder of images",
+    )
 
 
 def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> int:
     """Run the stages whose params, code or inputs have changed; then sync MLflow and show the models."""
-    code = reproduce(workspace, options.overrides, say)
+    overrides = options.overrides
+    if options.location is not None:
+        overrides = [*overrides, *located(options.location, overrides, workspace)]
+    code = reproduce(workspace, overrides, say)
     bring_up_to_date(workspace, store, say)
     if code == 0:
         print_summary(workspace)
@@ -60,10 +70,24 @@ def reproduce(workspace: Workspace, overrides: Sequence[str], say: Say) -> int:
     return _force_fetch_if_changed(workspace, say) or _run(workspace, ["repro"], say)
 
 
-def changed_location(workspace: Workspace) -> Path | None:
-    """The local fetch.location if its content differs from what data/raw was imported from, else None.
+def located(location: str, overrides: Sequence[str], workspace: Workspace) -> list[str]:
+    """The settings for a location that is to be read besides those that are given already."""
+    settings = [f"fetch.location={quoted(location)}"]
+    if "fetch.dataset=cifar10" in overrides and not _is_official_cifar10(location, workspace):
+        settings.append("fetch.dataset=folder")
+    return settings
 
-    None too where nothing was imported yet or params.yaml names another source than data/raw has:
+
+def _is_official_cifar10(location: str, workspace: Workspace) -> bool:
+    name = CIFAR10.archive.name
+    path = workspace.resolve_location(location)
+    return "://" in location or path.name == name or (path / name).is_file()
+
+
+def changed_location(workspace: Workspace) -> Path | None:
+    """The local fetch.location if its content differs from what data/fetched was imported from, else None.
+
+    None too where nothing was imported yet or params.yaml names another source than data/fetched has:
     DVC sees those cases by itself.
     """
     source = workspace.source
@@ -75,7 +99,7 @@ def changed_location(workspace: Workspace) -> Path | None:
     if (imported["dataset"], imported["location"]) != (params.dataset, params.location):
         return None
     path = workspace.resolve_location(params.location)
-    if not path.exists() or local_fingerprint(path) == imported["fingerprint"]:
+    if not path.exists() or local_fingerprint(path, params.limits) == imported["fingerprint"]:
         return None  # a location that is gone leaves what was imported valid
     return path
 

@@ -1,12 +1,10 @@
 """`python -m pipeline seeds`: the same pipeline under several seeds, each as a DVC experiment of its own."""
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
+from pipeline.commands.reproducing.dvc_process import dvc_environment, dvc_status, run_dvc
 from pipeline.commands.reproducing.repro import changed_location
 from pipeline.commands.runs.query import Query
 from pipeline.commands.runs.runs import show_runs
@@ -174,7 +172,7 @@ class _Series:
             return False
         if not self._are_all([run for run in trainings if run.model_digest in digests]):
             return False
-        return _dvc_sees_no_change(self._workspace, self.stage)
+        return _dvc_sees_no_change(self._workspace, self.stage, say)
 
     def _digest(self) -> str:
         """Of what decides the result, the seed left out."""
@@ -193,14 +191,12 @@ class _Series:
         if location is None or "://" in location:
             return ""
         path = self._workspace.resolve_location(location)
-        return local_fingerprint(path) if path.exists() else ""
+        return local_fingerprint(path, self._params.fetch.limits) if path.exists() else ""
 
 
-def _dvc_sees_no_change(workspace: Workspace, stage: str) -> bool:
+def _dvc_sees_no_change(workspace: Workspace, stage: str, say: Say) -> bool:
     """Whether a stage and all before it are up to date in the workspace."""
-    status = [sys.executable, "-m", "dvc", "status", "--quiet", "--with-deps", stage]
-    done = subprocess.run(status, cwd=workspace.root, env=dvc_environment(), capture_output=True)
-    return done.returncode == 0
+    return dvc_status(workspace.root, ["--quiet", "--with-deps", stage], say).returncode == 0
 
 
 def _files(root: Path, paths: Iterable[str]) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from pipeline.commands.reproducing.dvc_process import dvc_environment, run_dvc
 from pipeline.foundation.declarations import parse_values
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import disk_errors_explained
+from pipeline.foundation.files import disk_errors_explained, path_of
 from pipeline.foundation.workspace import Workspace
 from pipeline.processes.child_process import Say
 from pipeline.repository.repository import Lock, Repository, parse_lock
@@ -153,7 +153,7 @@ def _relative_location(params: str) -> str | None:
         location = parse_values(params)["fetch"]["location"]
     except (KeyError, TypeError):
         return None
-    if not isinstance(location, str) or "://" in location or Path(location).expanduser().is_absolute():
+    if not isinstance(location, str) or "://" in location or path_of(location).is_absolute():
         return None
     return location
 

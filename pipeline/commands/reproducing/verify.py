@@ -321,11 +321,8 @@ def _imports_other_images(
     check: StageCheck, clone: TemporaryClone, repository: Repository, commit: str
 ) -> bool:
     """Whether the stage reads images from a source whose fingerprint has changed."""
-    raw, source = (
-        path.relative_to(clone.original.root).as_posix()
-        for path in (clone.original.raw, clone.original.source)
-    )
-    if raw not in [output.path for output in check.outputs]:
+    source = clone.original.source.relative_to(clone.original.root).as_posix()
+    if source not in [output.path for output in check.outputs]:
         return False
     recorded = repository.output(commit, source)
     fingerprint = read_json(clone.workspace.source)["fingerprint"]

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from pipeline.commands.terminal import say
 from pipeline.foundation.digests import digest_json
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import write_json
+from pipeline.foundation.files import require_writable, write_json
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
@@ -52,6 +52,7 @@ def run(workspace: Workspace, store: Store, options: argparse.Namespace) -> None
     Deliver what waits in the journal, end the runs of processes that are gone, tag runs with the
     commits of their DVC experiments, and record what DVC took from its run cache.
     """
+    require_writable(workspace.home)
     unreachable = bring_up_to_date(workspace, store, say)
     if unreachable:
         raise PipelineError(
@@ -68,6 +69,10 @@ def bring_up_to_date(workspace: Workspace, store: Store, say: Say) -> str:
     and takes no longer than to see that nothing has changed.
     """
     experiment = load_params(workspace.params).tracking.experiment
+    if not workspace.is_writable():
+        if pending_journals(workspace.journal):
+            say("this folder is read-only: MLflow may lack what waits here to be delivered")
+        return ""
     if _Memory.load(workspace).is_up_to_date(workspace):
         done = Synchronization(refused=has_refusals(workspace))
     else:

@@ -153,4 +153,4 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 @pytest.fixture(autouse=True)
 def nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC's cache on a colleague's machine: it has none of these models."""
-    monkeypatch.setattr(Repository, "cached", lambda self, dvc_hash: False)
+    monkeypatch.setattr(Repository, "cached", lambda self, revision, path: False)

@@ -74,7 +74,7 @@ def write_lock(workspace: Workspace, hashes: dict[str, str]) -> None:
     evaluated = [workspace.scores, workspace.references, workspace.predictions, workspace.best]
     arrays = [workspace.subset(subset) for subset in SUBSETS]
     stages = {
-        "fetch": {"params": params, "outs": listed(workspace.raw)},
+        "fetch": {"params": params, "outs": listed(workspace.fetched)},
         "preprocess": {"outs": listed(*arrays)},
         **{stage: {"outs": listed(workspace.model(each))} for stage, each in TRAININGS.items()},
         EVALUATION: {"deps": listed(*models), "outs": listed(*evaluated)},
@@ -130,7 +130,7 @@ def test_revisions_with_other_images_are_not_compared_image_by_image(
 ) -> None:
     revisions.add("main", tmp_path / "main")
     revisions.add("same", tmp_path / "same")
-    revisions.add("other", tmp_path / "other", raw="others.dir", test="others.dir")
+    revisions.add("other", tmp_path / "other", fetched="others.dir", test="others.dir")
     assert "right and wrong on the very same test images" in compare("main", "same")[2]
     assert "were not tested on the same images" in compare("main", "other")[2]
 

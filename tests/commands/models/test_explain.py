@@ -97,7 +97,7 @@ def test_a_broken_image_costs_its_own_row_only(
     images = str(tmp_path / "broken.png"), str(tmp_path / "absent.png"), draw(tmp_path / "a.png", 204)
     assert run(*images) == 1
     output = capsys.readouterr().out
-    assert "not one of PNG" in output
+    assert "none of PNG" in output
     assert "No such file" in output
     assert "80.0 %" in output
     assert pictures(workspace.explained_images) == ["a-explained.png"]

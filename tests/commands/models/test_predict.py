@@ -87,7 +87,7 @@ def test_a_broken_image_costs_its_own_row(predict_json: Predict, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     code, answers = predict_json(str(broken), str(tmp_path / "missing.png"), str(tmp_path / "empty"), good)
     assert code == 1
-    assert "not one of PNG, JPEG" in answers[0]["error"]
+    assert "none of PNG, JPEG" in answers[0]["error"]
     assert answers[1]["error"] == "No such file or directory"
     assert answers[2]["error"] == "no image in this folder"
     assert answers[3]["predictions"][0]["class"] == "bright"
@@ -132,8 +132,8 @@ def test_the_table_has_names_bars_and_percent(
     assert first.split()[-4:] == ["bright", "█" * 19 + "▎", "80.0", "%"]
     assert first.split()[0].endswith("a.png")
     assert second.split() == ["dark", "█" * 4 + "▊", "20.0", "%"]
-    assert "not one of PNG" in failed
-    assert first.index("bright") == second.index("dark") == failed.index("not one")
+    assert "none of PNG" in failed
+    assert first.index("bright") == second.index("dark") == failed.index("none of")
 
 
 def test_the_model_is_named_by_folder_name_or_version(

@@ -436,9 +436,9 @@ SPEC = PreprocessingSpec(image_size=8, resize="pad", color="rgb", classes=CLASSE
 
 @pytest.fixture
 def images(workspace: Workspace) -> Iterator[str]:
-    """data/raw and data/arrays/test with IMAGES images; returns the digest of the arrays."""
+    """data/fetched and data/arrays/test with IMAGES images; returns the digest of the arrays."""
     generator = np.random.default_rng(0)
-    workspace.raw.mkdir(parents=True)
+    workspace.fetched.mkdir(parents=True)
     folder = workspace.subset("test")
     folder.mkdir(parents=True)
     entries, arrays = [], []

@@ -54,7 +54,7 @@ def workspace(store: Store) -> Workspace:
 @pytest.fixture
 def registry(store: Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registered model of its own for each test."""
-    monkeypatch.setattr(registration, "_require_up_to_date", lambda workspace: None)
+    monkeypatch.setattr(registration, "_require_up_to_date", lambda workspace, say: None)
     monkeypatch.setattr(stage_outputs, "outputs_in_working_tree", lambda workspace, _: outputs_of(workspace))
     return Registry(store, request.node.name.partition("[")[0])
 
@@ -330,7 +330,7 @@ def test_what_is_stale_is_named(workspace: Workspace, monkeypatch: pytest.Monkey
     }
     dvc_says(monkeypatch, 0, json.dumps(status))
     with pytest.raises(PipelineError) as stale:
-        registration._require_up_to_date(workspace)
+        registration._require_up_to_date(workspace, print)
     assert stale.value.found == (
         "train_baseline: changed deps params.yaml, data/arrays/train, changed outs models/baseline; "
         "evaluate: changed command"
@@ -343,11 +343,11 @@ def test_where_dvc_cannot_tell_nothing_is_registered(
 ) -> None:
     dvc_says(monkeypatch, 255, "", "ERROR: Unable to acquire lock")
     with pytest.raises(PipelineError, match="Unable to acquire lock"):
-        registration._require_up_to_date(workspace)
+        registration._require_up_to_date(workspace, print)
 
 
 def test_where_all_is_up_to_date_nothing_is_said(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dvc_says(monkeypatch, 0, "{}")
-    registration._require_up_to_date(workspace)
+    registration._require_up_to_date(workspace, print)

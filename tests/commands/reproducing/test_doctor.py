@@ -27,12 +27,12 @@ STAGES: dict[str, dict[str, Any]] = {
         "cmd": "python -m pipeline.fetch",
         "params": ["fetch"],
         "deps": ["pipeline/fetch.py"],
-        "outs": ["data/raw"],
+        "outs": ["data/fetched"],
     },
     "train_baseline": {
         "cmd": "python -m pipeline.train_baseline",
         "params": ["lr", "train_baseline"],
-        "deps": ["pipeline/train_baseline.py", "data/raw"],
+        "deps": ["pipeline/train_baseline.py", "data/fetched"],
         "outs": ["models/baseline"],
         "metrics": [{"metrics/evaluate.json": {"cache": False}}],
     },
@@ -130,7 +130,7 @@ def checkout(project: Path, tmp_path: Path, database: Path, monkeypatch: pytest.
     made.git("init", "--quiet")
     made.git("add", ".")
     made.git("commit", "--quiet", "--message=All is well")
-    made.put("data/raw/images.tar")
+    made.put("data/fetched/images.tar")
     made.put("models/baseline/model.keras")
     shutil.copy(database, made.folder)
     made.keep_artifacts_in((made.folder / "mlartifacts").as_uri())

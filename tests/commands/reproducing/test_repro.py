@@ -9,16 +9,17 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.commands.reproducing import repro as reproduction
-from pipeline.commands.reproducing.repro import changed_location, reproduce
+from pipeline.commands.reproducing.repro import changed_location, located, reproduce
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.processes.child_process import Say
+from pipeline.sources.bounds import USUAL
 from pipeline.sources.fingerprint import local_fingerprint
 
 
 @pytest.fixture
 def images(workspace: Workspace, project: Path) -> Path:
-    """A folder of images that params.yaml names and that data/raw was imported from."""
+    """A folder of images that params.yaml names and that data/fetched was imported from."""
     folder = workspace.root / "images"
     folder.mkdir()
     (folder / "a.png").write_bytes(b"1")
@@ -32,8 +33,8 @@ def images(workspace: Workspace, project: Path) -> Path:
 
 def remember(workspace: Workspace, folder: Path, location: str = "images") -> None:
     """What the fetch stage writes about its source."""
-    source = {"dataset": "folder", "location": location, "fingerprint": local_fingerprint(folder)}
-    workspace.raw.mkdir(parents=True, exist_ok=True)
+    source = {"dataset": "folder", "location": location, "fingerprint": local_fingerprint(folder, USUAL)}
+    workspace.fetched.mkdir(parents=True, exist_ok=True)
     workspace.source.write_text(json.dumps(source))
 
 
@@ -164,3 +165,22 @@ def test_settings_that_stay_behind_are_named_after_ctrl_c_too(
     with pytest.raises(KeyboardInterrupt):
         reproduce(workspace, ["lr=0.1"], print)
     assert "params.yaml keeps these settings" in capsys.readouterr().out
+
+
+def test_a_copy_of_cifar10_is_read_as_what_it_is(workspace: Workspace, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "cifar-10-binary.tar.gz").touch()
+
+    def is_folder(location: str) -> bool:
+        settings = located(location, ["fetch.dataset=cifar10"], workspace)
+        return "fetch.dataset=folder" in settings
+
+    assert not is_folder(str(mirror))
+    assert not is_folder("copies/cifar-10-binary.tar.gz")
+    assert not is_folder("https://mirror.example/cifar")
+    assert is_folder("copies/cifar10.tar.gz")
+    other = tmp_path / "other"
+    other.mkdir()
+    assert is_folder(str(other))
+    assert located(str(other), ["fetch.dataset=mnist"], workspace) == [f"fetch.location='{other}'"]

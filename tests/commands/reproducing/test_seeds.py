@@ -69,7 +69,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
         return next(state.codes)
 
     monkeypatch.setattr(seeds, "run_dvc", run_dvc)
-    monkeypatch.setattr(seeds, "_dvc_sees_no_change", lambda workspace, stage: state.up_to_date)
+    monkeypatch.setattr(seeds, "_dvc_sees_no_change", lambda workspace, stage, say: state.up_to_date)
     monkeypatch.setattr(seeds, "read_trainings", lambda *arguments: state.trainings)
     monkeypatch.setattr(seeds, "bring_up_to_date", lambda *arguments: "")
     monkeypatch.setattr(
@@ -254,9 +254,9 @@ def test_images_that_have_changed_since_their_import(
     images.mkdir()
     (images / "a.png").write_text("1")
     change(project_folder, project / "params.yaml", "fetch.location", "images")
-    project_folder.raw.mkdir(parents=True)
+    project_folder.fetched.mkdir(parents=True)
     source = {"dataset": "digits", "location": "images", "fingerprint": "of what was there"}
-    (project_folder.raw / "source.json").write_text(json.dumps(source))
+    (project_folder.fetched / "source.json").write_text(json.dumps(source))
     with pytest.raises(PipelineError, match="python -m pipeline repro"):
         run(project_folder, 2, "all", print)
     assert outside.commands == []

@@ -30,11 +30,11 @@ stages:
     cmd: python make.py fetch
     params: [fetch.location]
     deps: [make.py]
-    outs: [data/raw]
+    outs: [data/fetched/images.txt, data/fetched/source.json]
   train:
     cmd: python make.py train
     params: [lr]
-    deps: [data/raw/images.txt]
+    deps: [data/fetched/images.txt]
     outs: [models/baseline]
   evaluate:
     cmd: python make.py evaluate
@@ -58,8 +58,8 @@ lr = re.search(r"^lr: (\\S+)", params, re.M)[1]
 if sys.argv[1] == "fetch":
     location = re.search(r"location: (\\S+)", params)[1]
     images = (Path(os.environ["DVC_ROOT"]) / location).read_text()
-    write("data/raw/images.txt", images)
-    write("data/raw/source.json", json.dumps({"fingerprint": images}))
+    write("data/fetched/images.txt", images)
+    write("data/fetched/source.json", json.dumps({"fingerprint": images}))
 elif sys.argv[1] == "train":
     print("MLflow at", os.environ.get("MLFLOW_TRACKING_URI"))
     if os.environ.get("TOY") == "slow":
@@ -68,7 +68,7 @@ elif sys.argv[1] == "train":
     if os.environ.get("TOY") == "fail":
         sys.exit("the stage fails")
     noise = os.environ.get("TOY", "")
-    write("models/baseline/model.keras", Path("data/raw/images.txt").read_text() + lr + noise)
+    write("models/baseline/model.keras", Path("data/fetched/images.txt").read_text() + lr + noise)
     write("models/baseline/card.json", json.dumps({"versions": {"keras": "0.1"}}))
 else:
     accuracy = 0.9 if Path("models/baseline/model.keras").read_text().startswith("images0.2") else 0.5
@@ -214,11 +214,12 @@ def test_an_untouched_revision_agrees_and_nothing_of_the_project_changes(toy: Wo
     code, output = run(toy)
     assert code == 0
     assert rows(output) == {
-        "data/raw": "from cache",
+        "data/fetched/images.txt": "from cache",
+        "data/fetched/source.json": "from cache",
         "models/baseline": "agrees",
         "metrics/evaluate.json": "agrees",
     }
-    assert "2 of 2 reproduced outputs agree, byte for byte; 1 taken from the cache" in output
+    assert "2 of 2 reproduced outputs agree, byte for byte; 2 taken from the cache" in output
     assert "Stage 'fetch' didn't change" in output
     # Its only output lies in git, and so in the clone; it is run all the same.
     assert "Running stage 'evaluate'" in output
@@ -240,12 +241,12 @@ def test_images_are_imported_anew_from_a_location_relative_to_the_project(
     toy: Workspace, run: Verify
 ) -> None:
     code, output = run(toy, from_source=True)
-    assert (code, rows(output)["data/raw"]) == (0, "agrees")
+    assert (code, rows(output)["data/fetched/images.txt"]) == (0, "agrees")
     assert not (toy.root / ".dvc" / "tmp" / "images.txt").is_symlink()  # only within the temporary folder
     (toy.root.parent / "images.txt").write_text("other images")
     code, output = run(toy, from_source=True)
     assert code == EXIT_REFUSED
-    assert rows(output)["data/raw"] == "differs: images.txt, source.json"
+    assert rows(output)["data/fetched/images.txt"] == "differs"
     assert "fetch: the images at their source are no longer those in dvc.lock" in output
     assert "have given other bytes" not in output
 
@@ -255,7 +256,10 @@ def test_images_that_the_cache_lacks_are_imported_anew(toy: Workspace, run: Veri
     shutil.rmtree(toy.root / ".dvc" / "cache")
     code, output = run(toy)
     assert code == 0
-    assert "data/raw: not in DVC's cache, so that fetch imports it anew" in output
+    missing = (
+        "data/fetched/images.txt, data/fetched/source.json: not in DVC's cache, so that fetch imports it anew"
+    )
+    assert missing in output
     assert set(rows(output).values()) == {"agrees"}
 
 
@@ -281,7 +285,8 @@ def test_a_lock_that_was_not_made_by_the_committed_params_is_refused(toy: Worksp
     code, output = run(toy)
     assert code == EXIT_REFUSED
     assert rows(output) == {
-        "data/raw": "from cache",
+        "data/fetched/images.txt": "from cache",
+        "data/fetched/source.json": "from cache",
         "models/baseline": "differs: model.keras",
         "metrics/evaluate.json": "differs",
     }

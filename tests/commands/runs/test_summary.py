@@ -23,7 +23,7 @@ def evaluated(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspac
             100, accuracy=accuracy, accuracy_interval=interval, f1_macro=0.5, log_loss=0.25, ece=0.0123
         )
 
-    workspace.metrics.mkdir()
+    workspace.scores.parent.mkdir()
     workspace.best.parent.mkdir()
     candidates = {name: {"validation": scores(0.9), "test": scores(0.8)} for name in ("baseline", "tuned")}
     save_scores(workspace.scores, candidates)
