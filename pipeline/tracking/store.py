@@ -2,24 +2,33 @@
 
 import logging
 import os
+import shutil
 import sqlite3
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.files import disk_errors_explained
 from pipeline.foundation.texts import one_line, shortened
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags as tag_names
+from pipeline.tracking.deadline import DeadlinePassedError, within
 from pipeline.tracking.redaction import without_credentials
 
 if TYPE_CHECKING:
-    from filelock import FileLock
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
+
+_MADE_WHOLE = 1
+"""What our databases have as SQLite's user_version, which MLflow does not use."""
+_ROWS_OF_NEW = {"alembic_version": 1, "experiments": 1, "workspaces": 1}
+"""Rows that MLflow puts into the tables of a new database."""
 
 _SETTINGS = {
     # A server that hangs costs this long once, and then the journal waits for it.
@@ -31,9 +40,18 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
+_QUESTION_SECONDS, _WORK_SECONDS = 30.0, 600.0
+"""In all, however often a server sends a byte: for an answer, and for what moves files or asks often."""
+
 _LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY = 6000, 8000, 250
 _ENTITIES_AT_ONCE = 100
 _LONGEST_REASON = 200
+
+_DAMAGED = ("malformed", "not a database", "already exists", "no such table", "no such column")
+_ANOTHER_DATABASE = (
+    "move mlflow.db away and keep it; 'python -m pipeline sync' makes a new one, with what DVC still has"
+)
+"""What SQLite says of a file that it cannot work with, and what helps."""
 
 _REJECTIONS = {
     "BAD_REQUEST",
@@ -50,9 +68,14 @@ class StoreUnavailableError(PipelineError):
 
     def __init__(self, reason: str) -> None:
         elsewhere = "MLFLOW_TRACKING_URI" in os.environ
+        damaged = any(text in reason for text in _DAMAGED)
         super().__init__(
             f"MLflow could not be reached: {reason}.",
-            remedy="start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db" if elsewhere else None,
+            remedy="start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db"
+            if elsewhere
+            else _ANOTHER_DATABASE
+            if damaged
+            else None,
         )
         self.reason = reason
 
@@ -74,6 +97,17 @@ def surely_nothing_runs(workspace: Workspace) -> bool:
         return True
     try:
         return not _rows(workspace, "SELECT 1 FROM runs WHERE status = 'RUNNING' LIMIT 1")
+    except sqlite3.Error:
+        return False
+
+
+def is_in_the_bin(workspace: Workspace, experiment: str) -> bool:
+    """Whether an experiment was deleted in the project's own database; of a server this is not asked."""
+    if "MLFLOW_TRACKING_URI" in os.environ or not workspace.tracking_database.exists():
+        return False
+    query = "SELECT 1 FROM experiments WHERE name = ? AND lifecycle_stage = 'deleted'"
+    try:
+        return bool(_rows(workspace, query, experiment))
     except sqlite3.Error:
         return False
 
@@ -104,11 +138,11 @@ def places_of_artifacts(workspace: Workspace) -> list[str]:
     return [location for (location,) in _rows(workspace, query)]
 
 
-def _rows(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
+def _rows(workspace: Workspace, query: str, *values: str) -> list[tuple[Any, ...]]:
     """What the project's own database answers, read without MLflow. Raises sqlite3.Error."""
     address = f"{workspace.tracking_database.as_uri()}?mode=ro"
     with closing(sqlite3.connect(address, uri=True)) as database:
-        return database.execute(query).fetchall()
+        return database.execute(query, values).fetchall()
 
 
 def is_rejection(error: Exception) -> bool:
@@ -164,11 +198,18 @@ class Store:
         try:
             # Two processes that make the tables of a new database at once would trip over each other.
             with self.lock:
+                if self._is_own_database and self.workspace.is_writable():
+                    make_database(self.workspace.tracking_database, self.workspace.journal)
                 client = _client(self.address)
-                client.search_experiments(max_results=1)
+                with self.within(_QUESTION_SECONDS):
+                    client.search_experiments(max_results=1)
         except Exception as error:
             raise StoreUnavailableError(self.why(error)) from error
         return client
+
+    @property
+    def _is_own_database(self) -> bool:
+        return "MLFLOW_TRACKING_URI" not in os.environ
 
     @property
     def digest(self) -> str:
@@ -176,12 +217,16 @@ class Store:
         return digest_bytes(without_credentials(self.address).encode())
 
     @cached_property
-    def lock(self) -> "FileLock":
+    def lock(self) -> AbstractContextManager[Any]:
         """For what only one process of this project folder may do at a time; reentrant."""
         from filelock import FileLock  # `serve` and `predict` run without it
 
+        if not self.workspace.is_writable():  # nobody does anything here
+            return nullcontext()
+
         self.workspace.journal.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.workspace.journal / ".store.lock", thread_local=False)
+        name = f".store-{self.digest[:16]}.lock"  # a server that hangs does not hold up the others
+        return FileLock(self.workspace.journal / name, thread_local=False)
 
     def identity(self, experiment: str) -> str:
         """Tells this store from another, also from one that was deleted and made anew in its place."""
@@ -277,7 +322,8 @@ class Store:
     def failures_as_unavailable(self) -> Iterator[None]:
         """Turn what the block raises into StoreUnavailableError, but for defects of ours."""
         try:
-            yield
+            with self.within(_WORK_SECONDS):
+                yield
         except (PipelineError, ArithmeticError, LookupError, NameError, TypeError):
             raise
         except Exception as error:
@@ -290,9 +336,19 @@ class Store:
         from mlflow.exceptions import MlflowException
 
         try:
-            yield client
-        except (MlflowException, OSError) as error:
+            with self.within(_WORK_SECONDS):
+                yield client
+        except (MlflowException, OSError, DeadlinePassedError) as error:
             raise PipelineError(f"{failed}: {self.why(error)}.") from error
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Raise DeadlinePassedError where a server takes longer for the block."""
+        if is_server(self.address):
+            with within(seconds):
+                yield
+        else:
+            yield
 
     def why(self, error: Exception) -> str:
         """The reason in a few words: MLflow's own texts run over many lines."""
@@ -303,7 +359,11 @@ class Store:
                 chain.append(str(cause))
                 cause = cause.__cause__ or cause.__context__
             shown, text = without_credentials(self.address), " ".join(chain)
-            if "timeout" in text.lower() or "timed out" in text.lower():
+            if (
+                isinstance(error, DeadlinePassedError)
+                or "timeout" in text.lower()
+                or "timed out" in text.lower()
+            ):
                 return f"{shown} does not answer in time"
             if "Connection refused" in text or "Failed to establish" in text or "resolve" in text:
                 return f"nothing answers at {shown}"
@@ -338,6 +398,55 @@ def _client(address: str) -> "MlflowClient":
     for library in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def make_database(path: Path, scratch: Path) -> None:
+    """Make MLflow's tables in a new SQLite database, or in place of one that was left half made.
+
+    They are made in `scratch`, a folder of the same file system: a kill, or a full disk, leaves nothing at
+    `path` that could not be opened again.
+    """
+    if path.exists() and not _may_be_made_again(path):
+        return
+    with disk_errors_explained(path):
+        for left in scratch.glob(f".{path.name}.*"):  # by a process that was killed here
+            shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(dir=scratch, prefix=f".{path.name}."))
+        try:
+            client = _client(f"sqlite:///{folder / path.name}")
+            client.search_experiments(max_results=1)
+            _close(client)
+            with closing(sqlite3.connect(folder / path.name)) as database:
+                database.execute(f"PRAGMA user_version = {_MADE_WHOLE}")
+            for suffix in (
+                "-journal",
+                "-wal",
+                "-shm",
+            ):  # of the old one; SQLite would apply it to the new one
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            (folder / path.name).replace(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _may_be_made_again(path: Path) -> bool:
+    """Whether a database was not made here, and has no row but those that each new one has.
+
+    MLflow makes tables one after the other; killed meanwhile, it can never open what it has left.
+    """
+    if path.stat().st_size == 0:
+        return True
+    try:
+        # Not read-only: SQLite first takes back what a killed process has left in the middle.
+        with closing(sqlite3.connect(path, timeout=_QUESTION_SECONDS)) as database:
+            if database.execute("PRAGMA user_version").fetchone() == (_MADE_WHOLE,):
+                return False
+            names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            row = 'SELECT 1 FROM "{}" LIMIT 1 OFFSET {}'  # nosec: the names are those that the database has
+            queries = [row.format(name, _ROWS_OF_NEW.get(name, 0)) for (name,) in names]
+            return not any(database.execute(query).fetchone() for query in queries)
+    except sqlite3.Error:
+        return False
 
 
 def _close(client: "MlflowClient") -> None:

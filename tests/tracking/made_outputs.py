@@ -60,7 +60,7 @@ def files_of(generation: int = 0, params: Mapping[str, Any] = PARAMS) -> dict[st
         "metrics/comparisons.json": b"[]",
         "metrics/references.json": json.dumps({"generation": generation}).encode(),
         "models/best.json": b'{"candidate": "transfer"}',
-        "data/raw/source.json": b'{"dataset": "digits", "location": null, "fingerprint": "f1", "images": 9}',
+        "data/fetched/source.json": b'{"dataset": "digits", "location": null, "fingerprint": "f1"}',
     }
     for candidate in CANDIDATES:
         card = {

@@ -71,7 +71,7 @@ def test_inputs_are_what_other_stages_have_written_last(workspace: Workspace) ->
 
 
 def test_the_source_of_the_images_without_credentials(workspace: Workspace) -> None:
-    workspace.raw.mkdir(parents=True)
+    workspace.fetched.mkdir(parents=True)
     source = {
         "dataset": "cifar10",
         "location": "https://me:secret@host/data",
@@ -85,7 +85,7 @@ def test_the_source_of_the_images_without_credentials(workspace: Workspace) -> N
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_files_that_are_being_written_fail_no_run(workspace: Workspace, text: str) -> None:
-    workspace.raw.mkdir(parents=True)
+    workspace.fetched.mkdir(parents=True)
     for path in (workspace.source, workspace.stages, workspace.lock):
         path.write_text(text)
     assert not {"inputs", "data_source"} & set(run_tags(workspace, "tune", {}))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
 _OTHER_DELIVERY_SECONDS = 60.0
+_EVENT_SECONDS, _FILE_SECONDS = 60.0, 600.0
 _METRIC_EVENTS_AT_ONCE = 200
 _METRICS_AT_ONCE = 1000
 _LONGEST_DATASET_DIGEST = 36
@@ -152,14 +153,16 @@ class _Delivery:
                 self._progress.save(self._journal)
             if alive:
                 return False
-            self._kill_what_runs()
+            with self._store.within(_EVENT_SECONDS):
+                self._kill_what_runs()
         self._journal.remove()
         return True
 
     def _deliver(self, events: list[Event]) -> None:
         """Deliver one event, or several sets of metrics of one run; what MLflow refuses is put aside."""
         try:
-            getattr(self, "_on_" + events[0]["event"])(events)
+            with self._store.within(_FILE_SECONDS if "file" in events[0] else _EVENT_SECONDS):
+                getattr(self, "_on_" + events[0]["event"])(events)
         except Exception as error:
             if not is_rejection(error) and not isinstance(error, _DEFECTS):
                 raise  # of the network or the disk: it may pass
@@ -198,7 +201,7 @@ class _Delivery:
                 self._parents.show_best(self._progress.parent, run, event["time"])
 
     def _on_start(self, events: list[Event]) -> None:
-        """Create a run, or continue the one with the same key that has not finished."""
+        """Create a run, or continue the one with the same key."""
         (event,) = events
         number, key = event["run"], event["key"]
         identity = {tag_names.RUN_KEY: key, tag_names.START_EVENT: f"{self._journal.name}/{number}"}
@@ -207,11 +210,12 @@ class _Delivery:
         if known is None and event.get("restored") and self._was_restored(key):
             self._progress.runs[number] = None
             return
-        if above := self._run_above(event):
+        above = self._run_above(event)
+        if above:
             tags[tag_names.NESTED_IN] = above
         if self._parent is not None:
             tags[tag_names.EXPERIMENT] = self._parent.name
-        if known is None and (known := self._unfinished_run(key)):
+        if known is None and (known := self._former_run(key, above)):
             tags[tag_names.RESUMED] = str(int(known.data.tags.get(tag_names.RESUMED, "0")) + 1)
         if known is None:
             experiment_id = self._store.experiment_id(self._experiment)
@@ -261,11 +265,16 @@ class _Delivery:
         if self._progress.parent:
             self._parents.settle(self._progress.parent)
 
-    def _unfinished_run(self, key: str) -> "Run | None":
-        """The latest run with this key, unless it has finished or another process is recording it."""
+    def _former_run(self, key: str, above: str | None) -> "Run | None":
+        """The latest run with this key, unless another process is recording it.
+
+        One that has finished is continued in the same place alone: its stage was killed before DVC took note.
+        """
         home = self._journal.folder.parent.parent
         run = self._store.find_run(self._experiment, {tag_names.RUN_KEY: key, tag_names.ORIGIN: origin(home)})
-        if run is None or run.info.status == "FINISHED":
+        if run is None:
+            return None
+        if run.info.status == "FINISHED" and run.data.tags.get(tag_names.NESTED_IN) != above:
             return None
         journal = run.data.tags[tag_names.START_EVENT].partition("/")[0]
         writer = Journal(self._journal.folder.parent / journal)

@@ -23,6 +23,7 @@ from pipeline.tracking.journal.journal import Journal, JournalWriter, Progress, 
 from pipeline.tracking.journal.logged_model import DECODING_CODE, MODEL_CODE
 from pipeline.tracking.journal.parents import ParentRun, parent_run
 from pipeline.tracking.redaction import without_credentials
+from pipeline.tracking.store import is_in_the_bin
 
 _LONGEST_WAIT_SECONDS = 20.0
 _SILENT_WAIT_SECONDS = 2.0
@@ -110,6 +111,12 @@ class JournalTracker:
         return _JournalRun(self, str(self._number_of_runs))
 
     def _open_journal(self) -> JournalWriter:
+        if is_in_the_bin(self.workspace, self._experiment):
+            print(
+                f"{self.stage}: the experiment {self._experiment} was deleted in MLflow; "
+                "this run brings it back",
+                flush=True,
+            )
         self._tags = provenance.run_tags(self.workspace, self.stage, self.params)
         # All of it now: a queued experiment's folder is gone when its journal is delivered late.
         file = self.workspace.params

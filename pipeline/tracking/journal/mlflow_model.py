@@ -5,8 +5,7 @@ code"), so it must not import the pipeline's package; of that, only `images/deco
 it, as a file. Logging or listing models does not import Keras either.
 """
 
-import base64
-import binascii
+import hashlib
 import importlib.util
 import json
 import os
@@ -34,7 +33,10 @@ class ImageClassifier(PythonModel):
         card = json.loads(Path(context.artifacts["card"]).read_text(encoding="utf-8"))
         self.preprocessing = card["preprocessing"]
         self.decoding = _module(Path(context.artifacts["decoding"]))
-        self.network = keras.models.load_model(context.artifacts["network"], compile=False)
+        network = Path(context.artifacts["network"])
+        if hashlib.sha256(network.read_bytes()).hexdigest() != card["model_digest"]:
+            raise _refusal(f"{network} is not the network that was logged: its SHA-256 is another.")
+        self.network = keras.models.load_model(network, compile=False)
 
     # To MLflow this annotation means "nothing to check"; with any other it would check, or warn.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> pd.DataFrame:
@@ -74,11 +76,22 @@ class ImageClassifier(PythonModel):
         spec = self.preprocessing
         try:
             pixels: np.ndarray = self.decoding.decode_to_square(
-                _as_bytes(data), spec["image_size"], spec["resize"], spec["color"]
+                self._as_bytes(data), spec["image_size"], spec["resize"], spec["color"]
             )
             return pixels
         except (self.decoding.UnreadableImageError, ValueError) as error:
             raise _refusal(f"Image {index} (the first is 0) cannot be read: {error}.") from None
+
+    def _as_bytes(self, data: Any) -> bytes:
+        """Raises ValueError where it is neither bytes nor base64 text."""
+        if isinstance(data, str):
+            try:
+                return bytes(self.decoding.from_base64(data))
+            except ValueError as error:
+                raise ValueError(f"neither bytes nor base64 text ({error})") from None
+        if not _is_encoded(data):
+            raise ValueError(f"neither bytes nor base64 text, but {type(data).__name__}")
+        return bytes(data)
 
     def _require_pixels(self, values: Any) -> np.ndarray:
         """The values as uint8 images of the network's shape. Raises MlflowException."""
@@ -92,11 +105,14 @@ class ImageClassifier(PythonModel):
         if images.ndim != 4 or images.shape[1:] != shape:
             hint = "; put a single image into a list" if images.shape == shape else ""
             raise _refusal(f"Wrong shape {images.shape}: {expected}{hint}.")
-        if images.dtype.kind not in "iu":
+        if images.dtype.kind not in "iuf":
             raise _refusal(f"Wrong type {images.dtype}: {expected}.")
         if images.dtype != np.uint8 and images.size and not (images.min() >= 0 and images.max() <= 255):
             raise _refusal(f"Pixels from {images.min()} to {images.max()}: {expected}, 0 to 255.")
-        return images.astype(np.uint8, copy=False)
+        pixels = images.astype(np.uint8, copy=False)
+        if images.dtype.kind == "f" and not np.array_equal(pixels, images):
+            raise _refusal(f"Pixels that are not whole numbers: {expected}, 0 to 255.")
+        return pixels
 
 
 def _only_column(model_input: Any) -> Any:
@@ -124,18 +140,6 @@ def _encoded_images(values: Any) -> list[Any] | None:
 
 def _is_encoded(value: Any) -> bool:
     return isinstance(value, bytes | bytearray | memoryview | str)
-
-
-def _as_bytes(data: Any) -> bytes:
-    """Raises ValueError where it is neither bytes nor base64 text."""
-    if isinstance(data, str):
-        try:
-            return base64.b64decode("".join(data.split()), validate=True)
-        except binascii.Error as error:
-            raise ValueError(f"neither bytes nor base64 text ({error})") from None
-    if not _is_encoded(data):
-        raise ValueError(f"neither bytes nor base64 text, but {type(data).__name__}")
-    return bytes(data)
 
 
 def _refusal(text: str) -> MlflowException:

@@ -145,7 +145,7 @@ def _untagged_hash(index: Index, experiment: Experiment | None, digest: str, can
     revision = experiment.commit if experiment and experiment.commit else "HEAD"
     found = index.card_digest(revision, path) if candidate else ""
     if found == digest or (found is None and revision != "HEAD"):
-        return index.repository.lock(revision).outputs.get(path)
+        return index.models_of(revision).get(path)
     return None
 
 

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.workspace import CANDIDATES, CARD_FILE
+from pipeline.foundation.workspace import CARD_FILE
 from pipeline.repository.repository import Repository
+from pipeline.repository.stage_outputs import EVALUATION, TRAININGS, main_hash
 from pipeline.tracking import tags
 from pipeline.tracking.lineage.values import RegisteredVersion, RunSummary
 from pipeline.tracking.store import Store, is_rejection
@@ -81,15 +82,17 @@ class Index:
         return self._workspace.model(candidate).relative_to(self._workspace.root).as_posix()
 
     def models_of(self, commit: str) -> dict[str, str]:
-        """DVC's hashes of models/<candidate> in a commit's dvc.lock, by path."""
-        outputs = self.repository.lock(commit).outputs
-        paths = [self.model_path(candidate) for candidate in CANDIDATES]
-        return {path: outputs[path] for path in paths if path in outputs}
+        """What DVC knows the models in a commit's dvc.lock by, by their folders."""
+        lock = self.repository.lock(commit)
+        hashes = {
+            self.model_path(candidate): main_hash(self._workspace, lock, stage)
+            for stage, candidate in TRAININGS.items()
+        }
+        return {path: value for path, value in hashes.items() if value}
 
     def evaluations_of(self, commit: str) -> "list[Run]":
         """The runs of evaluate whose predictions are those in a commit's dvc.lock."""
-        path = self._workspace.predictions.relative_to(self._workspace.root).as_posix()
-        dvc_hash = self.repository.lock(commit).outputs.get(path)
+        dvc_hash = main_hash(self._workspace, self.repository.lock(commit), EVALUATION)
         return self.with_tags({tags.DVC_HASH: dvc_hash}) if dvc_hash else []
 
     def makers(self, commit: str) -> dict[str, dict[str, str]]:

@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.foundation.declarations import parse_values
 from pipeline.foundation.workspace import PARAMS_FILE
+from pipeline.params.whole import quoted
 from pipeline.repository.repository import Repository
 from pipeline.tracking.flat_params import as_text
 
@@ -49,8 +50,8 @@ class Recipe:
     """What is known of how a model was made.
 
     Attributes:
-      stage: the stage that made it, and `output` the folder that it wrote.
-      dvc_hash: DVC's hash of that folder; None where it is not known.
+      stage: the stage that made it, and `output` the folder that it wrote into.
+      dvc_hash: DVC's hash of the model's card; None where it is not known.
       experiment: name of the DVC experiment, empty for none; `baseline` is the commit it started from.
       commit: HEAD while the stage ran, empty where there was none.
       changes: files that differed from it; None where it is not known whether any did.
@@ -113,7 +114,7 @@ def _from_experiment(repository: Repository, recipe: Recipe) -> Recovery | None:
     if not own or (recipe.dvc_hash and recipe.dvc_hash not in _locked_hashes(repository, own[0].commit)):
         return None
     commit, reason = own[0].commit, f"the experiment {recipe.experiment} is in this repository"
-    if recipe.dvc_hash is None or repository.cached(recipe.dvc_hash):
+    if recipe.dvc_hash is None or repository.cached(commit, recipe.output):
         name = recipe.experiment if len(namesakes) == 1 else commit[:7]
         return Recovery((f"dvc exp apply {shlex.quote(name)}",), reason)
     return _checked_out(repository, recipe, commit, reason)
@@ -129,12 +130,12 @@ def _from_commit(repository: Repository, recipe: Recipe) -> Recovery | None:
 def _checked_out(repository: Repository, recipe: Recipe, commit: str, reason: str) -> Recovery:
     """The commands after which the model of a commit is in the workspace, wherever its bytes are."""
     checkout = f"git checkout {commit[:10]}"
-    if recipe.dvc_hash and repository.cached(recipe.dvc_hash):
+    if recipe.dvc_hash and repository.cached(commit, recipe.output):
         return Recovery((checkout, "dvc checkout"), reason)
     remote = repository.remote()
     if remote:
         lacking = f"{reason}; DVC's cache here lacks it, so that the remote {remote} is asked"
-        return Recovery((checkout, f"dvc pull {shlex.quote(recipe.output)}"), lacking)
+        return Recovery((checkout, f"dvc pull {shlex.quote(recipe.stage)}"), lacking)
     again = (
         f"{reason}; DVC's cache here lacks it and no DVC remote is set, so that it is trained again "
         "(on the same kind of machine to the same bytes)"
@@ -201,4 +202,4 @@ def _hydra_value(text: str) -> str:
     value = _value(text)
     if not isinstance(value, str):
         return json.dumps(value, separators=(",", ":"))
-    return value if re.fullmatch(r"[\w./-]+", value) else json.dumps(value, ensure_ascii=False)
+    return value if re.fullmatch(r"[\w./-]+", value) else quoted(value)

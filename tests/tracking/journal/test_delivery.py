@@ -136,16 +136,28 @@ def test_a_killed_stage_is_marked_and_goes_on_in_the_same_run(
     assert steps == [1, 2]
 
 
-def test_a_finished_run_is_not_continued(
+def test_a_finished_run_is_continued_where_its_stage_was_killed_at_the_very_end(
     tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None]
 ) -> None:
-    for _ in range(2):
+    for loss in (2.0, 1.0):
         with tracker(shared_workspace) as recording:
-            recording.run("baseline", "again")
+            run = recording.run("baseline", "again")
+            run.log_metrics({"loss": loss}, step=1)
     ship()
-    runs = store.find_runs(EXPERIMENT, {"run_key": "again"})
-    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
-    assert not any("resumed" in run.data.tags for run in runs)
+    run = only_run(store, "again")
+    assert (run.info.status, run.data.metrics["loss"]) == ("FINISHED", 1.0)
+
+
+def test_a_finished_run_of_another_experiment_is_not_continued(
+    tracker: MakeTracker, shared_workspace: Workspace, store: Store, ship: Callable[[], None]
+) -> None:
+    for seed in (1, 2):
+        shared_workspace.params.write_text(f"seed: {seed}\n")
+        with tracker(shared_workspace) as recording:
+            recording.run("baseline", "elsewhere")
+    shared_workspace.params.unlink()
+    ship()
+    assert len(store.find_runs(EXPERIMENT, {"run_key": "elsewhere"}, status="FINISHED")) == 2
 
 
 def test_two_processes_with_the_same_key_at_once_keep_apart(

@@ -1,7 +1,9 @@
 """What a stage writes into its journal, without MLflow."""
 
 import errno
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +181,15 @@ def test_recording_imports_neither_mlflow_nor_tensorflow(run_script: RunScript, 
         workspace.root,
     )
     assert done == ("[]\n", "", 0)
+
+
+def test_an_experiment_that_somebody_deleted_does_not_come_back_in_silence(
+    tracker: MakeTracker, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(workspace.tracking_database)) as database, database:
+        database.execute("CREATE TABLE experiments (name TEXT, lifecycle_stage TEXT)")
+        database.execute("INSERT INTO experiments VALUES ('tests', 'deleted'), ('others', 'active')")
+    with tracker(workspace) as recording:
+        recording.run("baseline", "key")
+    told = capsys.readouterr().out
+    assert "the experiment tests was deleted in MLflow; this run brings it back" in told

@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.foundation.digests import digest_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
+from pipeline.images.decoding import FORMATS
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.tracking.journal.delivery import deliver
 from pipeline.tracking.journal.logged_model import DECODING_CODE
@@ -49,7 +50,12 @@ def trained(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
     folder = tmp_path / "model"
     folder.mkdir()
     save_stable(network, folder / "model.keras")
-    card = {"candidate": "baseline", "network": "fast_cnn", "preprocessing": SPEC.to_json()}
+    card = {
+        "candidate": "baseline",
+        "network": "fast_cnn",
+        "preprocessing": SPEC.to_json(),
+        "model_digest": digest_file(folder / "model.keras"),
+    }
     (folder / "card.json").write_text(json.dumps(card))
     return folder, images, np.asarray(network.predict_on_batch(images))
 
@@ -126,7 +132,7 @@ def test_it_predicts_the_same_without_our_package(
         print(model.predict(photographs[1]).equals(model.predict(photographs[1:2])))
         signature = model.metadata.signature
         print(signature.inputs, signature.outputs.inputs[0].shape, signature.outputs.inputs[0].type)
-        for wrong in (np.load("images.npy").astype("float32"), [photographs[0], b"no image"]):
+        for wrong in (np.load("images.npy") / np.float32(255), [photographs[0], b"no image"]):
             try:
                 model.predict(wrong)
             except mlflow.exceptions.MlflowException as error:
@@ -143,8 +149,9 @@ def test_it_predicts_the_same_without_our_package(
         "True",
         "True",
         "None (-1, 3) float32",
-        "Wrong type float32: expected uint8 images of shape (N, 8, 8, 3) or encoded images.",
-        "Image 1 (the first is 0) cannot be read: not one of PNG, JPEG, WEBP, GIF, BMP, TIFF.",
+        "Pixels that are not whole numbers: expected uint8 images of shape (N, 8, 8, 3) or encoded images, "
+        "0 to 255.",
+        f"Image 1 (the first is 0) cannot be read: none of {', '.join(FORMATS)}.",
         "[]",
     ]
     assert "type hints" not in errors
@@ -172,3 +179,12 @@ def test_a_process_of_its_own_uses_it_as_anybody_would(
 
     with pytest.raises(PipelineError, match=r"models:/m-0 cannot be used through MLflow.\n.*m-0"):
         use_model(store, "models:/m-0", said.append, pixels=images)
+
+
+def test_a_network_whose_weights_were_changed_is_not_used(
+    logged: str, shared_workspace: Workspace, store: Store
+) -> None:
+    (network,) = shared_workspace.tracking_artifacts.rglob("artifacts/model.keras")
+    network.write_bytes(network.read_bytes() + b"\0")
+    with pytest.raises(PipelineError, match="is not the network that was logged"):
+        use_model(store, logged, lambda text: None, pixels=np.zeros((1, 8, 8, 3), np.uint8))

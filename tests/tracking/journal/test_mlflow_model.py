@@ -155,7 +155,8 @@ def test_no_images_give_no_rows(predict: Predict, images: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (lambda images, files: images.astype(np.float32), r"Wrong type float32: expected uint8 images"),
+        (lambda images, files: images / 2, "Pixels that are not whole numbers"),
+        (lambda images, files: images > 9, "Wrong type bool: expected uint8 images"),
         (lambda images, files: images[:, :4], r"Wrong shape \(3, 4, 8, 3\): .* \(N, 8, 8, 3\)"),
         (lambda images, files: images[0], r"Wrong shape \(8, 8, 3\): .*put a single image into a list"),
         (lambda images, files: [images[0], images[0, :4]], "differ in shape"),
@@ -163,7 +164,7 @@ def test_no_images_give_no_rows(predict: Predict, images: np.ndarray) -> None:
         (lambda images, files: None, r"Wrong shape \(\)"),
         (
             lambda images, files: [files[0], b"no image"],
-            r"Image 1 \(the first is 0\) cannot be read: not one",
+            r"Image 1 \(the first is 0\) cannot be read: none",
         ),
         (lambda images, files: [files[0], files[1][:100]], "Image 1 .* cannot be read"),
         (lambda images, files: [*files * 100, b"no image"], r"Image 300 \(the first is 0\)"),

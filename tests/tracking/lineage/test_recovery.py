@@ -35,7 +35,7 @@ def recipe(repository: Repository) -> Recipe:
 
 
 def having(monkeypatch: pytest.MonkeyPatch, cached: bool, remote: str | None = None) -> None:
-    monkeypatch.setattr(Repository, "cached", lambda self, dvc_hash: cached and dvc_hash == HASH)
+    monkeypatch.setattr(Repository, "cached", lambda self, revision, path: cached)
     monkeypatch.setattr(Repository, "remote", lambda self: remote)
 
 
@@ -91,7 +91,7 @@ def test_params_of_one_stage_do_not_miss_those_of_others() -> None:
         ("1e-05", "1e-05"),
         ("fast_cnn", "fast_cnn"),
         ("../images", "../images"),
-        ("Signs: a, b", '"Signs: a, b"'),
+        ("Signs: a, b", "'Signs: a, b'"),
     ],
 )
 def test_values_are_written_as_dvc_takes_them(value: str, written: str) -> None:
@@ -129,7 +129,7 @@ def test_an_experiment_whose_bytes_are_elsewhere_is_checked_out(
     checkout = f"git checkout {experiment.commit[:10]}"
     having(monkeypatch, cached=False, remote="store")
     recovery = find_recovery(repository, replace(recipe, experiment="muddy-ant"))
-    assert recovery.commands == (checkout, "dvc pull models/baseline")
+    assert recovery.commands == (checkout, "dvc pull train_baseline")
     having(monkeypatch, cached=False)
     recovery = find_recovery(repository, replace(recipe, experiment="muddy-ant"))
     assert recovery.commands == (checkout, "dvc repro train_baseline")
@@ -155,7 +155,7 @@ def test_a_commit_that_has_the_model_is_checked_out(
     assert find_recovery(repository, unclean).commands == (f"git checkout {made[:10]}", "dvc checkout")
     having(monkeypatch, cached=False, remote="store")
     pulled = find_recovery(repository, unclean)
-    assert pulled.commands == (f"git checkout {made[:10]}", "dvc pull models/baseline")
+    assert pulled.commands == (f"git checkout {made[:10]}", "dvc pull train_baseline")
     assert "remote store" in pulled.reason
 
 
