@@ -103,7 +103,7 @@ def create_application(settings: Settings, log: EventLog) -> Application:
     api.mount("/static", pages.static_files())
     for kind, answer in _ERRORS.items():
         api.add_exception_handler(kind, answer)
-    application: ASGIApp = AccessControl(api, settings.access)
+    application: ASGIApp = AccessControl(api, settings.access, pages.PAGES)
     if settings.access.origins:
         application = CORSMiddleware(
             application,

@@ -17,6 +17,7 @@ from typing import Literal
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES
 from pipeline.inference.exported_model import EXPORT_FILE, POINTER_FILE, ExportedModel, published
+from pipeline.serving.refusals import describe_defect
 from pipeline.serving.responses import Schema
 from pipeline.serving.served_model import ModelSwitch
 from pipeline.serving.workers.pool import Report
@@ -83,6 +84,7 @@ class Follower:
         self._not_before = 0.0  # time.monotonic() of the next attempt
         # Why the model that should answer does not, and why it is not known which model should.
         self._problems: dict[_Subject, str] = {"model": "", "registry": ""}
+        self._logged = dict(self._problems)
 
     async def run(self) -> None:
         """Follow until canceled."""
@@ -94,17 +96,29 @@ class Follower:
         except* Exception as errors:  # the model goes on answering, and people can see why it stays
             self.state.published = self.state.registry = False
             kinds = ", ".join(type(each).__name__ for each in errors.exceptions)
-            self._tell("model", f"following has ended: {kinds}")
+            self._tell("model", "following has ended", kinds)
 
     async def _follow(self) -> None:
+        failed = False
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            event = self._published()
-            if event is not None and event != self._last_published:
-                self._last_published = event
-                self._want(_Wanted(event[1], "published"))
-            if self._wanted is not None and time.monotonic() >= self._not_before:
-                await self._reach(self._wanted)
+            try:
+                await self._look()
+                if failed and self._wanted is None:
+                    self._tell("model", "")
+                failed = False
+            except Exception as error:  # a defect: the model goes on answering, and the next look may go well
+                self._tell("model", "following has failed", describe_defect(error))
+                self._not_before = time.monotonic() + RETRY_SECONDS
+                failed = True
+
+    async def _look(self) -> None:
+        event = self._published()
+        if event is not None and event != self._last_published:
+            self._last_published = event
+            self._want(_Wanted(event[1], "published"))
+        if self._wanted is not None and time.monotonic() >= self._not_before:
+            await self._reach(self._wanted)
 
     def _published(self) -> tuple[int, Path] | None:
         """When something was last published, in nanoseconds, and its folder."""
@@ -136,7 +150,7 @@ class Follower:
                 await self._switch.switch(wanted.folder)
         except (PipelineError, OSError, ValueError) as error:
             reason = error.what if isinstance(error, PipelineError) else str(error)
-            self._tell("model", f"{name}/{version} cannot be served: {reason}")
+            self._tell("model", f"{name}/{version} cannot be served", reason)
             self._not_before = time.monotonic() + RETRY_SECONDS  # memory may have been short
             return
         if self._wanted is wanted:  # and no later event has come in the meantime
@@ -150,7 +164,9 @@ class Follower:
                 try:
                     await self._watch(watcher, name)
                 except OSError as error:
-                    self._tell("registry", f"the registry cannot be watched: {error.strerror}")
+                    self._tell("registry", "the registry cannot be watched", str(error.strerror))
+                except Exception as error:  # a defect, or a watcher that says what it should not
+                    self._tell("registry", "watching has failed", describe_defect(error))
             unchanged = self._switch.current.exported.name == name
             await asyncio.sleep(RETRY_SECONDS if is_registered(name) and unchanged else POLL_SECONDS)
 
@@ -168,7 +184,7 @@ class Follower:
                         line = await _line(process)
                     if not line:
                         command = " ".join((*watcher, name))
-                        self._tell("registry", f"the watcher of the registry has ended; see {command}")
+                        self._tell("registry", "the watcher of the registry has ended", f"see {command}")
                         return
                     self._heard(name, _Said.model_validate_json(line))
         finally:
@@ -179,7 +195,7 @@ class Follower:
     def _heard(self, name: str, said: _Said) -> None:
         """Take in a new champion, that there is none anymore, or why it is not known."""
         if said.problem is not None:
-            self._tell("registry", f"the registry cannot be read: {said.problem}")
+            self._tell("registry", "the registry cannot be read", said.problem)
             return
         self._tell("registry", "")
         version = self.state.champion_version = said.version
@@ -191,11 +207,15 @@ class Follower:
         elif champion_wanted:
             self._want(None)  # there is none anymore
 
-    def _tell(self, about: _Subject, problem: str) -> None:
-        """Show people a problem, or with an empty text that it is solved; log it when it is new."""
-        if problem and problem != self._problems[about]:
-            self._report("not followed", problem=problem)
-        self._problems[about] = problem
+    def _tell(self, about: _Subject, problem: str, reason: str = "") -> None:
+        """Show people a problem, or with an empty text that it is solved; log it when it is new.
+
+        The log alone has the reason: it may name folders, and anybody may ask whether the server is ready.
+        """
+        logged = ": ".join(filter(None, (problem, reason)))
+        if logged and logged != self._logged[about]:
+            self._report("not followed", problem=logged)
+        self._logged[about], self._problems[about] = logged, problem
         self.state.problem = self._problems["model"] or self._problems["registry"] or None
 
 

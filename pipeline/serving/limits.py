@@ -21,7 +21,7 @@ class Limits:
         request to wait for a worker (503).
       requests: at once, from all clients (503).
       requests_per_client: at once, from one address (429).
-      connections: at once (503).
+      connections: at once (503), and from one address (503).
       buffered_bytes: of all requests that are being received or answered (503).
     """
 
@@ -31,7 +31,8 @@ class Limits:
     pixels: int = 25_000_000
     receive_seconds: float = 60.0
     work_seconds: float = 10.0
-    requests: int = 256
-    requests_per_client: int = 128
+    requests: int = 512
+    requests_per_client: int = 64
     connections: int = 1000
+    connections_per_client: int = 128
     buffered_bytes: int = 256 * MEGABYTE

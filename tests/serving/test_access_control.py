@@ -69,7 +69,7 @@ def test_probes_may_use_any_name(server: LiveServer, path: str) -> None:
     assert server.get(path, headers={"Host": "10.1.2.3:8000"}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", [SITE, "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("origin", [SITE, "null", "http://127.0.0.1:1", "http://[", "http://[::1", "//", ""])
 def test_other_web_sites_may_not_post(server: LiveServer, origin: str) -> None:
     response = server.upload(encoded(0), headers={"Origin": origin})
     assert response.status_code == 403
@@ -96,7 +96,11 @@ def test_another_web_site_when_it_is_allowed(start: StartServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/model", "/api/predict", "/v1/models/light", "/v1/models/light:predict", "/metrics"]
+    "path",
+    [
+        *("/api/model", "/api/predict", "/v1/models/light", "/v1/models/light:predict", "/metrics"),
+        *("/docs", "/model", "/openapi.json"),
+    ],
 )
 @pytest.mark.parametrize(
     "authorization", [None, "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer é"]

@@ -35,11 +35,11 @@ def test_pixels_are_counted_before_they_are_decoded() -> None:
     assert decode_bounded(encoded(7, 40, 25), SPEC, 1000).shape == SPEC.shape
     assert refusal(encoded(7, 40, 26), 1000).status == 422
     # Pillow has a limit of its own, at which it warns, and one at which it raises.
-    assert "more than the 1,000,000,000 pixels" in refusal(_png(40_000, 40_000)).reason
+    assert "more than 1,000,000,000 pixels" in refusal(_png(40_000, 40_000)).reason
 
 
 def test_a_side_that_is_too_long() -> None:
-    assert refusal(_png(30_001, 1)).reason == "a side of the image has more than 30,000 pixels"
+    assert "a side of 30,001 pixels is longer than 30,000" in refusal(_png(30_001, 1)).reason
 
 
 def test_a_progressive_jpeg_of_thousands_of_scans() -> None:
@@ -49,7 +49,7 @@ def test_a_progressive_jpeg_of_thousands_of_scans() -> None:
     data = buffer.getvalue()
     assert decode_bounded(data, SPEC, MANY).shape == SPEC.shape
     last_scan = data[data.rindex(b"\xff\xda") : -2]
-    assert refusal(data[:-2] + last_scan * 5000 + data[-2:]).reason == "the image has more than 200 scans"
+    assert "scans of 64 x 64 pixels take too long" in refusal(data[:-2] + last_scan * 5000 + data[-2:]).reason
 
 
 def _png(width: int, height: int) -> bytes:

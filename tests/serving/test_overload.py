@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.serving.http import connections
+from pipeline.serving.http.connections import client_of
 from pipeline.serving.routes.prediction import Prediction, PredictResponse
 from tests.serving.conftest import StartServer
 from tests.serving.live_server import LiveServer, encoded, until
@@ -123,10 +124,39 @@ def test_too_many_connections(start: StartServer) -> None:
         refusal = answer(refused)
     assert refusal.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 1\r\n" in refusal
+    assert b"X-Content-Type-Options: nosniff\r\n" in refusal
     assert json.loads(refusal.split(b"\r\n\r\n")[1]) == {"error": "too many open connections"}
     for each in idle:
         each.close()
     until(lambda: server.get("/healthz").status_code == 200)
+
+
+def test_one_client_does_not_take_all_connections(start: StartServer) -> None:
+    server = start(connections_per_client=3)
+    idle = [server.connect() for _ in range(3)]
+    time.sleep(0.2)
+    with server.connect() as refused:
+        assert answer(refused).startswith(b"HTTP/1.1 503 ")
+    with socket.create_connection(idle[0].getpeername(), 10, ("127.0.0.2", 0)) as other:
+        other.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer(other).startswith(b"HTTP/1.1 200 ")
+    for each in idle:
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_one_client(host: str, client: str) -> None:
+    assert client_of(host) == client
 
 
 def test_clients_that_go_away_in_the_middle(server: LiveServer) -> None:

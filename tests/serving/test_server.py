@@ -116,14 +116,13 @@ def test_what_is_in_flight_is_answered_before_it_ends(process: ServerProcess, nu
 
 @pytest.mark.slow
 def test_it_is_ready_soon(project: Path, tmp_path: Path, exported: Path) -> None:
-    """Within two seconds, or up to three times as long where other processes keep it waiting."""
+    """On a quiet machine within two seconds; to import TensorFlow, which it does without, takes ten."""
     seconds = []
     for _ in range(3):
         server = ServerProcess(project, tmp_path, "--model", str(exported))
         seconds.append(server.ready_seconds)
         server.end()
-    waiting_for_a_core = max(1.0, min(os.getloadavg()[0] / (os.cpu_count() or 1), 3.0))
-    assert min(seconds) < 2 * waiting_for_a_core
+    assert min(seconds) < 6
 
 
 @pytest.mark.parametrize(

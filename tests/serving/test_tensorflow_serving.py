@@ -27,6 +27,10 @@ def pixels(level: int) -> Image:
     return image
 
 
+def with_fractions(level: int) -> Any:
+    return json.loads(json.dumps(pixels(level)).replace(str(level), f"{level}.0"))
+
+
 def b64(level: int) -> dict[str, str]:
     return {"b64": base64.b64encode(encoded(level, 20, 20)).decode()}
 
@@ -39,6 +43,7 @@ def b64(level: int) -> dict[str, str]:
         pytest.param(
             {"signature_name": "serving_default", "instances": [pixels(51), pixels(204)]}, id="a signature"
         ),
+        pytest.param({"instances": [with_fractions(51), with_fractions(204)]}, id="whole numbers as 51.0"),
         pytest.param({"signature_name": "serve_bytes", "instances": [b64(51), b64(204)]}, id="encoded rows"),
         pytest.param(
             {

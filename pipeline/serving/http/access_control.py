@@ -1,11 +1,14 @@
 """What every request passes before a route sees it: its host, its origin, its token."""
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.responses import FileResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.serving.refusals import Refused
@@ -14,6 +17,8 @@ from pipeline.serving.responses import error_response
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _PROTECTED = ("/api/", "/v1/", "/metrics")
+_DESCRIPTIONS = ("/docs", "/model", "/openapi.json")
+"""What tells of the model and of the server."""
 _PROBES = ("/healthz", "/readyz")
 """Programs that ask for them often know the server by its address alone."""
 
@@ -25,7 +30,8 @@ class Access:
     Attributes:
       hosts: names that requests may address it by, besides those of this machine; None: any name.
       origins: other websites (https://example.org) whose scripts may use it.
-      token: secret that /api, /v1 and /metrics ask for as a bearer token; None: they do not ask.
+      token: secret that /api, /v1, /metrics and the descriptions of model and server ask for as a bearer
+        token; None: they do not ask.
     """
 
     hosts: frozenset[str] | None = frozenset()
@@ -42,20 +48,28 @@ def is_loopback(host: str) -> bool:
 
 
 class AccessControl:
-    """ASGI middleware that turns away requests that may not use the server."""
+    """ASGI middleware that turns away requests that may not use the server.
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    `pages` are files without secrets, by their paths, that ask for the token: a browser without it gets them.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access, pages: Mapping[str, Path]) -> None:
         self._app = app
         self._access = access
+        self._pages = pages
         self._hosts = None if access.hosts is None else {*_LOOPBACK_NAMES, *access.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            headers = Headers(scope=scope)
             try:
-                self._check(scope, Headers(scope=scope))
+                self._check(scope, headers)
             except Refused as refusal:
-                refusal_response = error_response(refusal.status, refusal.reason, refusal.headers)
-                await refusal_response(scope, receive, send)
+                answer = error_response(refusal.status, refusal.reason, refusal.headers)
+                page = self._pages.get(scope["path"]) if "text/html" in headers.get("accept", "") else None
+                if page is not None and refusal.status == 401:
+                    answer = FileResponse(page, 401, refusal.headers, "text/html; charset=utf-8")
+                await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -64,7 +78,8 @@ class AccessControl:
             self._check_host(headers)
         if scope["method"] not in _SAFE_METHODS:
             self._check_origin(headers)
-        if scope["method"] != "OPTIONS" and scope["path"].startswith(_PROTECTED):
+        path = scope["path"]
+        if scope["method"] != "OPTIONS" and (path.startswith(_PROTECTED) or path in _DESCRIPTIONS):
             self._check_token(headers)
 
     def _check_host(self, headers: Headers) -> None:
@@ -77,7 +92,7 @@ class AccessControl:
         origin = headers.get("origin")
         if origin is None or origin in self._access.origins:
             return
-        if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        if _site(origin) != headers.get("host", "").lower():
             raise Refused(403, "requests from other websites are not accepted (see --allow-origin)")
 
     def _check_token(self, headers: Headers) -> None:
@@ -87,6 +102,14 @@ class AccessControl:
         same = hmac.compare_digest(token.strip().encode(), self._access.token.encode())
         if scheme.lower() != "bearer" or not same:
             raise Refused(401, "a bearer token is required", {"WWW-Authenticate": "Bearer"})
+
+
+def _site(origin: str) -> str | None:
+    """Host and port; None where it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _host_name(headers: Headers) -> str:

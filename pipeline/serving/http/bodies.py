@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from pipeline.serving.http.connections import client_of
 from pipeline.serving.limits import MEGABYTE, Limits
 from pipeline.serving.refusals import Refused, refused_for_now
 
@@ -35,7 +36,7 @@ class Admission:
         Raises:
           Refused: 429 where its client (an address) has too many requests under way, 503 where all have.
         """
-        client = request.client.host if request.client else ""
+        client = client_of(request.client.host) if request.client else ""
         if self._requests[client] >= self._limits.requests_per_client:
             raise refused_for_now(429, "too many requests at once from this address")
         if self._requests.total() >= self._limits.requests:

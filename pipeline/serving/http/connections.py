@@ -5,21 +5,50 @@ take to read its answer.
 """
 
 import asyncio
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from pipeline.serving.limits import MEGABYTE, Limits
-from pipeline.serving.responses import Error
+from pipeline.serving.responses import SECURITY_HEADERS, Error
 
 HEAD_SECONDS = 10.0
 """For the head of a request to arrive, from the opening of the connection or its first byte on."""
 HEAD_BYTES = 64 * 1024
-_REASON = Error(error="too many open connections").model_dump_json().encode()
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_REASON), _REASON)
-)
+_SUBSCRIBER_BITS = 64
+
+
+def client_of(host: str) -> str:
+    """What counts as one client: an address, or the network that a single subscriber has of IPv6."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:  # a socket for both versions shows clients of the older one so
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, _SUBSCRIBER_BITS), strict=False))
+
+
+def _answer(status: str, reason: str, **headers: str) -> bytes:
+    """An error that the application does not see."""
+    body = Error(error=reason).model_dump_json()
+    all_headers = {
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+        **SECURITY_HEADERS,
+        "Cache-Control": "no-store",
+        "Connection": "close",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
+    return f"HTTP/1.1 {status}\r\n{head}\r\n{body}".encode()
+
+
+_BUSY = _answer("503 Service Unavailable", "too many open connections", Retry_After="1")
+_INVALID = _answer("400 Bad Request", "not a valid HTTP request")
 
 
 def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
@@ -28,6 +57,7 @@ def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         # uvicorn's protocols have `connections`, all that are open, `cycle`, the latest request with its
         # answer, and asyncio's `transport` and `loop`.
+        _client: str = ""
         _request: Any = None
         _received = 0
         _head_deadline: asyncio.TimerHandle | None = None
@@ -37,11 +67,18 @@ def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().connection_made(transport)
             # `pause_writing` is called at the first byte that the client is not ready for.
             transport.set_write_buffer_limits(high=0)
-            if len(self.connections) > limits.connections:
+            peer = transport.get_extra_info("peername")
+            self._client = client_of(peer[0]) if isinstance(peer, tuple) else ""
+            from_client = sum(each._client == self._client for each in self.connections)
+            if len(self.connections) > limits.connections or from_client > limits.connections_per_client:
                 transport.write(_BUSY)
                 transport.close()
             else:
                 self._expect_head()
+
+        def send_400_response(self, msg: str) -> None:
+            self.transport.write(_INVALID)
+            self.transport.close()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)

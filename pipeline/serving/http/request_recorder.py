@@ -12,24 +12,13 @@ from pipeline.serving.http.event_log import EventLog
 from pipeline.serving.http.metrics import Metrics
 from pipeline.serving.limits import Limits
 from pipeline.serving.refusals import describe_defect
-from pipeline.serving.responses import error_response
+from pipeline.serving.responses import SECURITY_HEADERS, error_response
 
 _LINGER_SECONDS = 2.0
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 """A client could invent any number of others, and each would become a metric of its own."""
 _CLIENT_GONE = 499
 """The status that logs and metrics give a request whose client did not wait for the answer."""
-_SECURITY_HEADERS = {
-    # Everything the page needs comes from this server; a picture that was just chosen is a blob.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 @dataclass
@@ -113,7 +102,7 @@ def _has_body(headers: Headers) -> bool:
 
 
 def _complete_headers(headers: MutableHeaders, identifier: str, exchange: _Exchange) -> None:
-    headers.update(_SECURITY_HEADERS)
+    headers.update(SECURITY_HEADERS)
     headers["X-Request-ID"] = identifier
     # What has an ETag may be kept, to be checked each time; everything else is between client and server.
     headers.setdefault("Cache-Control", "no-cache" if "etag" in headers else "no-store")

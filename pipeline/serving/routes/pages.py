@@ -13,8 +13,8 @@ from pipeline.serving.refusals import Refused
 from pipeline.serving.routes.services import Services
 
 _SITE = Path(__file__).parents[1] / "site"
-_PAGES = {"/": "index.html", "/model": "model.html", "/docs": "docs.html"}
-_SAMPLE_SUFFIXES = tuple(f".{extension}" for extension in EXTENSIONS.values())
+PAGES = {"/": _SITE / "index.html", "/model": _SITE / "model.html", "/docs": _SITE / "docs.html"}
+_SAMPLE_SUFFIXES = tuple(f".{extension}" for extension in sorted(EXTENSIONS))
 
 # Some systems register another type for scripts, which a browser that must not guess would refuse to run.
 mimetypes.add_type("text/javascript", ".js")
@@ -40,8 +40,8 @@ def samples_of(classes: tuple[str, ...], samples: Mapping[str, Path]) -> list[st
 def router(services: Services) -> APIRouter:
     """The pages, and /samples."""
     routes = APIRouter(include_in_schema=False)
-    for path, file in _PAGES.items():
-        routes.add_api_route(path, _page(_SITE / file), methods=["GET", "HEAD"])
+    for path, file in PAGES.items():
+        routes.add_api_route(path, _page(file), methods=["GET", "HEAD"])
 
     @routes.get("/samples/{name}")
     async def sample(name: str) -> Response:

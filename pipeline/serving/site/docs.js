@@ -2,6 +2,7 @@
 
 import { byId, element } from "./elements.js";
 import { getJson } from "./server.js";
+import { askForToken, connectTokenForm } from "./token_form.js";
 
 const OUTCOMES = { 2: "answer", 4: "refused", 5: "refused" };
 
@@ -73,6 +74,14 @@ function show(description) {
   );
 }
 
-getJson("/openapi.json").then(show, (error) => {
-  byId("content").replaceChildren(element("p", { className: "notice" }, `The description cannot be loaded: ${error.message}.`));
-});
+async function load() {
+  try {
+    show(await getJson("/openapi.json"));
+  } catch (error) {
+    if (error.status === 401) askForToken();
+    else byId("content").replaceChildren(element("p", { className: "notice" }, `The description cannot be loaded: ${error.message}.`));
+  }
+}
+
+connectTokenForm(load);
+load();

@@ -4,8 +4,6 @@ The format is described at https://www.tensorflow.org/tfx/serving/api_rest. Both
 rows (`instances`) and columns (`inputs`), for the two signatures that an exported SavedModel has.
 """
 
-import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -13,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from pipeline.foundation.array_types import UInt8
+from pipeline.images.decoding import from_base64
 from pipeline.serving.refusals import Refused
 
 SignatureName = Literal["serving_default", "serve_bytes"]
@@ -102,9 +101,8 @@ def _encoded_images(tensor: list[Any]) -> list[bytes]:
         if not _is_base64(value) or not isinstance(value["b64"], str):
             raise Refused(400, f'{BYTES_SIGNATURE} takes images as {{"b64": <base64 of a JPEG or PNG file>}}')
         try:
-            padding = "=" * (-len(value["b64"]) % 4)
-            images.append(base64.b64decode(value["b64"] + padding, validate=True))
-        except (binascii.Error, ValueError):
+            images.append(from_base64(value["b64"]))
+        except ValueError:
             raise Refused(400, "Unable to base64 decode") from None
     return images
 
@@ -119,6 +117,9 @@ def _pixels(tensor: list[Any], shape: tuple[int, int, int]) -> UInt8[np.ndarray,
         raise Refused(400, expected) from None
     if levels.shape[1:] != shape:
         raise Refused(400, f"{expected}, not {list(levels.shape)}")
-    if levels.dtype.kind not in "iu" or levels.min() < 0 or levels.max() > 255:
+    if levels.dtype.kind not in "iuf" or not (levels.min() >= 0 and levels.max() <= 255):
         raise Refused(400, expected)
-    return levels.astype(np.uint8)
+    pixels = levels.astype(np.uint8)
+    if not np.array_equal(pixels, levels):  # 127.0 is as good as 127, 127.5 is not
+        raise Refused(400, expected)
+    return pixels
