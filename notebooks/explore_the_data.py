@@ -73,7 +73,7 @@ run_stages(workspace, params, fetch, split, preprocess)
 # equal images are found.
 
 # %%
-catalogue = pd.read_csv(workspace.raw / "catalogue.csv", dtype={"name": str, "class": str})
+catalogue = pd.read_csv(workspace.fetched / "catalogue.csv", dtype={"name": str, "class": str})
 catalogue[["id", "name", "class", "width", "height", "pixels_sha256"]].head()
 
 # %% [markdown]

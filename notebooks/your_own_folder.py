@@ -96,7 +96,7 @@ params = load_params(
 
 # %%
 run_stages(workspace, params, fetch, split, preprocess)
-pd.read_csv(workspace.raw / "rejected.csv")
+pd.read_csv(workspace.fetched / "rejected.csv")
 
 # %% [markdown]
 # ## Train, and look at the result

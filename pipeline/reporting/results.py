@@ -14,7 +14,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_json, require
 from pipeline.foundation.workspace import CANDIDATES, SUBSETS, Workspace
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
-from pipeline.images.catalogue import Provenance, RejectedFile, load_rejected
+from pipeline.images.catalogue import Provenance, UnusedFile, load_unused
 from pipeline.images.splitting import SplitReport
 from pipeline.inference.model_card import ModelCard
 from pipeline.inference.preprocessing import PreprocessingSpec
@@ -151,7 +151,7 @@ class RunResults:
       source: where the images come from.
       image_names: of every original image, by its id.
       original_sizes: width and height of every original image, pixels.
-      rejected: files that could not be used.
+      rejected: files that could not be used, and `ignored` those that are not meant as images.
       split: how the images were divided.
       subsets: arrays by subset (train, validation, test).
       candidates: in the order of metrics/evaluate.json.
@@ -165,7 +165,8 @@ class RunResults:
     source: Provenance
     image_names: tuple[str, ...]
     original_sizes: Int64[np.ndarray, "n 2"]
-    rejected: tuple[RejectedFile, ...]
+    rejected: tuple[UnusedFile, ...]
+    ignored: tuple[UnusedFile, ...]
     split: SplitReport
     preprocessing: PreprocessingSpec
     statistics: ChannelStatistics
@@ -237,7 +238,8 @@ class RunResults:
             source=Provenance.load(workspace.source),
             image_names=tuple(row["name"] for row in catalogue),
             original_sizes=np.array([(int(row["width"]), int(row["height"])) for row in catalogue]),
-            rejected=tuple(load_rejected(workspace.rejected)),
+            rejected=tuple(load_unused(workspace.rejected)),
+            ignored=tuple(load_unused(workspace.ignored)),
             split=SplitReport.load(workspace.split_metrics),
             preprocessing=PreprocessingSpec.from_json(read_json(workspace.preprocessing)),
             statistics=ChannelStatistics.load(workspace.statistics),

@@ -3,6 +3,7 @@
 import colorsys
 import csv
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,8 @@ class FakeProject:
     removed_from_train: int = 4
     conflicting_labels: int = 0
     left_out_by_limit: int = 0
-    rejected: Sequence[tuple[str, str]] = (("notes.txt", "not an image"),)
+    rejected: Sequence[tuple[str, str]] = (("broken.png", "truncated"),)
+    ignored: Sequence[tuple[str, str]] = (("notes.txt", "not an image by its name"), ("empty", "no file"))
     with_trials: bool = True
 
     @property
@@ -124,12 +126,12 @@ def write_fake_project(root: Path, project: FakeProject = FakeProject()) -> Work
         per_class += _per_class_rows(project, name)
     write_json(workspace.scores, scores)
     _write_csv(
-        workspace.metrics / "per_class.csv",
+        workspace.per_class_scores,
         ("candidate", "subset", "class", "precision", "recall", "f1", "support"),
         per_class,
     )
-    write_json(workspace.metrics / "comparisons.json", _comparisons(project))
-    write_json(workspace.metrics / "references.json", _references(project))
+    write_json(workspace.comparisons, _comparisons(project))
+    write_json(workspace.references, _references(project))
     write_json(
         workspace.best,
         {
@@ -200,9 +202,11 @@ def _write_data_files(workspace: Workspace, project: FakeProject) -> None:
         "fingerprint": "f" * 64,
         "images": images,
         "rejected": len(project.rejected),
+        "ignored": len(project.ignored),
     }
     write_json(workspace.source, source)
     _write_csv(workspace.rejected, ("file", "reason"), project.rejected)
+    _write_csv(workspace.ignored, ("file", "reason"), project.ignored)
     images_of_class = {"train": 8, "validation": 4, "test": project.test_per_class}
     SplitReport(
         class_counts={name: dict.fromkeys(project.classes, size) for name, size in images_of_class.items()},
@@ -212,7 +216,7 @@ def _write_data_files(workspace: Workspace, project: FakeProject) -> None:
         removed_from_validation=0,
         conflicting_labels=project.conflicting_labels,
         left_out_by_limit=project.left_out_by_limit,
-    ).save(workspace.split_metrics)
+    ).save(workspace.split_metrics, {"images": images})
 
 
 def _write_model(workspace: Workspace, project: FakeProject, name: str) -> None:
@@ -413,3 +417,9 @@ def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object
     writer.writerow(header)
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def figure_names(workspace: Workspace) -> set[str]:
+    """The names of the figures beside the report."""
+    with zipfile.ZipFile(workspace.report_figures) as archive:
+        return {Path(name).stem for name in archive.namelist()}

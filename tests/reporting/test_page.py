@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.report import PAPER, SLIDES
 from pipeline.reporting.page.rendering import thumbnail
 from tests.reporting.conftest import Made
+from tests.reporting.fake_project import figure_names
 
 Make = Callable[[int], Made]
 PERCENTAGES = {
@@ -25,7 +25,7 @@ PERCENTAGES = {
     "Recall (macro)": "recall_macro",
     "Calibration error": "ece",
 }
-BESIDE = {PAPER, SLIDES}
+BESIDE = {"report.pdf", "slides.pptx"}
 """Files that the report's folder holds, as tests/stages/test_report.py sees to."""
 ALL = pytest.mark.parametrize("classes", [2, 10, pytest.param(100, marks=pytest.mark.slow)])
 
@@ -78,8 +78,7 @@ def test_headings_and_texts_for_pictures(made: Make, classes: int) -> None:
 
 @ALL
 def test_every_figure_is_on_the_page_and_beside_it(made: Make, classes: int) -> None:
-    report = made(classes).workspace.report
-    names = {path.stem for path in (report / "figures").iterdir()}
+    names = figure_names(made(classes).workspace)
     assert {
         f"{kind}_{name}"
         for kind in (

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.reporting.pdf import render_pdf
 from tests.reporting.conftest import Made
+from tests.reporting.fake_project import figure_names
 from tests.reporting.samples import HOSTILE, document
 
 A4 = (595.28, 841.89)
@@ -184,7 +185,7 @@ def test_a_report_of_any_number_of_classes_is_whole(made: Callable[[int], Made],
     text = text_of(content)
     for heading in ("In short", "The images", "The networks", "The models compared", "Terms"):
         assert squeezed(heading) in text
-    figures = {path.stem for path in (found.workspace.report / "figures").iterdir()}
+    figures = figure_names(found.workspace)
     alternatives = list(_alternative_texts(reader))
     # Every figure but the two that stand beside the report as files only.
     assert len(alternatives) >= len(figures - {"samples", "mistakes"})

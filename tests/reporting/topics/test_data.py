@@ -18,15 +18,21 @@ def test_duplicates_and_contradictions(results: Load) -> None:
     )
     assert "2\u00a0groups of identical images the labels contradict" in section.conflicting_labels(found)
     assert "1\u00a0image was left out" in section.left_out(found)
-    assert "1\u00a0file could not be used and was left out" in section.rejected(found)
+    told = section.files_of_the_source(found.source).replace("\u00a0", " ")
+    used = len(FakeProject().classes) * (8 + 4 + FakeProject().test_per_class)
+    assert (
+        f"Of the {used + 3} files of the source, {used} are used, 1 could not be used and 2 are not" in told
+    )
 
 
 def test_nothing_to_clean_up(results: Load) -> None:
-    found = results(FakeProject(duplicate_groups=0, duplicate_images=0, removed_from_train=0, rejected=()))
+    found = results(
+        FakeProject(duplicate_groups=0, duplicate_images=0, removed_from_train=0, rejected=(), ignored=())
+    )
     assert section.duplicates(found) == "No image occurs twice, pixel by pixel."
     assert section.conflicting_labels(found) == ""
     assert section.left_out(found) == ""
-    assert section.rejected(found) == "Every file could be read."
+    assert section.files_of_the_source(found.source) == "Every file of the source could be used."
 
 
 @pytest.mark.parametrize(

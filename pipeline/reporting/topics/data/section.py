@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.foundation.array_types import Int64
 from pipeline.images.augmentation import augment
+from pipeline.images.catalogue import Provenance, UnusedFile
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.reporting.document import (
     Bars,
@@ -39,7 +40,7 @@ _CLASSES_IN_FIGURE = 10
 _CLASSES_ON_SLIDE = 12
 _AUGMENTED_IMAGES = 4
 _VARIANTS = 7
-_MOST_REJECTED = 50
+_MOST_UNUSED = 50
 
 
 def data(results: RunResults, settings: ReportSettings) -> Iterator[Block]:
@@ -48,7 +49,7 @@ def data(results: RunResults, settings: ReportSettings) -> Iterator[Block]:
         data_source(results),
         image_sizes(results),
         class_sizes(results.class_counts["train"], results.class_names),
-        rejected(results),
+        files_of_the_source(results.source),
         duplicates(results),
         conflicting_labels(results),
         left_out(results),
@@ -63,7 +64,9 @@ def data(results: RunResults, settings: ReportSettings) -> Iterator[Block]:
     )
     yield Details("Table: images per class and subset", (_class_table(results),))
     if results.rejected:
-        yield Details("Table: files that could not be used", (_rejected_table(results),))
+        yield Details("Table: files that could not be used", (_unused_table(results.rejected),))
+    if results.ignored:
+        yield Details("Table: files that were passed over", (_unused_table(results.ignored),))
     yield Heading("What the images show")
     yield from _samples(results, settings)
     yield Heading("What augmentation does")
@@ -142,11 +145,17 @@ def conflicting_labels(results: RunResults) -> str:
     )
 
 
-def rejected(results: RunResults) -> str:
-    count = len(results.rejected)
-    if not count:
-        return "Every file could be read."
-    return f"{counted(count, 'file')} could not be used and {'was' if count == 1 else 'were'} left out."
+def files_of_the_source(source: Provenance) -> str:
+    """What became of all of them."""
+    found = sum(source.files.values())
+    if found == source.images:
+        return "Every file of the source could be used."
+    parts = [f"{whole(source.images)} are used"]
+    if source.rejected:
+        parts.append(f"{whole(source.rejected)} could not be used")
+    if source.ignored:
+        parts.append(f"{whole(source.ignored)} are not meant as images of a class and were passed over")
+    return f"Of the {counted(found, 'file')} of the source, {listed(parts)}."
 
 
 def left_out(results: RunResults) -> str:
@@ -244,11 +253,11 @@ def _class_table(results: RunResults) -> Table:
     )
 
 
-def _rejected_table(results: RunResults) -> Table:
-    reasons = Counter(each.reason for each in results.rejected)
-    shown = tuple((each.file, each.reason) for each in results.rejected[:_MOST_REJECTED])
+def _unused_table(files: Sequence[UnusedFile]) -> Table:
+    reasons = Counter(each.reason for each in files)
+    shown = tuple((each.file, each.reason) for each in files[:_MOST_UNUSED])
     caption = "; ".join(f"{reason}: {counted(count, 'file')}" for reason, count in reasons.most_common(5))
-    if len(shown) < len(results.rejected):
+    if len(shown) < len(files):
         caption += f" (the first {len(shown)} shown)"
     return Table(caption=caption, columns=("File", "Reason"), rows=shown, text_columns=frozenset({0, 1}))
 
