@@ -59,8 +59,8 @@ class Clone:
     def dvc(self, *arguments: str) -> str:
         return self.run(sys.executable, "-m", "dvc", *arguments)
 
-    def dvc_killed_at(self, text: str, occurrence: int, *arguments: str) -> None:
-        """Run dvc and kill it, and whatever it started, with SIGKILL when it prints `text` again."""
+    def dvc_killed_at(self, text: str, occurrence: int, *arguments: str, alone: bool = False) -> None:
+        """Run dvc until it prints `text` again; then kill it, alone or with all that it has started."""
         process = subprocess.Popen(
             [sys.executable, "-m", "dvc", *arguments],
             cwd=self.folder,
@@ -75,7 +75,7 @@ class Clone:
         for line in process.stdout:
             output.append(line)
             if sum(text in line for line in output) == occurrence:
-                os.killpg(process.pid, signal.SIGKILL)
+                (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
                 break
         process.stdout.close()
         assert process.wait() == -signal.SIGKILL, "".join(output)[-5000:]

@@ -73,7 +73,7 @@ def test_the_best_model_in_all_formats_and_then_its_predictions(clone: Clone, im
         name: test[name] for name in ("accuracy", "accuracy_low", "accuracy_high")
     }
     assert values["lineage"]["git_commit"]
-    assert values["lineage"]["dvc_hash"].endswith(".dir")
+    assert f"md5: {values['lineage']['dvc_hash']}\n" in clone.lock()
     assert len(values["lineage"]["run_id"]) == 32
 
     images = sorted(image_folder.rglob("*.png"))

@@ -50,7 +50,7 @@ def test_from_a_copy_of_a_model_back_to_it(clone: Clone, tmp_path: Path) -> None
     other = colleague(clone, tmp_path)
     found = lineage(other, copy)
     assert (found["model_digest"], found["candidate"]) == (digest, "baseline")
-    assert found["inputs"].keys() >= {"data/arrays/train", "data/arrays/validation"}
+    assert found["inputs"].keys() >= {"data/arrays/train/images.npy", "data/arrays/validation/images.npy"}
     assert found["data_source"]["dataset"] == "folder"
     assert f"md5: {found['dvc_hash']}\n" in clone.lock()
     assert found["recovery"]["commands"] == [f"git checkout {head[:10]}", "dvc repro train_baseline"]
@@ -106,15 +106,15 @@ def test_an_untouched_revision_is_reproduced_to_the_byte(clone: Clone) -> None:
     before = clone.lock()
     clone.run("git", "commit", "--quiet", "--allow-empty", "--message", "later work")
     output = verify(clone, "HEAD~1")
-    assert "19 of 19 reproduced outputs agree, byte for byte; 1 taken from the cache" in output
-    assert re.search(r"data/raw +[\d,]+ +from cache", output)
+    assert "47 of 47 reproduced outputs agree, byte for byte; 5 taken from the cache" in output
+    assert re.search(r"data/fetched/images\.tar +[\d,]+ +from cache", output)
     assert "differs" not in output
     assert clone.lock() == before
     assert list((clone.folder / ".dvc" / "tmp").glob("verify-*")) == []
 
 
 def test_a_lock_that_this_revision_has_not_made_is_refused(clone: Clone) -> None:
-    assert "1 of 1 reproduced outputs agree" in verify(clone, "--stage", "train_baseline")
+    assert "3 of 3 reproduced outputs agree" in verify(clone, "--stage", "train_baseline")
     params = clone.folder / "params.yaml"
     text = params.read_text(encoding="utf-8")
     params.write_text(text.replace("bootstrap_samples: 100\n", "bootstrap_samples: 150\n"), encoding="utf-8")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.images.decoding import FORMATS
 from pipeline.inference.exported_model import publish
 from pipeline.serving.application import Settings
 from pipeline.serving.http.access_control import Access
@@ -134,10 +135,10 @@ def test_two_images_a_broken_one_and_a_huge_one(
         width = shown.locator("img").evaluate("image => image.naturalWidth")
         assert width == 64
     reasons = {
-        "broken.png": "The image cannot be decoded: its header is damaged.",
-        "letter.txt": "Not an image of an accepted format (PNG, JPEG, WEBP, GIF, BMP, TIFF).",
+        "broken.png": "The image cannot be decoded: its header is damaged: Truncated File Read.",
+        "letter.txt": f"Not an image of an accepted format: none of {', '.join(FORMATS)}.",
         "film.png": "The file has 2.0 MB; this server takes up to 2.0 MB.",
-        "wall.png": "The image has more than the 5,000,000 pixels that this server takes: 3,000 x 2,000.",
+        "wall.png": "The image cannot be decoded: 3,000 x 2,000 pixels are more than 5,000,000.",
     }
     for name, reason in reasons.items():
         assert card(page, name).locator(".reason").inner_text() == reason
@@ -327,7 +328,7 @@ def test_results_as_files(server: LiveServer, project: Path, open_page: OpenPage
     assert (good["predicted"], good["model"], good["version"], good["error"]) == ("3", "digits", "1", "")
     assert sum(float(good[f"p({digit})"]) for digit in range(10)) == pytest.approx(1, abs=1e-5)
     assert float(good["probability"]) == float(good["p(3)"])
-    assert broken["error"] == "the image cannot be decoded: its header is damaged"
+    assert broken["error"] == "the image cannot be decoded: its header is damaged: Truncated File Read"
     values = json.loads(download("Download JSON"))
     assert sorted(value["file"] for value in values) == ['=1+1,"x".png', "broken.png"]
     assert next(value["status"] for value in values if "status" in value) == 422
@@ -347,8 +348,15 @@ def test_it_asks_for_the_token(folder: Path, project: Path, open_page: OpenPage)
         page.keyboard.press("Enter")
         page.wait_for_selector(".verdict .share")  # what had failed for want of it is tried again
         assert field.is_hidden()
-        page.goto(guarded.url + "/model")
-        page.wait_for_selector("h2")
+        for described in ("/model", "/docs"):
+            page.goto(guarded.url + described)
+            page.wait_for_selector("h2")
+            # In another tab the token has to be given again.
+            page.evaluate("sessionStorage.clear()")
+            page.reload()
+            page.get_by_label("This server asks for an access token").fill(TOKEN)
+            page.keyboard.press("Enter")
+            page.wait_for_selector("h2")
 
 
 def test_it_waits_when_the_server_has_too_much_to_do(
