@@ -162,7 +162,7 @@ def test_the_runs_of_a_reproduction_stand_below_one(reproduced: Clone) -> None:
     locked = YAML(typ="safe").load(reproduced.lock())["stages"]
     for run in of_kind(runs, "training"):
         hashes = {Path(out["path"]).name: out["md5"] for out in locked[run["tags"]["stage"]]["outs"]}
-        assert run["tags"]["dvc_hash"] == hashes["model.keras"]
+        assert run["tags"]["dvc_hash"] == hashes["card.json"]
     best = json.loads((reproduced.folder / "models" / "best.json").read_text())
     scores = json.loads((reproduced.folder / "metrics" / "evaluate.json").read_text())[best["candidate"]]
     assert parent["tags"]["best_model_digest"] == best["model_digest"]

@@ -68,7 +68,7 @@ class ModelLineage:
       git_commit: HEAD while it was trained, and `git_title` its short hash, subject and day.
       git_changes: files of code and params that differed from it; None where that is not known.
       experiment: the DVC experiment, also where its ref is gone; its commit is empty where it is not known.
-      dvc_hash: DVC's hash of a folder models/<candidate> with this model.
+      dvc_hash: DVC's hash of the card of this model.
       data_digest: SHA-256 of the arrays that it was trained on.
       inputs: DVC's hashes of what the stage read, by path.
       data_source: dataset, location and fingerprint of the images.
