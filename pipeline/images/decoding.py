@@ -83,7 +83,7 @@ _TURNS = {
 """By the orientation: what makes an image upright."""
 _PNG_BITS = 24  # where a PNG says how many a level has
 
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")  # in compressed data 0 follows 255, or a restart
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # in compressed data 0 follows 255, or a restart
 _JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
 
 _BYTES_OF_MODE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
@@ -406,7 +406,9 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def decode_to_square(data: bytes, size: int, resize: Resize, color: Color) -> npt.NDArray[np.uint8]:
+def decode_to_square(
+    data: bytes, size: int, resize: Resize, color: Color, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[np.uint8]:
     """An encoded image as pixels (size, size, 3), or (size, size, 1) for grayscale.
 
     Sizes are changed by Pillow's bilinear filter, which averages over all source pixels where it
@@ -416,7 +418,7 @@ def decode_to_square(data: bytes, size: int, resize: Resize, color: Color) -> np
 
     Raises UnreadableImageError.
     """
-    image = decode(data).pixels
+    image = decode(data, max_pixels).pixels
     if image.mode != _MODES[color]:  # Pillow would copy the same mode, too
         image = image.convert(_MODES[color])
     return np.asarray(_resized(image, size, resize)).reshape(size, size, -1)

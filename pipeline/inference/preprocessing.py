@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.files import read_json, write_json
-from pipeline.images.decoding import Color, Resize, decode_to_square
+from pipeline.images.decoding import MAX_PIXELS, Color, Resize, decode_to_square
 
 _CHANNELS: dict[Color, int] = {"rgb": 3, "grayscale": 1}
 
@@ -43,12 +43,14 @@ class PreprocessingSpec:
         """Height, width, channels."""
         return (self.image_size, self.image_size, self.channels)
 
-    def apply(self, data: bytes) -> UInt8[np.ndarray, "{self.image_size} {self.image_size} {self.channels}"]:
+    def apply(
+        self, data: bytes, max_pixels: int = MAX_PIXELS
+    ) -> UInt8[np.ndarray, "{self.image_size} {self.image_size} {self.channels}"]:
         """An encoded image as pixels of `shape` (see `decode_to_square`).
 
-        Raises UnreadableImageError.
+        Raises UnreadableImageError, before anything is decoded where it has more than `max_pixels`.
         """
-        return decode_to_square(data, self.image_size, self.resize, self.color)
+        return decode_to_square(data, self.image_size, self.resize, self.color, max_pixels)
 
     def save(self, path: Path) -> None:
         write_json(path, self.to_json())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.foundation.array_types import UInt8
-from pipeline.images.decoding import UnknownFormatError, UnreadableImageError, check_header
+from pipeline.images.decoding import UnknownFormatError, UnreadableImageError
 from pipeline.inference.preprocessing import PreprocessingSpec
 from pipeline.serving.refusals import Refused
 
@@ -17,8 +17,7 @@ def decode_bounded(
       Refused: 415 where the file is not in an accepted format, 422 where it is damaged or too large.
     """
     try:
-        check_header(data, max_pixels)
-        return preprocessing.apply(data)
+        return preprocessing.apply(data, max_pixels)
     except UnknownFormatError as error:
         raise Refused(415, f"not an image of an accepted format: {error}") from None
     except UnreadableImageError as error:
