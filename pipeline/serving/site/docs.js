@@ -1,8 +1,7 @@
 /** The API as /openapi.json describes it: every operation, its answers and an example. */
 
 import { byId, element } from "./elements.js";
-import { getJson } from "./server.js";
-import { askForToken, connectTokenForm } from "./token_form.js";
+import { fillPage } from "./token_form.js";
 
 const OUTCOMES = { 2: "answer", 4: "refused", 5: "refused" };
 
@@ -74,14 +73,4 @@ function show(description) {
   );
 }
 
-async function load() {
-  try {
-    show(await getJson("/openapi.json"));
-  } catch (error) {
-    if (error.status === 401) askForToken();
-    else byId("content").replaceChildren(element("p", { className: "notice" }, `The description cannot be loaded: ${error.message}.`));
-  }
-}
-
-connectTokenForm(load);
-load();
+fillPage("/openapi.json", show, "The description");

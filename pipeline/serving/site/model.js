@@ -1,8 +1,7 @@
 /** The model that answers: scores, formats, lineage. */
 
 import { byId, element, percent, size } from "./elements.js";
-import { getJson } from "./server.js";
-import { askForToken, connectTokenForm } from "./token_form.js";
+import { fillPage } from "./token_form.js";
 
 const FEW_LINES = 6;
 
@@ -96,14 +95,4 @@ function show(model) {
   );
 }
 
-async function load() {
-  try {
-    show(await getJson("/api/model"));
-  } catch (error) {
-    if (error.status === 401) askForToken();
-    else byId("content").replaceChildren(element("p", { className: "notice" }, `The model cannot be loaded: ${error.message}.`));
-  }
-}
-
-connectTokenForm(load);
-load();
+fillPage("/api/model", show, "The model");

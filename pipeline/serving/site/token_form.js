@@ -1,7 +1,7 @@
 /** Asks for the access token when the server does. */
 
 import { byId, element } from "./elements.js";
-import { setToken, token } from "./server.js";
+import { getJson, setToken, token } from "./server.js";
 
 /** @param {() => void} onToken is called when a token was entered */
 export function connectTokenForm(onToken) {
@@ -34,4 +34,24 @@ export function askForToken() {
     field.form.hidden = false;
     field.focus();
   }
+}
+
+/**
+ * Fill a page with what the server answers, once it has the token that the server asks for.
+ *
+ * @param {string} path of the JSON
+ * @param {(values: object) => void} show
+ * @param {string} called what that is, in the message that it cannot be loaded
+ */
+export function fillPage(path, show, called) {
+  async function load() {
+    try {
+      show(await getJson(path));
+    } catch (error) {
+      if (error.status === 401) askForToken();
+      else byId("content").replaceChildren(element("p", { className: "notice" }, `${called} cannot be loaded: ${error.message}.`));
+    }
+  }
+  connectTokenForm(load);
+  load();
 }
