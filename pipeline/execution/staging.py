@@ -18,6 +18,7 @@ from pipeline.foundation.declarations import parse_declarations
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import atomic_path, disk_errors_explained, text_if_any
 from pipeline.foundation.workspace import Workspace
+from pipeline.processes.locks import held
 
 _FORMER = re.compile(
     r"\.(raw|split|train|validation|test|baseline|transfer|tuned|predictions|explanations|plots|report)"
@@ -40,7 +41,15 @@ def staged(workspace: Workspace, stage: str) -> Iterator[Workspace]:
     folder = workspace.unfinished(stage)
     with disk_errors_explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder, stage):
+    waiting = f"{stage}: another process is still writing its outputs; waiting for it to end"
+    too_long = f"Another process is writing the outputs of {stage}."
+    with held(
+        folder.with_suffix(".lock"),
+        waiting,
+        silent_seconds=_SHORT_WAIT_SECONDS,
+        longest_seconds=_WAIT_SECONDS,
+        too_long=too_long,
+    ):
         _remove_leftovers_of_others(folder)
         _remove_leftovers_of_earlier_versions(workspace)
         shutil.rmtree(folder, ignore_errors=True)
@@ -83,27 +92,6 @@ def _move(source: Path, target: Path) -> None:
         # data/ or models/ is on another disk.
         with atomic_path(target) as copy:
             shutil.copyfile(source, copy)
-
-
-@contextmanager
-def _lock(folder: Path, stage: str) -> Iterator[None]:
-    """For one process at a time; the file stays, as who waits for it may have opened it already."""
-    lock = FileLock(folder.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=_SHORT_WAIT_SECONDS)
-    except Timeout:
-        print(f"{stage}: another process is still writing its outputs; waiting for it to end", flush=True)
-        try:
-            lock.acquire(timeout=_WAIT_SECONDS)
-        except Timeout:
-            raise PipelineError(
-                f"Another process is writing the outputs of {stage}.",
-                remedy="wait until it has ended, or end it, and run the same command again",
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _remove_leftovers_of_others(own: Path) -> None:

@@ -17,6 +17,7 @@ from pipeline.foundation.digests import digest_file, digest_json, md5_file
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import read_text, text_if_any, write_text
 from pipeline.foundation.workspace import Workspace
+from pipeline.processes.locks import held
 
 _PROJECT = Path(pipeline.__file__).parent.parent  # of the code that runs: in an experiment, its copy
 
@@ -53,7 +54,6 @@ def resumable(
     run goes on from it; as it does while DVC has not noted what was made (`keep_until_noted`).
     """
     code = parse_declarations(read_text(_PROJECT / "dvc.yaml"))[stage].code
-    remove_leftovers(workspace)
     with resumable_work(workspace.resume, stage, [dict(params), data_digest, code_digest(code)]) as place:
         yield place
 
@@ -85,7 +85,8 @@ def remove_leftovers(workspace: Workspace) -> None:
                 lock_file.unlink(missing_ok=True)
     noted = text_if_any(workspace.lock)
     for ended in workspace.resume.glob(f"*/{_ENDED}"):
-        with suppress(Timeout, FileNotFoundError), _lock(ended.parent).acquire(timeout=0):
+        lock = FileLock(_lock_file(ended.parent))
+        with suppress(Timeout, FileNotFoundError), lock.acquire(timeout=0):
             if ended.read_text() in noted:
                 shutil.rmtree(ended.parent)
                 _lock_file(ended.parent).unlink(missing_ok=True)
@@ -93,22 +94,12 @@ def remove_leftovers(workspace: Workspace) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    lock = _lock(folder)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print("another process is training exactly this; waiting for it to end", flush=True)
-        lock.acquire()
-    try:
+    with held(_lock_file(folder), "another process is training exactly this; waiting for it to end"):
         folder.mkdir(exist_ok=True)  # the process that was waited for has removed it
-        yield
-    finally:
-        _lock_file(folder).unlink(missing_ok=True)  # who waits for it sees that, and makes a new one
-        lock.release()
-
-
-def _lock(folder: Path) -> FileLock:
-    return FileLock(_lock_file(folder))
+        try:
+            yield
+        finally:
+            _lock_file(folder).unlink(missing_ok=True)  # who waits for it sees that, and makes a new one
 
 
 def _lock_file(folder: Path) -> Path:

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from filelock import FileLock, Timeout
 
 from pipeline.foundation.digests import digest_bytes, digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import disk_errors_explained
 from pipeline.foundation.texts import shortened
 from pipeline.params.fetch import FetchLimits
+from pipeline.processes.locks import held
 from pipeline.sources.fingerprint import local_fingerprint
 from pipeline.sources.sources import Location
 
@@ -199,14 +199,10 @@ def _other_content(file: RemoteFile, place: str, digest: str) -> PipelineError:
     )
 
 
-def _locked(path: Path) -> AbstractContextManager[object]:
+def _locked(path: Path) -> AbstractContextManager[None]:
     """The lock of one download, held until the block ends."""
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout:
-        print(f"waiting for another process that downloads {path.name}", flush=True)
-        return lock.acquire()
+    waiting = f"waiting for another process that downloads {path.name}"
+    return held(path.with_name(path.name + ".lock"), waiting)
 
 
 def _download(url: str, part: Path, largest: int) -> None:

@@ -1,44 +1,24 @@
 """The MLflow store: where it is, how it is opened, how runs are found in it and added to."""
 
-import logging
 import os
-import shutil
-import sqlite3
-import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.foundation.digests import digest_bytes
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import disk_errors_explained
 from pipeline.foundation.texts import one_line, shortened
 from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags as tag_names
+from pipeline.tracking.client import close_client, new_client
 from pipeline.tracking.deadline import DeadlinePassedError, within
+from pipeline.tracking.own_database import make_database
 from pipeline.tracking.redaction import without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
-
-_MADE_WHOLE = 1
-"""What our databases have as SQLite's user_version, which MLflow does not use."""
-_ROWS_OF_NEW = {"alembic_version": 1, "experiments": 1, "workspaces": 1}
-"""Rows that MLflow puts into the tables of a new database."""
-
-_SETTINGS = {
-    # A server that hangs costs this long once, and then the journal waits for it.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # Otherwise every run that ends on a server is announced on standard output.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 
 _QUESTION_SECONDS, _WORK_SECONDS = 30.0, 600.0
 """In all, however often a server sends a byte: for an answer, and for what moves files or asks often."""
@@ -89,62 +69,6 @@ def is_server(address: str) -> bool:
     return address.startswith(("http://", "https://"))
 
 
-def surely_nothing_runs(workspace: Workspace) -> bool:
-    """Whether no run can be RUNNING in the store, asked without MLflow, whose import takes seconds."""
-    if "MLFLOW_TRACKING_URI" in os.environ:
-        return False
-    if not workspace.tracking_database.exists():
-        return True
-    try:
-        return not _rows(workspace, "SELECT 1 FROM runs WHERE status = 'RUNNING' LIMIT 1")
-    except sqlite3.Error:
-        return False
-
-
-def is_in_the_bin(workspace: Workspace, experiment: str) -> bool:
-    """Whether an experiment was deleted in the project's own database; of a server this is not asked."""
-    if "MLFLOW_TRACKING_URI" in os.environ or not workspace.tracking_database.exists():
-        return False
-    query = "SELECT 1 FROM experiments WHERE name = ? AND lifecycle_stage = 'deleted'"
-    try:
-        return bool(_rows(workspace, query, experiment))
-    except sqlite3.Error:
-        return False
-
-
-def runs_fingerprint(workspace: Workspace) -> list[int | None]:
-    """Number of runs in the project's own database, latest start and latest end; empty without a database.
-
-    It differs as soon as a run was added, and where the database was deleted and made anew.
-    """
-    if not workspace.tracking_database.exists():
-        return []
-    try:
-        [found] = _rows(workspace, "SELECT COUNT(*), MAX(start_time), MAX(end_time) FROM runs")
-    except sqlite3.Error:
-        return []
-    return list(found)
-
-
-def places_of_artifacts(workspace: Workspace) -> list[str]:
-    """Where the experiments that have runs keep their artifacts, by the project's own database.
-
-    Raises sqlite3.Error where it cannot be read.
-    """
-    query = (
-        "SELECT DISTINCT artifact_location FROM experiments"
-        " WHERE experiment_id IN (SELECT experiment_id FROM runs)"
-    )
-    return [location for (location,) in _rows(workspace, query)]
-
-
-def _rows(workspace: Workspace, query: str, *values: str) -> list[tuple[Any, ...]]:
-    """What the project's own database answers, read without MLflow. Raises sqlite3.Error."""
-    address = f"{workspace.tracking_database.as_uri()}?mode=ro"
-    with closing(sqlite3.connect(address, uri=True)) as database:
-        return database.execute(query, values).fetchall()
-
-
 def is_rejection(error: Exception) -> bool:
     """Whether MLflow has refused a request for good."""
     return getattr(error, "error_code", None) in _REJECTIONS
@@ -181,7 +105,7 @@ class Store:
     def close(self) -> None:
         """Close the connections of a database; a store that was not opened has none."""
         if self.is_open:
-            _close(vars(self).pop("client"))
+            close_client(vars(self).pop("client"))
 
     @property
     def is_open(self) -> bool:
@@ -200,7 +124,7 @@ class Store:
             with self.lock:
                 if self._is_own_database and self.workspace.is_writable():
                     make_database(self.workspace.tracking_database, self.workspace.journal)
-                client = _client(self.address)
+                client = new_client(self.address)
                 with self.within(_QUESTION_SECONDS):
                     client.search_experiments(max_results=1)
         except Exception as error:
@@ -386,72 +310,3 @@ def valid_name(name: str) -> str:
 def _quoted(value: str) -> str:
     """A value in a filter; MLflow knows no escapes, but two kinds of quotes."""
     return f'"{value}"' if "'" in value else f"'{value}'"
-
-
-def _client(address: str) -> "MlflowClient":
-    """Import MLflow and silence it."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from mlflow import MlflowClient
-    for library in ("mlflow", "alembic", "urllib3"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-    return MlflowClient(tracking_uri=address, registry_uri=address)
-
-
-def make_database(path: Path, scratch: Path) -> None:
-    """Make MLflow's tables in a new SQLite database, or in place of one that was left half made.
-
-    They are made in `scratch`, a folder of the same file system: a kill, or a full disk, leaves nothing at
-    `path` that could not be opened again.
-    """
-    if path.exists() and not _may_be_made_again(path):
-        return
-    with disk_errors_explained(path):
-        for left in scratch.glob(f".{path.name}.*"):  # by a process that was killed here
-            shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(dir=scratch, prefix=f".{path.name}."))
-        try:
-            client = _client(f"sqlite:///{folder / path.name}")
-            client.search_experiments(max_results=1)
-            _close(client)
-            with closing(sqlite3.connect(folder / path.name)) as database:
-                database.execute(f"PRAGMA user_version = {_MADE_WHOLE}")
-            for suffix in (
-                "-journal",
-                "-wal",
-                "-shm",
-            ):  # of the old one; SQLite would apply it to the new one
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            (folder / path.name).replace(path)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _may_be_made_again(path: Path) -> bool:
-    """Whether a database was not made here, and has no row but those that each new one has.
-
-    MLflow makes tables one after the other; killed meanwhile, it can never open what it has left.
-    """
-    if path.stat().st_size == 0:
-        return True
-    try:
-        # Not read-only: SQLite first takes back what a killed process has left in the middle.
-        with closing(sqlite3.connect(path, timeout=_QUESTION_SECONDS)) as database:
-            if database.execute("PRAGMA user_version").fetchone() == (_MADE_WHOLE,):
-                return False
-            names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-            row = 'SELECT 1 FROM "{}" LIMIT 1 OFFSET {}'  # nosec: the names are those that the database has
-            queries = [row.format(name, _ROWS_OF_NEW.get(name, 0)) for (name,) in names]
-            return not any(database.execute(query).fetchone() for query in queries)
-    except sqlite3.Error:
-        return False
-
-
-def _close(client: "MlflowClient") -> None:
-    """Give back the connections that SQLAlchemy keeps open, for which MLflow has no public name."""
-    registry = getattr(client, "_registry_client_lazy", None)  # not there before it is first needed
-    for part in (client._tracking_client, registry):
-        if part is not None and hasattr(part.store, "engine"):
-            part.store.engine.dispose()

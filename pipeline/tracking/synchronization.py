@@ -9,8 +9,9 @@ from pipeline.foundation.workspace import Workspace
 from pipeline.tracking import tags
 from pipeline.tracking.journal.delivery import REJECTED, deliver
 from pipeline.tracking.journal.journal import Journal, pending_journals, runs_waiting
+from pipeline.tracking.own_database import surely_nothing_runs
 from pipeline.tracking.provenance import origin
-from pipeline.tracking.store import Store, StoreUnavailableError, surely_nothing_runs
+from pipeline.tracking.store import Store, StoreUnavailableError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

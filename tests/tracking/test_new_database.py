@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.foundation.workspace import Workspace
-from pipeline.tracking.store import Store, StoreUnavailableError, make_database
+from pipeline.tracking.own_database import make_database
+from pipeline.tracking.store import Store, StoreUnavailableError
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -51,7 +52,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     code = """
         import sqlite3, sys
         from pathlib import Path
-        from pipeline.tracking.store import _client
+        from pipeline.tracking.client import new_client
         from sqlalchemy import Engine, event
 
         path = Path("mlflow.db")
@@ -61,7 +62,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
             number = len(list(Path("steps").iterdir()))
             Path(f"steps/{number:04d}").write_bytes(path.read_bytes())
 
-        _client("sqlite:///mlflow.db").search_experiments(max_results=1)
+        new_client("sqlite:///mlflow.db").search_experiments(max_results=1)
     """
     (folder / "steps").mkdir()
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=folder, check=True, env=ENVIRONMENT)
@@ -141,7 +142,7 @@ def test_a_kill_while_it_is_made_leaves_nothing_that_cannot_be_opened(
     code = """
         import sys
         from pathlib import Path
-        from pipeline.tracking.store import make_database
+        from pipeline.tracking.own_database import make_database
 
         import mlflow.store.tracking.sqlalchemy_store
         print("made", flush=True)

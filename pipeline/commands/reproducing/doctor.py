@@ -30,9 +30,10 @@ from pipeline.tracking.environment import requirement_differences
 from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.journal.delivery import REJECTED
 from pipeline.tracking.journal.journal import pending_journals, runs_waiting
+from pipeline.tracking.own_database import places_of_artifacts, runs_fingerprint
 from pipeline.tracking.provenance import DECISIVE_FILES, installed_version, system_information
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.store import Store, places_of_artifacts, runs_fingerprint
+from pipeline.tracking.store import Store
 from pipeline.tracking.synchronization import has_refusals
 
 _WIDTH, _LABEL_WIDTH = 80, 14

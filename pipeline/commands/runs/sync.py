@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from filelock import FileLock, Timeout
-
 from pipeline.commands.terminal import say
 from pipeline.foundation.digests import digest_json
 from pipeline.foundation.errors import PipelineError
@@ -17,6 +15,7 @@ from pipeline.foundation.files import require_writable, write_json
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
+from pipeline.processes.locks import held
 from pipeline.recording.restoring import restore
 from pipeline.repository.repository import Experiment, Repository
 from pipeline.repository.stage_outputs import (
@@ -27,14 +26,13 @@ from pipeline.repository.stage_outputs import (
 )
 from pipeline.tracking.journal.delivery import deliver
 from pipeline.tracking.journal.journal import pending_journals
+from pipeline.tracking.own_database import runs_fingerprint, surely_nothing_runs
 from pipeline.tracking.provenance import origin
 from pipeline.tracking.runs.matching import Matched, RunMatcher
 from pipeline.tracking.store import (
     Store,
     StoreUnavailableError,
-    runs_fingerprint,
     store_address,
-    surely_nothing_runs,
 )
 from pipeline.tracking.synchronization import Synchronization, has_refusals, synchronize
 
@@ -111,16 +109,9 @@ def _synchronize(workspace: Workspace, store: Store, experiment: str, say: Say) 
 def _alone(workspace: Workspace, say: Say) -> Iterator[None]:
     """Two at once would both restore the same runs."""
     workspace.journal.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(workspace.journal / ".sync.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say("another sync is at work; waiting for it to end")
-        lock.acquire()
-    try:
+    waiting = "another sync is at work; waiting for it to end"
+    with held(workspace.journal / ".sync.lock", waiting, say):
         yield
-    finally:
-        lock.release()
 
 
 class _Repair:

@@ -22,8 +22,8 @@ from pipeline.tracking.flat_params import as_text
 from pipeline.tracking.journal.journal import Journal, JournalWriter, Progress, runs_waiting
 from pipeline.tracking.journal.logged_model import DECODING_CODE, MODEL_CODE
 from pipeline.tracking.journal.parents import ParentRun, parent_run
+from pipeline.tracking.own_database import is_in_the_bin
 from pipeline.tracking.redaction import without_credentials
-from pipeline.tracking.store import is_in_the_bin
 
 _LONGEST_WAIT_SECONDS = 20.0
 _SILENT_WAIT_SECONDS = 2.0

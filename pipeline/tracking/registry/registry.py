@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from pipeline.foundation.digests import digest_file, digest_json
 from pipeline.foundation.errors import PipelineError
+from pipeline.processes.locks import held
 from pipeline.scoring.predictions import Predictions, load_predictions, save_predictions
 from pipeline.tracking import tags
 from pipeline.tracking.registry.decisions import Decision, VersionName, moves, new_key, read_decisions
@@ -258,23 +257,11 @@ class Registry:
         """Keep other processes of this user on this machine from changing the registry meanwhile."""
         # Common to all clones that share a store, so not in any of them.
         name = f"model-registry-{os.getuid()}-{self.store.digest[:16]}.lock"
-        lock = FileLock(Path(tempfile.gettempdir()) / name)
-        try:
-            try:
-                lock.acquire(timeout=_SILENT_WAIT_SECONDS)
-            except Timeout:
-                say("another process is changing the registry: waiting for it")
-                lock.acquire(timeout=_LONGEST_WAIT_SECONDS)
-        except Timeout:
-            raise PipelineError(
-                f"Another process has kept the registry locked for {_LONGEST_WAIT_SECONDS:.0f} s.",
-                found=lock.lock_file,
-                remedy="wait for it, or end it if it hangs",
-            ) from None
-        try:
+        waiting = "another process is changing the registry: waiting for it"
+        too_long = f"Another process has kept the registry locked for {_LONGEST_WAIT_SECONDS:.0f} s."
+        lock = Path(tempfile.gettempdir()) / name
+        with held(lock, waiting, say, _SILENT_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, too_long):
             yield
-        finally:
-            lock.release()
 
     @contextmanager
     def _address_in_environment(self) -> Iterator[None]:
