@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from pipeline.execution.process_setup import Terminated
+from pipeline.execution.process_setup import EXIT_TERMINATED, Terminated
 from pipeline.foundation.errors import EXIT_FAILURE, PipelineError
+from pipeline.foundation.files import DISK_FULL, disk_full
 
 _MEMORY_REMEDY = "lower batch_size, preprocess.image_size or the network's widths, or close other programs"
-_DISK_REMEDY = "  to fix:   free some space and run the same command again"
 _REMEDIES = {
     errno.EROFS: "\n  to fix:   work in a copy of the project on a disk that can be written",
     errno.EACCES: "\n  to fix:   give yourself access to that place",
@@ -20,7 +20,6 @@ _REMEDIES = {
 }
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _EXIT_NO_READER = 141  # 128 + SIGPIPE
-_EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 @contextmanager
@@ -35,7 +34,7 @@ def failures_explained(name: str, interrupted: str = "stopped") -> Iterator[None
         try:
             yield
         except (KeyboardInterrupt, Terminated) as interruption:
-            code = _EXIT_TERMINATED if isinstance(interruption, Terminated) else _EXIT_INTERRUPTED
+            code = EXIT_TERMINATED if isinstance(interruption, Terminated) else _EXIT_INTERRUPTED
             _end(f"{name}: {interrupted}", code)
         except Exception as error:
             explanation = explained(error)
@@ -57,12 +56,11 @@ def explained(error: Exception) -> str | None:
     # TensorFlow's own error, known by name: importing it here would cost every stage 9 s. It is one for both.
     exhausted = type(error).__name__ == "ResourceExhaustedError"
     if exhausted and os.strerror(errno.ENOSPC) in str(error):
-        return f"The disk is full.\n{_DISK_REMEDY}"
+        return str(disk_full())
     if exhausted or isinstance(error, MemoryError):
         return f"The memory of this machine is not enough.\n  to fix:   {_MEMORY_REMEDY}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        place = f": {error.filename} could not be written" if error.filename else ""
-        return f"The disk is full{place}.\n{_DISK_REMEDY}"
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return str(disk_full(error.filename))
     if isinstance(error, OSError) and error.errno and error.filename:
         return f"{error.filename}: {os.strerror(error.errno)}{_REMEDIES.get(error.errno, '')}"
     return None

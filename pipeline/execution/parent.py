@@ -9,13 +9,12 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from pipeline.execution.process_setup import Terminated
+from pipeline.execution.process_setup import EXIT_TERMINATED, Terminated
 from pipeline.processes import starting_process
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 20.0  # a library that computes does not see a signal before it is done
 _FIRST_PROCESS = 1  # gets the children of those that died
-_EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 class StartingProcess:
@@ -59,5 +58,5 @@ class StartingProcess:
                     print(f"{stage}: DVC has ended, and so does this stage", file=sys.stderr, flush=True)
                 os.kill(os.getpid(), signal.SIGTERM)
                 if not end.wait(_GRACE_SECONDS):
-                    os._exit(_EXIT_TERMINATED)
+                    os._exit(EXIT_TERMINATED)
                 return

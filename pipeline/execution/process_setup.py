@@ -25,6 +25,9 @@ _THREAD_VARIABLES = (
 )
 
 
+EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells have it
+
+
 class Terminated(BaseException):
     """SIGTERM arrived; as with KeyboardInterrupt, no `except Exception` stops it."""
 

@@ -6,29 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_CHUNK_BYTES = 1 << 20
-
 
 def digest_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
 def digest_file(path: Path) -> str:
-    """The digest of a file's bytes, read in chunks, so that its size does not matter."""
-    sha256 = hashlib.sha256()
+    """The digest of a file's bytes, of any size."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            sha256.update(chunk)
-    return sha256.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def md5_file(path: Path) -> str:
     """What DVC calls the hash of a file."""
-    md5 = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            md5.update(chunk)
-    return md5.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def digest_json(value: Any) -> str:

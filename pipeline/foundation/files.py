@@ -26,6 +26,18 @@ _AT_CURRENT_FOLDER, _RENAME_EXCHANGE = -100, 2  # of Linux (fcntl.h, linux/fs.h)
 _RENAME_SWAP = 2  # of macOS (sys/stdio.h)
 
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_full(path: object = None) -> PipelineError:
+    """Of a place that could not be written, where it is known."""
+    place = f": {path} could not be written" if path else ""
+    return PipelineError(
+        f"The disk is full{place}.",
+        remedy="free some space and run the same command again; nothing was lost",
+    )
+
+
 @contextmanager
 def disk_errors_explained(path: Path) -> Iterator[None]:
     """Turn "no space left" and "permission denied" on writing `path` into a PipelineError.
@@ -35,11 +47,8 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise PipelineError(
-                f"The disk is full: {path} could not be written.",
-                remedy="free some space and run the same command again; nothing was lost",
-            ) from error
+        if error.errno in DISK_FULL:
+            raise disk_full(path) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and _is_beside(error.filename, path):
             raise PipelineError(
                 f"{path} could not be written.",

@@ -22,8 +22,8 @@ from pipeline.inference.preprocessing import PreprocessingSpec
 
 EXPORT_FILE = "export.json"
 POINTER_FILE = "published.json"
-_LONGEST_NAME = 250  # characters
 """In the folder of all exports; its content names the one that was published last."""
+_LONGEST_NAME = 250  # characters
 PRUNED_FORMATS = ("litert_pruned_fp32", "litert_pruned_dynamic_int8")
 LITERT_FORMATS = ("litert_fp32", "litert_fp16", "litert_dynamic_int8", "litert_int8", *PRUNED_FORMATS)
 ONNX_FORMAT = "onnx"
