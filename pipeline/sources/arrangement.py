@@ -16,7 +16,7 @@ from pipeline.sources.walking import (
     has_image_extension,
     is_beside_images,
     passed_over,
-    what_it_is,
+    why_no_image,
 )
 
 _SUBSET_OF_WORD = {
@@ -68,7 +68,7 @@ def arrange_by_folders(files: FileCollection) -> Arrangement:
         if len(path) == 2 and not is_beside_images(name):
             found.images.append(SourceImage(name, label, layout.subset(name)))
         elif not has_image_extension(name):
-            found.ignored.append(UnusedFile(name, what_it_is(name), label))
+            found.ignored.append(UnusedFile(name, why_no_image(name), label))
             (explained if _is_document(name) else meant).add(label)
         elif reason := layout.why_ignored(name, direct):
             found.ignored.append(UnusedFile(name, reason, label))
@@ -236,5 +236,5 @@ def _telling_words(folder: str) -> list[str]:
 
 def _is_document(name: str) -> bool:
     """Whether a file says that its folder is no class; archives and scans may be all that a class has."""
-    meant_for_programs = is_beside_images(name) and what_it_is(name) == NOT_AN_IMAGE
+    meant_for_programs = is_beside_images(name) and why_no_image(name) == NOT_AN_IMAGE
     return meant_for_programs and not name.lower().endswith(".pdf")

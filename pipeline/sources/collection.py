@@ -17,8 +17,8 @@ from pipeline.sources.walking import (
     is_passed_over,
     passed_over,
     unicode_name,
-    what_it_is,
     why_in_hidden_folder,
+    why_no_image,
 )
 
 _LONGEST_NAME = 4096
@@ -81,9 +81,9 @@ class Names:
             encodings = ("gbk", "shift_jis", "cp850")
             guesses = [self._first_unknown.decode(each, "replace") for each in encodings]
             raise PipelineError(
-                f"{self._unknown:,} names at fetch.location are not written in {self.encoding or 'UTF-8'}.",
+                f"Not every name at fetch.location is written in {self.encoding or 'UTF-8'}.",
                 expected="the encoding of the names: fetch.name_encoding, such as gbk, shift_jis or cp850",
-                found=f"a name that may be {first_few(guesses, 3, ' or ')}",
+                found=f"{self._unknown:,} others, of which the first may be {first_few(guesses, 3, ' or ')}",
                 remedy="set fetch.name_encoding, or give the files names in UTF-8",
             )
 
@@ -111,7 +111,7 @@ class Members:
         reason = reason or why_in_hidden_folder(name) or why_too_large(size, name, self.limits)
         ignored = passed_over(name)
         if reason and is_beside_images(name):
-            ignored = ignored or what_it_is(name)
+            ignored = ignored or why_no_image(name)
         if ignored:
             self._ignored.append(UnusedFile(name, ignored))
             return False

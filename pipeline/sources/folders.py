@@ -52,7 +52,7 @@ def _require_entered(files: FileCollection) -> None:
     if closed:
         reasons = [f"{each.reason} ({each.file})" for each in files.rejected if each.file in closed]
         raise PipelineError(
-            f"{len(closed):,} folders at fetch.location cannot be entered.",
+            "Not every folder at fetch.location can be entered.",
             expected="folders that may be read, and links to what is there",
             found=first_few(reasons),
             remedy="change that, or move them away",

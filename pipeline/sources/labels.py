@@ -15,7 +15,7 @@ from pipeline.images.decoding import UnreadableImageError
 from pipeline.sources.arrangement import Arrangement, subset_of_path, subset_told_by
 from pipeline.sources.collection import FileCollection
 from pipeline.sources.sources import SourceImage
-from pipeline.sources.walking import has_image_extension, is_beside_images, what_it_is
+from pipeline.sources.walking import has_image_extension, is_beside_images, why_no_image
 
 _NAME_COLUMNS = (
     "file",
@@ -95,7 +95,7 @@ def _arranged(files: FileCollection, label_of: Callable[[str], str], why_without
         if label := label_of(name):
             found.images.append(SourceImage(name, label, subset_of_path(name)))
         else:
-            reason = why_without if has_image_extension(name) else what_it_is(name)
+            reason = why_without if has_image_extension(name) else why_no_image(name)
             found.ignored.append(UnusedFile(name, reason))
     found.ignored.extend(files.ignored)
     found.rejected.extend(replace(each, class_name=label_of(each.file)) for each in files.rejected)

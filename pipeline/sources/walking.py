@@ -189,7 +189,7 @@ class _Walker:
 
     def _reject(self, path: str, reason: str) -> None:
         """Except where nobody means it as an image."""
-        if ignored := passed_over(path) or (what_it_is(path) if is_beside_images(path) else ""):
+        if ignored := passed_over(path) or (why_no_image(path) if is_beside_images(path) else ""):
             self._ignore(path, ignored)
         else:
             self._found.rejected.append(UnusedFile(self._readable(path), reason))
@@ -243,7 +243,7 @@ def is_part_of_archive(name: str) -> bool:
     return _PART.search(name) is not None
 
 
-def what_it_is(name: str) -> str:
+def why_no_image(name: str) -> str:
     """Of a file that is not an image by its name: why it is ignored."""
     archive = _extension(name) in ARCHIVES or is_part_of_archive(name)
     return ARCHIVE_WITHIN if archive else NOT_AN_IMAGE

@@ -56,13 +56,10 @@ class Clone:
         assert not check or result.returncode == 0, result.stdout[-5000:]
         return result.stdout
 
-    def dvc(self, *arguments: str) -> str:
-        return self.run(sys.executable, "-m", "dvc", *arguments)
-
-    def dvc_killed_at(self, text: str, occurrence: int, *arguments: str, alone: bool = False) -> None:
-        """Run dvc until it prints `text` again; then kill it, alone or with all that it has started."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dvc", *arguments],
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """A command in a group of processes of its own, its output and errors in one pipe."""
+        return subprocess.Popen(
+            command,
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -70,6 +67,13 @@ class Clone:
             text=True,
             start_new_session=True,
         )
+
+    def dvc(self, *arguments: str) -> str:
+        return self.run(sys.executable, "-m", "dvc", *arguments)
+
+    def dvc_killed_at(self, text: str, occurrence: int, *arguments: str, alone: bool = False) -> None:
+        """Run dvc until it prints `text` again; then kill it, alone or with all that it has started."""
+        process = self.start(sys.executable, "-m", "dvc", *arguments)
         assert process.stdout is not None
         output = []
         for line in process.stdout:

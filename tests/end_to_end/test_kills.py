@@ -7,7 +7,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -34,15 +33,7 @@ class Reproduction:
     """A `dvc repro`, and what it prints."""
 
     def __init__(self, clone: Clone) -> None:
-        self.dvc = subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro"],
-            cwd=clone.folder,
-            env=clone.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        self.dvc = clone.start(sys.executable, "-m", "dvc", "repro")
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import statistics
-import subprocess
 import sys
 from typing import Any
 
@@ -63,15 +62,7 @@ def test_ctrl_c_ends_it_in_good_order_and_the_same_command_goes_on(clone: Clone)
     params = clone.folder / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 6\n", "epochs: 60\n"))
     before = files(clone)
-    process = subprocess.Popen(
-        [*SEEDS, "--count", "2"],
-        cwd=clone.folder,
-        env=clone.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = clone.start(*SEEDS, "--count", "2")
     assert process.stdout is not None
     output = []
     for line in process.stdout:

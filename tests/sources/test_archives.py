@@ -263,7 +263,7 @@ def test_names_in_a_folder_are_read_in_the_encoding_that_was_told(tmp_path: Path
         (folder / name).write_bytes(os.fsencode(name))
     (folder / legacy("鳥")).mkdir()
     with (
-        pytest.raises(PipelineError, match=r"3 names[\s\S]*fetch.name_encoding"),
+        pytest.raises(PipelineError, match=r"3 others[\s\S]*fetch.name_encoding"),
         open_files(folder, tmp_path, USUAL, None),
     ):
         pass

@@ -101,7 +101,8 @@ def test_names_are_read_in_the_encoding_that_was_told(tmp_path: Path, claims_utf
     names = {"one": "犬/1.png".encode("shift_jis"), "two": b"b/2.png"}
     location = with_names(tmp_path, names, claims_utf_8=claims_utf_8)
     message = refused(location)
-    assert "1 names at fetch.location are not written in UTF-8" in message
+    assert "Not every name at fetch.location is written in UTF-8" in message
+    assert "found:    1 others, of which the first may be" in message
     assert "犬/1.png" in message
     with open_files(location, tmp_path, USUAL, "shift_jis") as files:
         assert contents(files) == {"犬/1.png": b"one", "b/2.png": b"two"}
