@@ -22,6 +22,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import TRAINING, machine_line, versions_line
 from pipeline.deployment.measuring import Speed, answer, measure_command, measure_speed
 from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.digests import digest_file
@@ -56,6 +57,8 @@ def main(workspace: Workspace, folder: Path) -> None:
             speeds[format_name] = measure_speed(format_name, file, images)
     console.print(_table(exported, network, speeds))
     console.print(f"{exported.name} {exported.version}: {exported.network}; x: against Keras predict")
+    console.print(machine_line(threads=1))
+    console.print(versions_line((*TRAINING, "ai-edge-litert", "onnxruntime")))
 
 
 def _table(exported: ExportedModel, network: Path, speeds: dict[str, Speed]) -> Table:
