@@ -85,6 +85,8 @@ class JournalTracker:
         if self._writer is None:
             return
         for run in self._open:
+            if isinstance(error, Exception):
+                run.set_tags({tags.FAILURE: _reason(error)})
             run.end(kind)
         with self.failures_said():
             self._writer.close()
@@ -185,6 +187,11 @@ class JournalTracker:
             if message not in self._said:
                 self._said.add(message)
                 print(f"{self.stage}: not recorded in MLflow: {message}", file=sys.stderr, flush=True)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in its first line."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 class RestoringTracker(JournalTracker):

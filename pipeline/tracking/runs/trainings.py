@@ -32,6 +32,8 @@ class TrainingRun:
       network: what was trained: the name of a network or of a backbone.
       stage: the stage that trained it.
       status: FINISHED, RUNNING, FAILED or KILLED.
+      failure: why it has failed, in a line; empty where it has not, or nobody knows.
+      processor: the model of that which it ran on; empty where that is not known.
       started: when, UTC.
       experiment: DVC's name of the experiment; empty for a reproduction in the workspace.
       dvc_commit: the experiment's own commit; empty while it is not known.
@@ -54,6 +56,8 @@ class TrainingRun:
     network: str
     stage: str
     status: str
+    failure: str
+    processor: str
     started: datetime
     experiment: str
     dvc_commit: str
@@ -191,6 +195,8 @@ def _training(run: "Run", parent: "Run | None", graph: Mapping[str, Decisive], s
         network=known.get(tags.NETWORK, ""),
         stage=stage,
         status=run.info.status,
+        failure=known.get(tags.FAILURE, ""),
+        processor=known.get(tags.PROCESSOR, ""),
         started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         experiment=known.get(tags.DVC_EXPERIMENT, ""),
         dvc_commit=known.get(tags.DVC_COMMIT, ""),

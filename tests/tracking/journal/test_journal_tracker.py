@@ -67,16 +67,29 @@ def test_artifacts_are_copied_at_once(tracker: MakeTracker, workspace: Workspace
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(1), "KILLED")],
+    ("error", "status", "reason"),
+    [
+        (ValueError("first line\nsecond line"), "FAILED", "first line"),
+        (ValueError(), "FAILED", "ValueError"),
+        (KeyboardInterrupt(), "KILLED", None),
+        (SystemExit(1), "KILLED", None),
+    ],
 )
 def test_a_run_ends_as_its_block_does(
-    tracker: MakeTracker, workspace: Workspace, events: ReadEvents, error: BaseException, status: str
+    tracker: MakeTracker,
+    workspace: Workspace,
+    events: ReadEvents,
+    error: BaseException,
+    status: str,
+    reason: str | None,
 ) -> None:
     with pytest.raises(type(error)), tracker(workspace) as recording:
         recording.run("baseline", "key")
         raise error
-    assert [event["status"] for event in events(workspace) if event["event"] == "end"] == [status]
+    written = events(workspace)
+    assert [event["status"] for event in written if event["event"] == "end"] == [status]
+    told = [event["tags"]["failure"] for event in written if event["event"] == "tags"]
+    assert told == ([] if reason is None else [reason])
 
 
 def test_no_credentials_are_recorded(tracker: MakeTracker, workspace: Workspace) -> None:
