@@ -2,9 +2,10 @@
 
 Nothing in it has a default: a default in Python would be a parameter that DVC cannot see."""
 
+import json
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.foundation.errors import PipelineError
+from pipeline.foundation.workspace import PARAMS_FILE
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.base import PositiveFloat, PositiveInt, Section, Seed
 from pipeline.params.evaluate import EvaluateParams
@@ -71,18 +73,44 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     Raises:
       PipelineError: one line per problem, naming the key, what was expected and found.
     """
+    values = _load_values(path)
+    for override in overrides:
+        _put(values, *_parsed(override), shown=override)
+    return parse_params(values)
+
+
+def load_params_with(path: Path, settings: Mapping[str, Any], source: str) -> Params:
+    """Read and check the whole file with other values for some of its keys.
+
+    Args:
+      path: params.yaml.
+      settings: by key with section, as YAML has them.
+      source: where they come from; begins the message about one that does not fit.
+
+    Raises:
+      PipelineError: as `load_params`.
+    """
+    values = _load_values(path)
+    for key, value in settings.items():
+        _put(values, key, value, shown=key)
+    return parse_params(values, source)
+
+
+def _load_values(path: Path) -> Any:
     if not path.exists():
         raise PipelineError(
             f"{path} is missing.", remedy="run the command in the project's folder, beside params.yaml"
         )
+    return load_yaml(path)
+
+
+def load_yaml(path: Path) -> Any:
+    """What a file holds, unchecked. Raises PipelineError where it is not valid YAML."""
     try:
         # ruamel reads YAML 1.2, in which 1e-5 is a number; PyYAML would return the text '1e-5'.
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path.name} is not valid YAML.", found=str(error)) from error
-    for override in overrides:
-        _put(values, override)
-    return parse_params(values)
 
 
 def quoted(text: str) -> str:
@@ -96,35 +124,72 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _put(values: Any, override: str) -> None:
-    """Set one `a.b=value` in nested dictionaries; a key that is not there is made, and refused later."""
+def as_override_value(value: Any) -> str:
+    """What stands behind the equals sign for `dvc exp run -S`.
+
+    `value` is what YAML makes of a number, a truth value, nothing, a text, or a list of these.
+    """
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_override_value, value))}]"
+    return json.dumps(value)
+
+
+def _parsed(override: str) -> tuple[str, Any]:
+    """Key and value of one `a.b=value`. Raises PipelineError."""
     key, equals, text = override.removeprefix("+").partition("=")  # DVC wants a plus before new keys
+    if not equals:
+        raise _no_setting(override)
     try:
-        value = YAML(typ="safe").load(text)
+        return key, YAML(typ="safe").load(text)
     except YAMLError:
-        value = text
+        return key, text
+
+
+def _put(values: Any, key: str, value: Any, shown: str) -> None:
+    """Set one value in nested dictionaries; a key that is not there is made, and refused later."""
     *sections, last = key.split(".")
     for section in sections:
         values = values.get(section) if isinstance(values, dict) else None
-    if not equals or not isinstance(values, dict):
-        raise PipelineError(
-            f"'{override}' is not a setting of params.yaml.",
-            expected="key=value, the key with its section, for example train_baseline.epochs=5",
-        )
+    if not isinstance(values, dict):
+        raise _no_setting(shown)
     values[last] = value
 
 
-def parse_params(values: Any) -> Params:
-    """Check values as they come from YAML. Raises PipelineError."""
-    try:
-        return Params.model_validate(values)
-    except ValidationError as error:
-        problems = _without_repetitions([dict(problem) for problem in error.errors()])
-        lines = "\n".join(f"  - {_explain(problem)}" for problem in problems)
-        raise PipelineError(f"params.yaml does not fit:\n{lines}") from None
+def _no_setting(shown: str) -> PipelineError:
+    return PipelineError(
+        f"'{shown}' is not a setting of params.yaml.",
+        expected="key=value, the key with its section, for example train_baseline.epochs=5",
+    )
+
+
+def parse_params(values: Any, source: str = PARAMS_FILE) -> Params:
+    """Check values as they come from YAML; `source` begins the message. Raises PipelineError."""
+    return parse_section(Params, values, source, "params.yaml in the repository")
 
 
 View = typing.TypeVar("View", bound=Section)
+
+
+def parse_section(section: type[View], values: Any, source: str, example: str) -> View:
+    """Check values as they come from YAML.
+
+    Args:
+      section: what they should be.
+      values: unchecked.
+      source: where they stand; begins the message.
+      example: where a person sees which keys there must be.
+
+    Raises:
+      PipelineError: one line per problem, naming the key, what was expected and found.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        problems = _without_repetitions([dict(problem) for problem in error.errors()], section)
+        lines = "\n".join(f"  - {_explain(problem, section, source, example)}" for problem in problems)
+        raise PipelineError(f"{source} does not fit:\n{lines}") from None
 
 
 def select(params: Params, view: type[View]) -> View:
@@ -134,7 +199,7 @@ def select(params: Params, view: type[View]) -> View:
     )
 
 
-def _without_repetitions(problems: list[Problem]) -> list[Problem]:
+def _without_repetitions(problems: list[Problem], whole: type[Section]) -> list[Problem]:
     """One line per mistake.
 
     A misspelt key is both unknown and missing under its right name; a list with a wrong item is
@@ -144,7 +209,7 @@ def _without_repetitions(problems: list[Problem]) -> list[Problem]:
     for problem in problems:
         if problem["type"] == "extra_forbidden":
             *section, name = _location(problem)
-            misspelt.add((*section, closest(name, _known_keys(problem))))
+            misspelt.add((*section, closest(name, _known_keys(problem, whole))))
     return [
         problem
         for problem in problems
@@ -153,13 +218,13 @@ def _without_repetitions(problems: list[Problem]) -> list[Problem]:
     ]
 
 
-def _explain(problem: Problem) -> str:
+def _explain(problem: Problem, whole: type[Section], source: str, example: str) -> str:
     location = _location(problem)
-    key = ".".join(location) or "params.yaml"
+    key = ".".join(location) or source
     if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key{did_you_mean(location[-1], _known_keys(problem))}"
+        return f"{key}: unknown key{did_you_mean(location[-1], _known_keys(problem, whole))}"
     if problem["type"] == "missing":
-        return f"{key}: missing; every key must be there (see params.yaml in the repository)"
+        return f"{key}: missing; every key must be there (see {example})"
     if problem["type"] == "value_error":
         return f"{key}: {problem['ctx']['error']}"
     return f"{key}: {in_words(problem)}"
@@ -169,9 +234,9 @@ def _location(problem: Problem) -> list[str]:
     return [str(part) for part in problem["loc"] if part not in ("Values", "Range")]
 
 
-def _known_keys(problem: Problem) -> list[str]:
+def _known_keys(problem: Problem, whole: type[Section]) -> list[str]:
     """The keys that the section of an unknown key does know."""
-    section: type[Section] | None = Params
+    section: type[Section] | None = whole
     searches: dict[str, type[Section]] = {"Values": Values, "Range": Range}
     for part in map(str, problem["loc"][:-1]):
         section = searches.get(part) or _section_below(section, part)

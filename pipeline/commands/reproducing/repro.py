@@ -73,12 +73,13 @@ def reproduce(workspace: Workspace, overrides: Sequence[str], say: Say) -> int:
 def located(location: str, overrides: Sequence[str], workspace: Workspace) -> list[str]:
     """The settings for a location that is to be read besides those that are given already."""
     settings = [f"fetch.location={quoted(location)}"]
-    if "fetch.dataset=cifar10" in overrides and not _is_official_cifar10(location, workspace):
+    if "fetch.dataset=cifar10" in overrides and not is_official_cifar10(location, workspace):
         settings.append("fetch.dataset=folder")
     return settings
 
 
-def _is_official_cifar10(location: str, workspace: Workspace) -> bool:
+def is_official_cifar10(location: str, workspace: Workspace) -> bool:
+    """Whether a location is read as the official archive of CIFAR-10; else as a folder of images."""
     name = CIFAR10.archive.name
     path = workspace.resolve_location(location)
     return "://" in location or path.name == name or (path / name).is_file()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.commands.reproducing import seeds
+from pipeline.commands.reproducing import named_experiments, seeds
 from pipeline.commands.reproducing.seeds import run_seeds
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
@@ -68,9 +68,11 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
         state.commands.append(" ".join(arguments))
         return next(state.codes)
 
-    monkeypatch.setattr(seeds, "run_dvc", run_dvc)
-    monkeypatch.setattr(seeds, "_dvc_sees_no_change", lambda workspace, stage, say: state.up_to_date)
-    monkeypatch.setattr(seeds, "read_trainings", lambda *arguments: state.trainings)
+    monkeypatch.setattr(named_experiments, "run_dvc", run_dvc)
+    monkeypatch.setattr(
+        named_experiments, "_dvc_sees_no_change", lambda workspace, stage, say: state.up_to_date
+    )
+    monkeypatch.setattr(named_experiments, "read_trainings", lambda *arguments: state.trainings)
     monkeypatch.setattr(seeds, "bring_up_to_date", lambda *arguments: "")
     monkeypatch.setattr(
         seeds, "record_seeds", lambda store, experiment, groups: state.recorded.extend(groups)
@@ -265,7 +267,7 @@ def test_images_that_have_changed_since_their_import(
 def test_a_server_that_is_down(
     project_folder: Workspace, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seeds, "read_trainings", read_trainings)
+    monkeypatch.setattr(named_experiments, "read_trainings", read_trainings)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(PipelineError, match="nothing answers"):
         run(project_folder, 2, "all", print)
