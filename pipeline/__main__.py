@@ -21,6 +21,7 @@ _WINGS = {
     "reproducing": {
         "repro": "run what is not up to date, then show the models",
         "seeds": "run the pipeline under several seeds",
+        "study": "compare settings under several seeds, with a page about them",
         "verify": "reproduce a revision elsewhere and compare every byte",
         "doctor": "check this machine and this checkout for what is missing or wrong",
     },

@@ -1,4 +1,4 @@
-"""What trainings under several seeds say: means with intervals, differences paired by seed, and Holm's correction.
+"""What trainings under several seeds say: means, differences paired by seed, and Holm's correction.
 
 The intervals and tests are Student's: they take the scores of one setting under different seeds for draws
 from a normal distribution. They know the chance that lies in the seeds, not that in the images.
@@ -89,15 +89,15 @@ def smallest_difference_to_show(
 ) -> float | None:
     """What a mean difference must exceed to pass Holm's first and hardest step; None without an estimate.
 
-    It is for the fewest seeds of all `differences` and their pooled deviation: `comparisons` times the
-    p-value has to fall below `level`.
+    There `comparisons` times the p-value has to fall below `level`. All `differences` are over as many seeds,
+    and a typical one is taken to scatter as they do together (the root of their mean variance).
     """
-    freedom = sum(each.count - 1 for each in differences)
-    if not freedom:
+    if not differences:
         return None
-    seeds = min(each.count for each in differences)
-    pooled = math.sqrt(sum((each.count - 1) * each.deviation**2 for each in differences) / freedom)
-    return _t_quantile(level / comparisons, seeds) * pooled / math.sqrt(seeds)
+    seeds = differences[0].count
+    assert all(each.count == seeds for each in differences)
+    typical = math.sqrt(sum(each.deviation**2 for each in differences) / len(differences))
+    return _t_quantile(level / comparisons, seeds) * typical / math.sqrt(seeds)
 
 
 def _t_quantile(outside: float, count: int) -> float:

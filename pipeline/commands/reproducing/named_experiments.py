@@ -111,11 +111,15 @@ class NamedExperiments:
         name = experiment.name
         if self._are_all([run for run in trainings if run.experiment == name]):
             return f"MLflow has the runs of experiment {name}"
-        if name in {each.name for each in self.repository.experiments()}:
+        if self.dvc_has(experiment):
             return f"DVC has experiment {name}"
         if self._workspace_has(experiment, trainings):
             return "it is what the workspace has, with its runs in MLflow"
         return ""
+
+    def dvc_has(self, experiment: NamedExperiment) -> bool:
+        """Whether DVC has one of that name, and would not run another."""
+        return experiment.name in {each.name for each in self.repository.experiments()}
 
     def run(self, experiment: NamedExperiment, say: Say) -> int:
         """Run DVC in a temporary copy of the workspace; returns its exit code."""

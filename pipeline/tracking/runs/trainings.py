@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _PAGE = 1000
-FINISHED = "FINISHED"
+FINISHED, FAILED = "FINISHED", "FAILED"
 
 
 @dataclass(frozen=True)

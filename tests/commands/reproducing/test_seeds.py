@@ -4,13 +4,10 @@ import itertools
 import json
 import re
 import shutil
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline.commands.reproducing import named_experiments, seeds
 from pipeline.commands.reproducing.seeds import run_seeds
@@ -18,95 +15,25 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import CANDIDATES, Workspace
 from pipeline.inference.model_card import ModelCard
 from pipeline.processes.child_process import Say
-from pipeline.tracking.runs.seed_groups import SeedGroup
-from pipeline.tracking.runs.trainings import TrainingRun, read_trainings
+from pipeline.tracking.runs.trainings import read_trainings
 from pipeline.tracking.store import Store
+from tests.commands.reproducing.outside import Outside, change, git, trained
 from tests.inference.test_model_card import card
 from tests.tracking.made_runs import training_run
 
-STAGES = {"baseline": "train_baseline", "transfer": "train_transfer", "tuned": "tune"}
 
-
-@dataclass
-class Outside:
-    """What stands for DVC and MLflow: what they are told, and what they answer."""
-
-    trainings: list[TrainingRun] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
-    recorded: list[SeedGroup] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-    codes: Iterator[int] = field(default_factory=lambda: itertools.repeat(0))
-    up_to_date: bool = False
-
-    @property
-    def names(self) -> list[str]:
-        return [command.split("--name ")[1].split()[0] for command in self.commands]
-
-    @property
-    def seeds(self) -> list[int]:
-        return [int(command.split("-S seed=")[1].split()[0]) for command in self.commands]
-
-
-@pytest.fixture
-def project_folder(project: Path, workspace: Workspace) -> Workspace:
-    """A git repository with params, dvc.yaml and a little code; params.yaml has seed 5."""
-    shutil.copy(project / "dvc.yaml", workspace.stages)
-    change(workspace, project / "params.yaml", "seed", 5)
-    for path in ("pipeline/training/fitting.py", "pipeline/tracking/runs.py", "pipeline/fetch.py"):
-        (workspace.root / path).parent.mkdir(parents=True, exist_ok=True)
-        (workspace.root / path).write_text("1")
-    git(workspace, "init", "--quiet")
-    git(workspace, "commit", "--quiet", "--allow-empty", "--message", "x")
-    return workspace
-
-
-@pytest.fixture
-def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
-    state = Outside()
-
-    def run_dvc(folder: Path, arguments: Sequence[str], environment: Mapping[str, str], say: Say) -> int:
-        state.commands.append(" ".join(arguments))
-        return next(state.codes)
-
-    monkeypatch.setattr(named_experiments, "run_dvc", run_dvc)
-    monkeypatch.setattr(
-        named_experiments, "_dvc_sees_no_change", lambda workspace, stage, say: state.up_to_date
-    )
-    monkeypatch.setattr(named_experiments, "read_trainings", lambda *arguments: state.trainings)
+@pytest.fixture(autouse=True)
+def _mlflow(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow is up to date, and what is recorded there is kept."""
     monkeypatch.setattr(seeds, "bring_up_to_date", lambda *arguments: "")
     monkeypatch.setattr(
-        seeds, "record_seeds", lambda store, experiment, groups: state.recorded.extend(groups)
+        seeds, "record_seeds", lambda store, experiment, groups: outside.recorded.extend(groups)
     )
-    return state
 
 
 def run(workspace: Workspace, count: int, candidate: str, say: Say) -> int:
     with Store(workspace) as store:
         return run_seeds(workspace, store, count, candidate, say)
-
-
-def git(workspace: Workspace, *arguments: str) -> None:
-    identity = ["-c", "user.name=T", "-c", "user.email=t@example.com"]
-    subprocess.run(["git", *identity, *arguments], cwd=workspace.root, check=True, capture_output=True)
-
-
-def change(workspace: Workspace, source: Path, key: str, value: object) -> None:
-    """Write params.yaml with another value."""
-    values = YAML().load(source.read_text(encoding="utf-8"))
-    *sections, name = key.split(".")
-    section = values
-    for part in sections:
-        section = section[part]
-    section[name] = value
-    with workspace.params.open("w", encoding="utf-8") as file:
-        YAML().dump(values, file)
-
-
-def trained(name: str, candidates: Sequence[str] = CANDIDATES, **fields: object) -> list[TrainingRun]:
-    """Trainings of one experiment."""
-    return [
-        training_run(experiment=name, candidate=each, stage=STAGES[each], **fields) for each in candidates
-    ]
 
 
 def test_every_seed_is_an_experiment_in_a_temporary_copy(project_folder: Workspace, outside: Outside) -> None:
