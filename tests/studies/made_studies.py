@@ -1,6 +1,7 @@
 """Studies and their results, made by hand."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.studies.cells import DONE, FAILED, OPEN, Cell
@@ -39,12 +40,18 @@ def made_cells(
 
 
 def made_cell(setting: str, seed: int, score: float | str, seconds: float = 10.0) -> Cell:
-    known = {"setting": setting, "seed": seed, "experiment": f"baseline-seed-{seed}-{setting}", "threads": 2}
+    cell = Cell(
+        setting=setting,
+        seed=seed,
+        status=OPEN,
+        experiment=f"baseline-seed-{seed}-{setting}",
+        threads=2,
+    )
     if isinstance(score, str):
         assert score in (OPEN, FAILED)
-        return Cell(**known, status=score, reason=BROKE_OFF if score == FAILED else "")
-    return Cell(
-        **known,
+        return replace(cell, status=score, reason=BROKE_OFF if score == FAILED else "")
+    return replace(
+        cell,
         status=DONE,
         validation_accuracy=score,
         validation_loss=1.0 - score,

@@ -14,8 +14,8 @@ WORSE = (0.7901, 0.8000, 0.8099)
 ALIKE = (0.803, 0.808, 0.823)
 
 
-def analysed(seconds: dict[str, float] | None = None, **scores: tuple[float | str, ...]) -> Analysis:
-    """The first setting is the reference."""
+def analysed(seconds: dict[str, float] | None = None, /, **scores: tuple[float | str, ...]) -> Analysis:
+    """The first setting is the reference; `seconds` are those of a training, by setting."""
     return analyse(made_study(list(scores), range(3)), made_cells(scores, seconds))
 
 

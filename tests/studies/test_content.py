@@ -64,7 +64,7 @@ def test_the_table_of_settings_has_the_results() -> None:
 
 
 def test_the_table_of_costs() -> None:
-    _, better = rows(analysed(usual=USUAL, better=BETTER, seconds={"better": 1234.5}), "setting", place=1)
+    _, better = rows(analysed({"better": 1234.5}, usual=USUAL, better=BETTER), "setting", place=1)
     assert better == {
         "setting": "better",
         "seconds": "1,235.5",
@@ -101,7 +101,7 @@ def test_what_was_set_and_typed_is_there() -> None:
         {"param": "lr", "value": "0.1"},
         {"param": "split.train_limit", "value": "off"},
     ]
-    (machine,) = [dict(table.rows) for table in blocks(analysis, Table) if table.columns[0] == "item"]
+    machine = {row["item"]: row["value"] for row in rows(analysis, "item")}
     assert (machine["processor"], machine["threads"]) == ("AMD EPYC", "2")
     assert machine["versions"] == "python 3.13, keras 3.15"
 
@@ -114,7 +114,8 @@ def test_the_chart_shows_means_and_seeds() -> None:
     (chart,) = blocks(analysis, Chart)
     (axes,) = panels(chart.figure)
     ((means, places),) = lines(axes, "better")
-    assert (means, places) == ([pytest.approx(0.82)], [1])
+    assert means == [pytest.approx(0.82)]
+    assert places == [1]
     ((scores, _),) = lines(axes, "better: seeds")
     assert scores == list(BETTER)
     labels = [label.get_text() for label in axes.get_yticklabels()]
@@ -134,7 +135,7 @@ def test_a_chart_without_any_result() -> None:
 
 
 def test_a_better_setting_and_its_price() -> None:
-    analysis = analysed(usual=USUAL, better=BETTER, best=BEST, seconds={"best": 21.0})
+    analysis = analysed({"best": 21.0}, usual=USUAL, better=BETTER, best=BEST)
     text = told(analysis)
     assert text.startswith(
         "Use best: it is better than usual by more than chance explains (+2.00 points, 95 % interval "
@@ -145,7 +146,7 @@ def test_a_better_setting_and_its_price() -> None:
 
 
 def test_no_better_setting() -> None:
-    text = told(analysed(usual=USUAL, alike=ALIKE, worse=WORSE, seconds={"alike": 4.5}))
+    text = told(analysed({"alike": 4.5}, usual=USUAL, alike=ALIKE, worse=WORSE))
     assert text.startswith("Stay with usual: no setting is better by more than chance explains.")
     assert "Cheaper than usual, and not shown to be worse: alike (0.5 times its training time; +0.13" in text
     assert "Worse than usual by more than chance explains: worse." in text
