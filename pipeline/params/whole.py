@@ -75,7 +75,12 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     """
     values = _load_values(path)
     for override in overrides:
-        _put(values, *_parsed(override), shown=override)
+        key, equals, text = override.removeprefix("+").partition("=")  # DVC wants a plus before new keys
+        if not equals or not _put(values, key, _parsed(text)):
+            raise PipelineError(
+                f"'{override}' is not a setting of params.yaml.",
+                expected="key=value, the key with its section, for example train_baseline.epochs=5",
+            )
     return parse_params(values)
 
 
@@ -92,7 +97,11 @@ def load_params_with(path: Path, settings: Mapping[str, Any], source: str) -> Pa
     """
     values = _load_values(path)
     for key, value in settings.items():
-        _put(values, key, value, shown=key)
+        if not _put(values, key, value):
+            raise PipelineError(
+                f"{source} does not fit:\n  - {key}: unknown key",
+                expected="the key of one value with its section, for example train_baseline.epochs",
+            )
     return parse_params(values, source)
 
 
@@ -136,32 +145,26 @@ def as_override_value(value: Any) -> str:
     return json.dumps(value)
 
 
-def _parsed(override: str) -> tuple[str, Any]:
-    """Key and value of one `a.b=value`. Raises PipelineError."""
-    key, equals, text = override.removeprefix("+").partition("=")  # DVC wants a plus before new keys
-    if not equals:
-        raise _no_setting(override)
+def _parsed(text: str) -> Any:
+    """The value that YAML makes of a text; the text itself where that is none."""
     try:
-        return key, YAML(typ="safe").load(text)
+        return YAML(typ="safe").load(text)
     except YAMLError:
-        return key, text
+        return text
 
 
-def _put(values: Any, key: str, value: Any, shown: str) -> None:
-    """Set one value in nested dictionaries; a key that is not there is made, and refused later."""
+def _put(values: Any, key: str, value: Any) -> bool:
+    """Set one value in nested dictionaries; returns whether there is a place for it.
+
+    A key that is not there is made, and refused later.
+    """
     *sections, last = key.split(".")
     for section in sections:
         values = values.get(section) if isinstance(values, dict) else None
     if not isinstance(values, dict):
-        raise _no_setting(shown)
+        return False
     values[last] = value
-
-
-def _no_setting(shown: str) -> PipelineError:
-    return PipelineError(
-        f"'{shown}' is not a setting of params.yaml.",
-        expected="key=value, the key with its section, for example train_baseline.epochs=5",
-    )
+    return True
 
 
 def parse_params(values: Any, source: str = PARAMS_FILE) -> Params:

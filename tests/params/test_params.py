@@ -1,6 +1,7 @@
 """params.yaml is checked, and a mistake in it is one clear line."""
 
 import copy
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,15 @@ from pipeline.params.base import Section
 from pipeline.params.fetch import FetchParams
 from pipeline.params.split import SplitParams
 from pipeline.params.tune import Range, Values
-from pipeline.params.whole import Params, load_params, parse_params, quoted, select
+from pipeline.params.whole import (
+    Params,
+    as_override_value,
+    load_params,
+    load_params_with,
+    parse_params,
+    quoted,
+    select,
+)
 from tests.fetch_params import fetch_params
 
 MISSING = "(missing)"
@@ -255,6 +264,39 @@ def test_any_text_reaches_params_through_dvc(text: str) -> None:
         apply_overrides(file, [f"fetch.location={quoted(text)}"])
         values = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     assert values == {"fetch": {"location": text}}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("lr", 1e-05),
+        ("batch_size", 64),
+        ("augmentation.horizontal_flip", True),
+        ("split.train_limit", None),
+        ("train_baseline.widths", [64, 256, 256]),
+        ("train_transfer.head_units", []),
+        ("train_transfer.weights", "a folder/weights, v2.h5"),
+        ("evaluate.feature_layers", ["block1", "it's = [2]"]),
+    ],
+)
+def test_any_value_reaches_params_through_dvc(project: Path, tmp_path: Path, key: str, value: Any) -> None:
+    """And means the same as where it is put over params.yaml by us."""
+    shutil.copy(project / "params.yaml", tmp_path)
+    file = tmp_path / "params.yaml"
+    apply_overrides(file, ["split.train_limit=100"])
+    expected = load_params_with(file, {key: value}, "a test")
+    assert expected != load_params(file)
+    apply_overrides(file, [f"{key}={as_override_value(value)}"])
+    assert load_params(file) == expected
+
+
+def test_a_value_that_does_not_fit_is_said_to_come_from_its_source(project: Path) -> None:
+    with pytest.raises(PipelineError) as caught:
+        load_params_with(project / "params.yaml", {"lr": 0.1, "split.train_limit": -1}, "A test")
+    assert str(caught.value).splitlines() == [
+        "A test does not fit:",
+        "  - split.train_limit: input should be greater than or equal to 1, found -1",
+    ]
 
 
 def test_classes_may_be_called_by_numbers() -> None:

@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import tempfile
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from pipeline.params.whole import load_params
 from pipeline.processes.child_process import Say
 from pipeline.reporting.house_style import figure_png
 from pipeline.reporting.page import render_page
-from pipeline.reporting.wording import signed
+from pipeline.reporting.wording import SPACE, signed
 from pipeline.studies.analysis import Analysis, SettingResult, analyse
 from pipeline.studies.cells import DONE, FAILED, OPEN, Cell, results_csv
 from pipeline.studies.content import Making, p_text, recommendation, study_document
@@ -101,7 +102,7 @@ def run_study(
         code = _run_missing(workspace, results, files, retry_failed, say)
         analysis = files.write(results)
     _print_table(analysis)
-    say(recommendation(analysis).replace("\u00a0", " "))
+    say(textwrap.fill(recommendation(analysis).replace(SPACE, " "), _WIDTH))
     say(f"page:    {os.path.relpath(files.page)}")
     say(f"results: {os.path.relpath(files.results)}")
     return code
@@ -130,7 +131,7 @@ def _planned(study: Study, path: Path, experiments: NamedExperiments, located: M
     planned = {}
     for seed in study.seeds:
         for setting in study.settings:
-            source = f"{path}: setting {setting}"
+            source = f"{path}: the base with setting {setting}"
             planned[setting, seed] = experiments.plan(study.values(setting, seed, located), source)
     first: dict[str, str] = {}
     for setting in study.settings:

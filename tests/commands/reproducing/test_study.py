@@ -1,6 +1,7 @@
 """Which trainings of a study are run, under which names, which are not, and what is printed and written."""
 
 import csv
+import io
 import itertools
 import re
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline.commands.reproducing import study as studies
@@ -34,6 +36,9 @@ STUDY: dict[str, Any] = {
 }
 SHIPPED = sorted((Path(__file__).parents[3] / "studies").glob("*.yaml"))
 
+PICTURE = io.BytesIO()
+Image.new("RGB", (2, 1)).save(PICTURE, format="PNG")
+
 Run = Callable[..., int]
 
 
@@ -48,6 +53,8 @@ def _mlflow(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
 
     outside.on_run = finish
     monkeypatch.setattr(studies, "bring_up_to_date", lambda *arguments: "")
+    # The chart is drawn where the page is tested; here it would be drawn hundreds of times.
+    monkeypatch.setattr(studies, "figure_png", lambda figure: PICTURE.getvalue())
     monkeypatch.setattr(
         studies,
         "read_kept_epoch",
@@ -196,14 +203,20 @@ def test_a_key_that_params_yaml_leaves_to_people(run: Run, outside: Outside) -> 
     [
         (
             {"settings": {"usual": {}, "small": {"batch_sise": 8}}},
-            "setting small does not fit:\n  - batch_sise: unknown key; did you mean 'batch_size'?",
+            "base with setting small does not fit:\n  - batch_sise: unknown key; did you mean 'batch_size'?",
         ),
         (
             {"settings": {"usual": {}, "small": {"batch_size": 0.5}}},
-            "setting small does not fit:\n  - batch_size: expected a whole number, found 0.5",
+            "the base with setting small does not fit:\n  - batch_size: expected a whole number, found 0.5",
         ),
-        ({"base": {"lr": "high"}}, "setting usual does not fit:\n  - lr: expected a number, found 'high'"),
-        ({"base": {"train_baseline.x.y": 1}}, "'train_baseline.x.y' is not a setting of params.yaml."),
+        (
+            {"base": {"lr": "high"}},
+            "the base with setting usual does not fit:\n  - lr: expected a number, found 'high'",
+        ),
+        (
+            {"base": {"train_baseline.x.y": 1}},
+            "the base with setting usual does not fit:\n  - train_baseline.x.y: unknown key\n",
+        ),
         ({"seeds": [0, 2**31]}, "does not fit:\n  - seeds.1: input should be less than 2147483648"),
         (
             {"settings": {"usual": {}, "same": {"batch_size": 128}}},
@@ -223,7 +236,7 @@ def test_what_does_not_fit_is_refused_at_once(
     with pytest.raises(PipelineError) as caught:
         run(**changes)
     assert message in str(caught.value)
-    assert str(file) in str(caught.value) or "is not a setting" in message
+    assert str(file) in str(caught.value)
     assert outside.commands == []
     assert not file.with_suffix("").exists()
 
