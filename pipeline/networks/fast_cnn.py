@@ -13,6 +13,7 @@ from keras import layers
 from pipeline.foundation.array_types import Float32, UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.images.arrays import ChannelStatistics
+from pipeline.networks.input_size import images_at_size
 
 _WHITENING_IMAGES = 5000
 
@@ -56,10 +57,19 @@ def _convolution(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTens
     )(x)
 
 
-def whiten(model: keras.Model, images: UInt8[np.ndarray, "n h w c"], statistics: ChannelStatistics) -> None:
-    """Set the frozen first convolution of a fast_cnn from patches of training images."""
+def whiten(
+    model: keras.Model, images: UInt8[np.ndarray, "n h w c"], statistics: ChannelStatistics, size: int
+) -> None:
+    """Set the frozen first convolution of a fast_cnn that works at `size` from patches of training images."""
     std = tuple(max(value, 1.0) for value in statistics.std)
-    model.get_layer("whitening").set_weights([whitening_kernel(images, std)])
+    few = images_at_size(_evenly_spaced(images), size)
+    model.get_layer("whitening").set_weights([whitening_kernel(few, std)])
+
+
+def _evenly_spaced(images: UInt8[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "m h w c"]:
+    """At most 5,000 of them, from the first to the last, as images often come class by class."""
+    rows = np.linspace(0, len(images) - 1, min(len(images), _WHITENING_IMAGES)).astype(np.int64)
+    return np.asarray(images[rows])
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -95,12 +105,9 @@ def whitening_kernel(
     threads cannot change a bit of it.
 
     Args:
-      images: at most 5,000 of them, evenly spaced, are used.
+      images: those whose patches are used.
       std: gray levels per channel that the network divides by.
     """
-    # Evenly spaced, as images often come class by class.
-    rows = np.linspace(0, len(images) - 1, min(len(images), _WHITENING_IMAGES)).astype(np.int64)
-    images = np.asarray(images[rows])
     channels = images.shape[-1]
     size = 4 * channels
     total, products, count = np.zeros(size, np.int64), np.zeros((size, size), np.int64), 0

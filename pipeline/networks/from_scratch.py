@@ -15,6 +15,8 @@ from keras import layers
 from pipeline.foundation.array_types import UInt8
 from pipeline.images.arrays import ChannelStatistics
 from pipeline.networks.fast_cnn import fast_cnn_features, scaling, too_small, whiten
+from pipeline.networks.input_size import at_size
+from pipeline.networks.normalization import with_fused_normalization
 from pipeline.networks.precision import build, in_float32
 from pipeline.params.train_baseline import BaselineConfig, NetworkName
 from pipeline.training.data import TrainingData
@@ -36,9 +38,10 @@ def fit_from_scratch(
             data.statistics,
             params.widths,
             params.dropout,
+            params.input_size,
         )
 
-    model = build(builder, config.precision)
+    model = with_fused_normalization(build(builder, config.precision))
     plan = FitPlan(
         phase="train",
         epochs_before=0,
@@ -60,6 +63,7 @@ def build_from_scratch(
     statistics: ChannelStatistics,
     widths: Sequence[int],
     dropout: float,
+    input_size: int | None = None,
 ) -> keras.Model:
     """The network called `network`: uint8 images like these to logits, float32 (N, classes).
 
@@ -70,12 +74,14 @@ def build_from_scratch(
       statistics: channel statistics that inputs are scaled with.
       widths: channels per block, or units per layer of the dense network.
       dropout: rate before the last layer (small_cnn and dense: also after every block).
+      input_size: side that the network works at; None: that of the images.
 
     Raises:
-      PipelineError: the images are too small for that many blocks.
+      PipelineError: the images are too small for that many blocks, or cannot be reduced to input_size.
     """
     inputs = keras.Input(images.shape[1:], dtype="uint8", name="image")
-    scaled = scaling(statistics)(inputs)
+    size = input_size or images.shape[1]
+    scaled = at_size(scaling(statistics)(inputs), size)
     match network:
         case "fast_cnn":
             features = layers.GlobalMaxPooling2D(name="global_pool")(fast_cnn_features(scaled, widths))
@@ -95,7 +101,7 @@ def build_from_scratch(
         logits = layers.Rescaling(0.2, name="logits", dtype="float32")(logits)
     model = keras.Model(inputs, logits, name=network)
     if network == "fast_cnn":
-        whiten(model, images, statistics)
+        whiten(model, images, statistics, size)
     return model
 
 

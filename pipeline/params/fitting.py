@@ -1,6 +1,8 @@
 """What trainings share: the keys above the sections of params.yaml, and how a network is fitted."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.base import NonNegativeFloat, PositiveFloat, PositiveInt, Section, Seed, ShareBelowOne
@@ -15,6 +17,10 @@ ScheduleName = Literal["constant", "warmup", "cosine", "one_cycle"]
 
 
 ClassWeights = Literal["none", "balanced"]
+
+
+InputSize = Annotated[int, Field(ge=8, le=1024)] | None
+"""Side that a network works at, in pixels; None: that of its images."""
 
 
 class TrainingConfig(Section):

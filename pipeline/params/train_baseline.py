@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.params.base import PositiveInt, ShareBelowOne
-from pipeline.params.fitting import FittingParams, TrainingConfig
+from pipeline.params.fitting import FittingParams, InputSize, TrainingConfig
 
 NetworkName = Literal["fast_cnn", "small_cnn", "dense"]
 
 
 class TrainBaselineParams(FittingParams):
     network: NetworkName
+    input_size: InputSize
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, strict=False)]
     dropout: ShareBelowOne
     epochs: PositiveInt

@@ -1,6 +1,6 @@
 """Batches of a subset, made in NumPy; what a batch holds follows from (seed, epoch, number) alone."""
 
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import numpy as np
 
@@ -11,7 +11,32 @@ from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.fitting import ClassWeights
 from pipeline.training.data import TrainingData
 
-_ORDER, _AUGMENTATION = 0, 1  # separate random streams
+ORDER, AUGMENTATION = 0, 1  # separate random streams
+
+Inputs = UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n features"]
+
+
+class Batches(Protocol):
+    """What a network is fitted on: inputs (images, or what else it takes), targets, weights in the loss."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def images_per_epoch(self) -> int: ...
+
+    def __getitem__(
+        self, index: int
+    ) -> tuple[Inputs, Float32[np.ndarray, "n k"], Float32[np.ndarray, " n"]]: ...
+
+    def start_at_epoch(self, epoch: int) -> None: ...
+
+
+class ValidationBatches(Protocol):
+    """What it is looked at with after every epoch: inputs and targets."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[Inputs, Float32[np.ndarray, "n k"]]: ...
 
 
 class TrainingBatches:
@@ -52,7 +77,7 @@ class TrainingBatches:
         rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
         labels = self._subset.labels[rows]
         targets = one_hot(labels, self._num_classes)
-        generator = np.random.default_rng([self._seed, _AUGMENTATION, self._epoch, index])
+        generator = np.random.default_rng([self._seed, AUGMENTATION, self._epoch, index])
         images, targets = augment(
             self._subset.images[rows], targets, self._augmentation, self._fill, generator
         )
@@ -61,7 +86,7 @@ class TrainingBatches:
     def start_at_epoch(self, epoch: int) -> None:
         """Make the batches those of this epoch, counted from 0."""
         self._epoch = epoch
-        self._order = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(len(self._subset))
+        self._order = np.random.default_rng([self._seed, ORDER, epoch]).permutation(len(self._subset))
 
 
 class PlainBatches:

@@ -18,7 +18,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import atomic_path, read_json, write_json
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.fitting import FittingParams, TrainingConfig
-from pipeline.training.batches import PlainBatches, TrainingBatches
+from pipeline.training.batches import Batches, PlainBatches, TrainingBatches, ValidationBatches
 from pipeline.training.data import TrainingData
 from pipeline.training.optimizers import WarmUpSchedule, build_optimizer
 
@@ -79,7 +79,7 @@ class Fitted:
     Attributes:
       trained: the network as it was fitted, in the precision of the fitting; returns logits.
       history: all epochs of all phases.
-      last_plan: the plan of the last phase.
+      kept_plan: the plan of the phase whose weights `trained` has.
       network: what people call it, the name of its backbone where it has one.
       config: all that decided it beside the data.
       final_model: makes a network of the same weights in float32, uint8 images (N, height, width,
@@ -88,7 +88,7 @@ class Fitted:
 
     trained: keras.Model
     history: list[EpochResult]
-    last_plan: FitPlan
+    kept_plan: FitPlan
     network: str
     config: TrainingConfig
     final_model: Callable[[], keras.Model]
@@ -96,17 +96,22 @@ class Fitted:
     @property
     def kept(self) -> EpochResult:
         """The epoch whose weights `trained` has."""
-        epochs = self._last_phase
-        return epochs[-1 if self.last_plan.params.early_stopping_patience is None else best_index(epochs)]
+        return kept_epoch(self.kept_plan, self.history)
 
     @property
     def stopped_early(self) -> bool:
-        """Whether the last phase ended before its last epoch."""
-        return len(self._last_phase) < self.last_plan.epochs
+        """Whether the phase that is kept ended before its last epoch."""
+        return len(_of_phase(self.kept_plan, self.history)) < self.kept_plan.epochs
 
-    @property
-    def _last_phase(self) -> list[EpochResult]:
-        return [result for result in self.history if result.phase == self.last_plan.phase]
+
+def kept_epoch(plan: FitPlan, history: list[EpochResult]) -> EpochResult:
+    """The epoch whose weights a network has at the end of a phase."""
+    epochs = _of_phase(plan, history)
+    return epochs[-1 if plan.params.early_stopping_patience is None else best_index(epochs)]
+
+
+def _of_phase(plan: FitPlan, history: list[EpochResult]) -> list[EpochResult]:
+    return [result for result in history if result.phase == plan.phase]
 
 
 def fit(
@@ -132,8 +137,21 @@ def fit(
     Raises:
       DivergedError: the loss is not finite.
     """
+    batches = TrainingBatches(data, plan.batch_size, plan.augmentation, plan.params.class_weights, plan.seed)
+    validation = PlainBatches(data.validation, data.num_classes, plan.batch_size)
+    return fit_batches(model, batches, validation, plan, checkpoints, on_epoch)
+
+
+def fit_batches(
+    model: keras.Model,
+    batches: Batches,
+    validation: ValidationBatches,
+    plan: FitPlan,
+    checkpoints: Path,
+    on_epoch: OnEpoch,
+) -> list[EpochResult]:
+    """The same for a model that takes something else than images, what `batches` and `validation` have."""
     params = plan.params
-    batches = TrainingBatches(data, plan.batch_size, plan.augmentation, params.class_weights, plan.seed)
     steps = plan.epochs * len(batches)
     schedule = WarmUpSchedule(params.schedule, plan.learning_rate, steps, round(params.warmup_share * steps))
     model.compile(
@@ -143,7 +161,6 @@ def fit(
     )
     epochs = _Epochs(model, plan, schedule, checkpoints, on_epoch)
     epochs.resume()
-    validation = PlainBatches(data.validation, data.num_classes, plan.batch_size)
     while not epochs.ended:
         epochs.run(batches, validation)
     if params.early_stopping_patience is not None:
@@ -207,7 +224,7 @@ class _Epochs:
         self.restore(len(self.history))
         print(f"{self._plan.phase}: going on after epoch {len(self.history)}", flush=True)
 
-    def run(self, batches: TrainingBatches, validation: PlainBatches) -> None:
+    def run(self, batches: Batches, validation: ValidationBatches) -> None:
         """Train and look at one epoch. Raises DivergedError."""
         # Counted over all phases: fine-tuning must not meet the very same batches as the head's epochs again.
         epoch = self._plan.epochs_before + len(self.history)
@@ -239,7 +256,7 @@ class _Epochs:
         self._on_epoch(result, speed)
         self._save()
 
-    def _train(self, batches: TrainingBatches) -> dict[str, float]:
+    def _train(self, batches: Batches) -> dict[str, float]:
         """One pass over the training images; mean loss and accuracy as they were on the way."""
         means = _Means()
         last_line = time.monotonic()
@@ -255,7 +272,7 @@ class _Epochs:
                 print(f"  epoch {len(self.history) + 1}: {done:4.0%}  accuracy {accuracy:.3f}", flush=True)
         return means.values()
 
-    def _look_at(self, validation: PlainBatches) -> dict[str, float]:
+    def _look_at(self, validation: ValidationBatches) -> dict[str, float]:
         """Loss and accuracy on the validation images."""
         means = _Means()
         for index in range(len(validation)):

@@ -89,7 +89,14 @@ def augmentation(**changes: Any) -> AugmentationParams:
 
 
 def baseline(**changes: Any) -> TrainBaselineParams:
-    values = {**FITTING, "network": "dense", "widths": (8, 8), "dropout": 0.0, "epochs": 2}
+    values = {
+        **FITTING,
+        "network": "dense",
+        "input_size": None,
+        "widths": (8, 8),
+        "dropout": 0.0,
+        "epochs": 2,
+    }
     return TrainBaselineParams(**{**values, **changes})
 
 
@@ -118,8 +125,10 @@ def transfer(**changes: Any) -> TrainTransferParams:
         **FITTING,
         "backbone": "bundled",
         "weights": "none",
+        "input_size": None,
         "head_units": (8,),
         "dropout": 0.2,
+        "head_views": 2,
         "unfreeze_from": "all",
         "frozen_batch_norm": False,
         "head_epochs": 2,
@@ -151,7 +160,9 @@ SPACE: dict[str, Any] = {
 
 
 def tune(**changes: Any) -> TuneParams:
-    values = {"method": "random", "max_trials": 3, "trial_epochs": 1, "epochs": 2, "space": SPACE}
+    budget = {"max_trials": 3, "trial_epochs": 1, "epochs": 2, "confirm_seeds": 1}
+    spaces = {"space": SPACE, "transfer_space": {"lr": SPACE["lr"]}}
+    values = {"candidate": "baseline", "method": "random", **budget, **spaces}
     return TuneParams(**{**values, **changes})
 
 
