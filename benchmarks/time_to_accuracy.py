@@ -212,6 +212,7 @@ def train_row(options: argparse.Namespace) -> None:
 def _fit_pipeline(
     arrays: Path, config: BaselineConfig | TransferConfig
 ) -> tuple[float, Float32[np.ndarray, "n k"]]:
+    from pipeline.backbones.features import FeatureCache
     from pipeline.backbones.transfer import fit_transfer
     from pipeline.networks.from_scratch import fit_from_scratch
     from pipeline.training.data import TrainingData
@@ -223,7 +224,8 @@ def _fit_pipeline(
         if isinstance(config, BaselineConfig):
             fitted = fit_from_scratch(data, config, checkpoints, lambda *_: None)
         else:
-            fitted = fit_transfer(data, config, checkpoints, lambda *_: None, Path.cwd())
+            features = FeatureCache(checkpoints / "features", config.seed, ())
+            fitted = fit_transfer(data, config, checkpoints, lambda *_: None, Path.cwd(), features)
         seconds = time.perf_counter() - began
     return seconds, _predicted(fitted.final_model(), arrays)
 

@@ -1,6 +1,6 @@
 """Fit a new head on a pretrained backbone, then fine-tune: data/arrays -> models/transfer."""
 
-from pipeline.backbones.transfer import fit_transfer
+from pipeline.backbones.transfer import feature_cache, fit_transfer
 from pipeline.execution.stage import run_stage
 from pipeline.foundation.tracker import Tracker
 from pipeline.foundation.workspace import Workspace
@@ -15,7 +15,10 @@ class Config(TransferConfig):
 def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     with training_session(workspace, tracker, "train_transfer", "transfer", config) as session:
         on_epoch = session.record_start(session.run, config.model_dump(mode="json"))
-        session.save(fit_transfer(session.data, config, session.checkpoints, on_epoch, workspace.home))
+        features = feature_cache(workspace, config, config.train_transfer.weights)
+        session.save(
+            fit_transfer(session.data, config, session.checkpoints, on_epoch, workspace.home, features)
+        )
 
 
 if __name__ == "__main__":

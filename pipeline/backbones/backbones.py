@@ -12,6 +12,7 @@ import keras
 from keras import layers, ops
 
 from pipeline.backbones import bundled
+from pipeline.backbones.efficientnet_lite import LITE_NETWORKS, build_lite
 from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import path_of
 
@@ -37,6 +38,7 @@ class BackboneFacts:
 
 BACKBONES = {
     "bundled": BackboneFacts(bundled.SMALLEST_SIZE, "inside"),
+    **{name: BackboneFacts(32, "inside") for name in LITE_NETWORKS},
     "ResNet50": BackboneFacts(32, "caffe"),
     "ResNet101": BackboneFacts(32, "caffe"),
     "ResNet152": BackboneFacts(32, "caffe"),
@@ -73,6 +75,14 @@ def build_backbone(name: str, shape: tuple[int, int, int], weights: str, weights
     """
     if name == "bundled":
         return bundled.build_bundled(shape)
+    if name in LITE_NETWORKS:
+        if weights not in ("imagenet", "none"):
+            raise PipelineError(
+                f"{name} takes the weights of its package or none.",
+                expected="train_transfer.weights: imagenet or none",
+                found=weights,
+            )
+        return build_lite(name, shape, pretrained=weights == "imagenet")
     application = getattr(keras.applications, name)
     if weights == "none":
         return application(include_top=False, weights=None, input_shape=shape)

@@ -146,6 +146,11 @@ class Workspace:
     def best_hyperparameters(self) -> Path:
         return self._place("models", "tuned", "best_params.json")
 
+    @property
+    def confirmation(self) -> Path:
+        """A line for every full training of the setting that was found, and of the given one."""
+        return self._place("models", "tuned", "confirmation.csv")
+
     # evaluate
     @property
     def scores(self) -> Path:
@@ -223,6 +228,11 @@ class Workspace:
     def journal(self) -> Path:
         """What was recorded and not yet delivered to MLflow."""
         return self.home / ".journal"
+
+    @property
+    def features(self) -> Path:
+        """What frozen backbones have made of images, for all experiments; may be deleted at any time."""
+        return self.home / ".features"
 
     @property
     def downloads(self) -> Path:

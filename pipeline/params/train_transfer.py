@@ -5,14 +5,16 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, ShareBelowOne
-from pipeline.params.fitting import FittingParams, TrainingConfig
+from pipeline.params.fitting import FittingParams, InputSize, TrainingConfig
 
 
 class TrainTransferParams(FittingParams):
     backbone: str
     weights: str
+    input_size: InputSize
     head_units: Annotated[tuple[PositiveInt, ...], Field(strict=False)]
     dropout: ShareBelowOne
+    head_views: PositiveInt
     unfreeze_from: str
     frozen_batch_norm: bool
     head_epochs: NonNegativeInt

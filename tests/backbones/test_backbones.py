@@ -11,6 +11,7 @@ from keras.src.utils import file_utils
 
 from pipeline.backbones import bundled
 from pipeline.backbones.backbones import BACKBONES, build_backbone, scale_for
+from pipeline.backbones.efficientnet_lite import LITE_NETWORKS
 from pipeline.backbones.transfer import build_transfer
 from pipeline.foundation.errors import PipelineError
 
@@ -20,6 +21,9 @@ pytestmark = [
     # Before it refuses weights of another network, Keras warns of a part of it.
     pytest.mark.filterwarnings("ignore:Skipping nested container"),
 ]
+
+KERAS_BACKBONES = [name for name in BACKBONES if name != "bundled" and name not in LITE_NETWORKS]
+
 
 SHAPE = (32, 32, 3)
 
@@ -47,7 +51,7 @@ def test_inputs_are_scaled_as_keras_applications_does(name: str, application: An
     )
 
 
-@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "bundled"])
+@pytest.mark.parametrize("name", KERAS_BACKBONES)
 def test_smallest_sizes_are_those_of_keras(name: str) -> None:
     smallest = BACKBONES[name].smallest_size
     with pytest.raises(ValueError, match=f"at least {smallest}x{smallest}"):

@@ -9,6 +9,7 @@ import pytest
 from jaxtyping import Float, UInt8
 
 from pipeline.backbones import transfer
+from pipeline.backbones.features import FeatureCache
 from pipeline.backbones.transfer import build_transfer, fit_transfer, unfreeze
 from pipeline.foundation.errors import PipelineError
 from pipeline.networks.precision import build
@@ -160,7 +161,8 @@ def fitted_transfer(
     data: TrainingData, checkpoints: Path, on_epoch: OnEpoch = tiny.ignore, **changes: Any
 ) -> Fitted:
     config = tiny.transfer_config(**changes)
-    return fit_transfer(data, config, checkpoints, on_epoch, weights_base=Path())
+    features = FeatureCache(checkpoints / "features", config.seed, ())
+    return fit_transfer(data, config, checkpoints, on_epoch, Path(), features)
 
 
 def weights(fitted: Fitted) -> list[bytes]:
@@ -188,14 +190,13 @@ def test_two_phases_with_their_own_learning_rates(data: TrainingData, tmp_path: 
         ("fine_tune", 3),
     ]
     assert [row.learning_rate for row in fitted.history] == pytest.approx([0.1, 0.005, 0.005])
-    assert fitted.kept == fitted.history[-1]
     assert not fitted.stopped_early
 
 
 @pytest.mark.usefixtures("small_backbone", "eager")
 def test_the_backbone_changes_in_the_second_phase_only(data: TrainingData, tmp_path: Path) -> None:
     frozen = fitted_transfer(data, tmp_path / "frozen", fine_tune_epochs=0)
-    tuned = fitted_transfer(data, tmp_path / "tuned", unfreeze_from="conv2")
+    tuned = fitted_transfer(data, tmp_path / "tuned", unfreeze_from="conv2", **A_HEAD_THAT_LEARNS_NOTHING)
     same = {
         name: all(np.array_equal(*pair) for pair in zip(kept, backbone_weights(tuned)[name], strict=True))
         for name, kept in backbone_weights(frozen).items()
@@ -203,6 +204,36 @@ def test_the_backbone_changes_in_the_second_phase_only(data: TrainingData, tmp_p
     }
     assert same == {"whitening": True, "conv1": True, "norm1": True, "conv2": False, "norm2": False}
     assert [row.phase for row in frozen.history] == ["head", "head"]
+
+
+@pytest.mark.usefixtures("small_backbone", "eager")
+def test_fine_tuning_is_kept_where_it_pays(data: TrainingData, tmp_path: Path) -> None:
+    paid = fitted_transfer(data, tmp_path / "paid", **A_HEAD_THAT_LEARNS_NOTHING)
+    assert paid.kept == paid.history[-1]
+    assert paid.trained.get_layer("tiny").trainable
+
+
+@pytest.mark.usefixtures("small_backbone", "eager")
+def test_fine_tuning_is_taken_back_where_it_does_not(
+    data: TrainingData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head_alone = fitted_transfer(data, tmp_path / "head", fine_tune_epochs=0)
+    harmed = fitted_transfer(data, tmp_path / "harmed", fine_tune_lr_scale=100.0, fine_tune_epochs=1)
+    assert "fine-tuning was no better on validation" in capsys.readouterr().out
+    assert harmed.kept == head_alone.kept == harmed.history[1]
+    assert [row.phase for row in harmed.history] == ["head", "head", "fine_tune"]
+    assert weights(harmed) == weights(head_alone)
+    assert not harmed.trained.get_layer("tiny").trainable
+    assert not harmed.stopped_early
+
+
+@pytest.mark.usefixtures("small_backbone", "eager")
+def test_a_head_on_features_is_the_head_of_the_network(data: TrainingData, tmp_path: Path) -> None:
+    """What it was said to reach on validation, the whole network reaches on the images."""
+    fitted = fitted_transfer(data, tmp_path, fine_tune_epochs=0, head_epochs=3)
+    final = fitted.final_model()
+    answers = np.asarray(final.predict_on_batch(np.asarray(data.validation.images))).argmax(axis=1)
+    assert float((answers == data.validation.labels).mean()) == pytest.approx(fitted.kept.val_accuracy)
 
 
 @pytest.mark.usefixtures("small_backbone", "eager")
@@ -232,6 +263,9 @@ def test_a_killed_transfer_ends_as_an_undisturbed_one(
     assert resumed.history == undisturbed.history
     assert resumed.kept == undisturbed.kept
     assert weights(resumed) == weights(undisturbed)
+
+
+A_HEAD_THAT_LEARNS_NOTHING: dict[str, Any] = {"head_lr_scale": 1e-6, "fine_tune_lr_scale": 2.0}
 
 
 def interrupting(epoch: int) -> OnEpoch:
