@@ -1,7 +1,8 @@
-"""tune: a search and its space."""
+"""tune: a search, its space, and what it is compared with in the end."""
 
 import math
 import typing
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,15 +17,20 @@ from pydantic import (
 )
 
 from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.base import PositiveFloat, PositiveInt, Section, Seed
-from pipeline.params.fitting import Precision, TrainingConfig
+from pipeline.params.base import PositiveFloat, PositiveInt, Section
+from pipeline.params.fitting import FittingParams, TrainingConfig
 from pipeline.params.mistakes import closest, did_you_mean, in_words
 from pipeline.params.train_baseline import TrainBaselineParams
+from pipeline.params.train_transfer import TrainTransferParams
+
+Value = float | int | bool | str
 
 
-def _number_or_switch(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
     if not isinstance(value, bool | int | float) or not math.isfinite(value):
-        raise ValueError(f"expected a number, true or false, found {value!r}")
+        raise ValueError(f"expected a number, a name, true or false, found {value!r}")
     return value
 
 
@@ -32,7 +38,7 @@ class Values(Section):
     """A hyperparameter that takes one of the given values."""
 
     values: Annotated[
-        tuple[Annotated[float | int | bool, BeforeValidator(_number_or_switch)], ...],
+        tuple[Annotated[Value, BeforeValidator(_plain)], ...],
         Field(min_length=1, strict=False),
     ]
 
@@ -79,59 +85,92 @@ def _accepted_by(section: type[Section], *names: str) -> dict[str, Any]:
     return {name: fields[name].rebuild_annotation() for name in names or fields}
 
 
-TUNABLE: dict[str, Any] = {
-    "width_scale": PositiveFloat,
+TunedCandidate = Literal["baseline", "transfer"]
+
+EPOCHS = "epochs"
+
+_OF_EVERY_TRAINING: dict[str, Any] = {
+    EPOCHS: PositiveInt,
     **_accepted_by(TrainingConfig, "lr", "batch_size"),
-    **_accepted_by(TrainBaselineParams, "dropout", "weight_decay", "label_smoothing", "warmup_share"),
+    **_accepted_by(FittingParams, *FittingParams.model_fields),
     **_accepted_by(AugmentationParams),
 }
-"""Hyperparameters that may stand in tune.space and what each may be; width_scale multiplies
-train_baseline.widths."""
+
+TUNABLE: dict[TunedCandidate, dict[str, Any]] = {
+    "baseline": {
+        "width_scale": PositiveFloat,
+        "depth": PositiveInt,
+        **_OF_EVERY_TRAINING,
+        **_accepted_by(TrainBaselineParams, "network", "dropout"),
+    },
+    "transfer": {
+        **_OF_EVERY_TRAINING,
+        **_accepted_by(
+            TrainTransferParams, "dropout", "head_lr_scale", "fine_tune_lr_scale", "frozen_batch_norm"
+        ),
+    },
+}
+"""Hyperparameters that may stand in tune.space and tune.transfer_space, and what each may be.
+
+width_scale multiplies train_baseline.widths, depth is their number; the last is repeated for want of more.
+"""
+
+
+Space = Annotated[dict[str, Search], Field(min_length=1)]
 
 
 class TuneParams(Section):
+    candidate: TunedCandidate
     method: Literal["bayesian", "hyperband", "random"]
     max_trials: PositiveInt
     trial_epochs: PositiveInt
     epochs: PositiveInt
-    space: dict[str, Search]
+    confirm_seeds: PositiveInt
+    space: Space
+    transfer_space: Space
+
+    @property
+    def searched(self) -> Mapping[str, Values | Range]:
+        """The space of the candidate."""
+        return self.space if self.candidate == "baseline" else self.transfer_space
 
     @model_validator(mode="after")
-    def _space_is_searchable(self) -> Self:
-        for name, search in self.space.items():
-            if name not in TUNABLE:
-                raise ValueError(f"space.{name} is not a hyperparameter{did_you_mean(name, TUNABLE)}")
-            _check_searched_values(name, search)
-        for name in ("lr", "batch_size"):
-            if name not in self.space:
-                raise ValueError(f"space.{name} is missing: tune does not use the top-level {name}")
+    def _spaces_are_searchable(self) -> Self:
+        _check_space("space", self.space, TUNABLE["baseline"])
+        _check_space("transfer_space", self.transfer_space, TUNABLE["transfer"])
+        if EPOCHS in self.searched and self.method == "hyperband":
+            raise ValueError("epochs cannot be searched for with hyperband, which chooses them itself")
         return self
 
 
-class TuneConfig(Section):
-    """All that decides a search; lr and batch_size come from tune.space."""
+class TuneConfig(TrainingConfig):
+    """All that decides a search."""
 
-    seed: Seed
-    threads: PositiveInt
-    precision: Precision
-    augmentation: AugmentationParams
     train_baseline: TrainBaselineParams
+    train_transfer: TrainTransferParams
     tune: TuneParams
 
 
-def _check_searched_values(name: str, search: Values | Range) -> None:
+def _check_space(key: str, space: Mapping[str, Values | Range], tunable: Mapping[str, Any]) -> None:
     """Every value that a search may try must be one that a training accepts. Raises ValueError."""
-    accepted = TypeAdapter(TUNABLE[name], config=ConfigDict(strict=True))
+    for name, search in space.items():
+        if name not in tunable:
+            raise ValueError(f"{key}.{name} is not a hyperparameter{did_you_mean(name, tunable)}")
+        _check_searched_values(f"{key}.{name}", search, tunable[name])
+
+
+def _check_searched_values(key: str, search: Values | Range, kind: Any) -> None:
+    accepted = TypeAdapter(kind, config=ConfigDict(strict=True))
     if isinstance(search, Range):
         tried: tuple[Any, ...] = (search.min, search.max)
-        plain_type = next(iter(typing.get_args(TUNABLE[name])), TUNABLE[name])
+        plain_type = next(iter(typing.get_args(kind)), kind)
         if plain_type is not float:
-            # Between two bounds lie fractions, which a count and a switch cannot be.
-            raise ValueError(f"space.{name} takes single values: give {{values: [...]}}")
+            # Between two bounds lie fractions, which a count, a name and a switch cannot be.
+            raise ValueError(f"{key} takes single values: give {{values: [...]}}")
     else:
         tried = search.values
     for value in tried:
         try:
             accepted.validate_python(value)
         except ValidationError as error:
-            raise ValueError(f"space.{name}: {in_words(dict(error.errors()[0]))}") from None
+            raise ValueError(f"{key}: {in_words(dict(error.errors()[0]))}") from None

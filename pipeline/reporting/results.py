@@ -87,6 +87,20 @@ class SearchedSetting:
 
 
 @dataclass(frozen=True)
+class FullTraining:
+    """A row of models/tuned/confirmation.csv.
+
+    Attributes:
+      found: whether it had the setting that the search found, and not the given one.
+      val_accuracy: None where its loss was not finite.
+    """
+
+    found: bool
+    seed: int
+    val_accuracy: float | None
+
+
+@dataclass(frozen=True)
 class ClassResult:
     """A row of metrics/per_class.csv; precision, recall and F1 are shares of 1."""
 
@@ -159,7 +173,9 @@ class RunResults:
       paired_tests: of candidates on the test subset.
       best: the name of the candidate that was chosen on the validation subset.
       trials: in the order in which they were run; empty where nothing was tuned.
-      best_hyperparameters: what the search chose.
+      confirmation: full trainings of what the search found and of what was given, under the same seeds;
+        empty where no trial did better than the given setting.
+      best_hyperparameters: of the setting that was kept.
     """
 
     source: Provenance
@@ -176,6 +192,7 @@ class RunResults:
     paired_tests: tuple[ModelComparison, ...]
     best: str
     trials: tuple[SearchedSetting, ...]
+    confirmation: tuple[FullTraining, ...]
     best_hyperparameters: dict[str, Any]
 
     @property
@@ -232,7 +249,7 @@ class RunResults:
         candidates = tuple(_load_candidate(workspace, name, scores[name], per_class) for name in names)
         for candidate in candidates:
             _check_same_images(candidate, subsets["test"])
-        trials, best_hyperparameters = _load_trials(workspace)
+        trials, confirmation, best_hyperparameters = _load_search(workspace)
         catalogue = read_table(workspace.catalogue)
         return cls(
             source=Provenance.load(workspace.source),
@@ -251,6 +268,7 @@ class RunResults:
             ),
             best=read_json(workspace.best)["candidate"],
             trials=trials,
+            confirmation=confirmation,
             best_hyperparameters=best_hyperparameters,
         )
 
@@ -285,9 +303,11 @@ def _class_result(row: Mapping[str, str]) -> ClassResult:
     return ClassResult(name=row["class"], support=int(row["support"]), **scores)
 
 
-def _load_trials(workspace: Workspace) -> tuple[tuple[SearchedSetting, ...], dict[str, Any]]:
+def _load_search(
+    workspace: Workspace,
+) -> tuple[tuple[SearchedSetting, ...], tuple[FullTraining, ...], dict[str, Any]]:
     if not workspace.model("tuned").exists():
-        return (), {}
+        return (), (), {}
     trials = tuple(
         SearchedSetting(
             name=row["trial"],
@@ -299,7 +319,15 @@ def _load_trials(workspace: Workspace) -> tuple[tuple[SearchedSetting, ...], dic
         )
         for row in read_table(workspace.trials)
     )
-    return trials, read_json(workspace.best_hyperparameters)
+    confirmation = tuple(
+        FullTraining(
+            found=row["setting"] == "found",
+            seed=int(row["seed"]),
+            val_accuracy=float(row["val_accuracy"]) if row["val_accuracy"] else None,
+        )
+        for row in read_table(workspace.confirmation)
+    )
+    return trials, confirmation, read_json(workspace.best_hyperparameters)
 
 
 def _same_setting(written: Mapping[str, str], chosen: Mapping[str, Any]) -> bool:

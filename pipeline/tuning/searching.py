@@ -1,6 +1,8 @@
-"""Searching hyperparameters with keras-tuner: resumed after a kill, deterministic, one trial at a time."""
+"""Searching hyperparameters with keras-tuner: resumed after a kill, deterministic, one trial at a time.
 
-import shutil
+Trial 0 is the given setting, so that the search does not end below it.
+"""
+
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -9,21 +11,21 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, assert_never
 
-import keras
 import keras_tuner
+import keras_tuner.src.config
 import numpy as np
 import pandas as pd
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.foundation.files import atomic_path, write_json
-from pipeline.networks.from_scratch import fit_from_scratch
-from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.train_baseline import BaselineConfig
-from pipeline.params.tune import TUNABLE, Range, TuneConfig, TuneParams
+from pipeline.foundation.files import atomic_path, read_json, write_json
+from pipeline.params.tune import EPOCHS, TUNABLE, Range, TuneParams, Value
 from pipeline.training.fitting import DivergedError, EpochResult
-from pipeline.training.session import TrainingSession
 
-_CHANNEL_MULTIPLE = 8
+# Or the library prints the traceback of every trial that failed; it has no public switch (1.4.8).
+keras_tuner.src.config.DEBUG = False
+
+GIVEN = "0"
+"""The name of the trial that has the given setting."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,14 @@ RunTrial = Callable[[str, dict[str, Any], int], EpochResult]
 """Fits the trial of this name with these hyperparameters and epochs; raises DivergedError."""
 
 
-def search(params: TuneParams, seed: int, folder: Path, run_trial: RunTrial) -> list[Trial]:
-    """Try settings of tune.space until the budget is spent.
+def search(
+    params: TuneParams, given: dict[str, Any], seed: int, folder: Path, run_trial: RunTrial
+) -> list[Trial]:
+    """Try the given setting, then settings of the candidate's space, until the budget is spent.
 
     Args:
       params: method, budget and space.
+      given: the hyperparameters of the space as they are without a search.
       seed: decides the settings tried.
       folder: the tuner's state; a search that was killed goes on from it, finished trials kept.
       run_trial: fits a network and returns the epoch whose weights it kept.
@@ -56,66 +61,36 @@ def search(params: TuneParams, seed: int, folder: Path, run_trial: RunTrial) -> 
     Raises:
       PipelineError: no trial ended well, or a trial failed for another reason than a loss that is not finite.
     """
-    tuner = _Tuner(params, seed, folder, run_trial)
-    try:
-        tuner.search(verbose=0)
-    except keras_tuner.errors.FatalError as error:
-        raise error.__cause__ or error from None
-    trials = tuner.finished_trials()
+    folder.mkdir(parents=True, exist_ok=True)
+    trials = [_given_trial(params, given, folder / "given.json", run_trial)]
+    if params.max_trials > 1 or params.method == "hyperband":
+        tuner = _Tuner(params, seed, folder, run_trial)
+        try:
+            tuner.search(verbose=0)
+        except keras_tuner.errors.FatalError as error:
+            raise error.__cause__ or error from None
+        trials += tuner.finished_trials()
     if all(trial.val_accuracy is None for trial in trials):
         raise PipelineError(
             f"None of {len(trials)} trials ended with a finite loss.",
-            remedy="lower the learning rates in tune.space.lr",
+            remedy="lower lr, and lr in tune.space or tune.transfer_space",
         )
     return trials
 
 
-def trial_runner(session: TrainingSession, config: TuneConfig) -> RunTrial:
-    """Fits trials of train_baseline's network, each recorded as a run nested in the session's."""
-
-    def run_trial(name: str, hyperparameters: dict[str, Any], epochs: int) -> EpochResult:
-        checkpoints = session.checkpoints / f"trial-{name}"
-        for earlier in session.checkpoints.glob("trial-*"):
-            if earlier != checkpoints:
-                shutil.rmtree(earlier)
-        keras.utils.clear_session()
-        print(
-            f"trial {name}: " + ", ".join(f"{key} {_short(v)}" for key, v in hyperparameters.items()),
-            flush=True,
-        )
-        # A seed of the trial's own, by its name: a search that goes on after a kill finds the same one.
-        own_seed = {"seed": config.seed + 1 + int(name)}
-        tried = config_of(hyperparameters, epochs, config).model_copy(update=own_seed)
-        with session.run.child(f"trial-{name}", f"{session.run_key}-{name}") as run:
-            on_epoch = session.record_start(run, {**hyperparameters, "epochs": epochs})
-            return fit_from_scratch(session.data, tried, checkpoints, on_epoch).kept
-
-    return run_trial
-
-
-def config_of(hyperparameters: dict[str, Any], epochs: int, config: TuneConfig) -> BaselineConfig:
-    """The training of the baseline with `hyperparameters` (names of tune.space) put over its params."""
-    values = dict(hyperparameters)
-    learning_rate, batch_size = values.pop("lr"), values.pop("batch_size")
-    network, scale = config.train_baseline, values.pop("width_scale", 1.0)
-    widths = tuple(_scaled(width, scale) for width in network.widths)
-    augmented = {name: values.pop(name) for name in list(values) if name in AugmentationParams.model_fields}
-    return BaselineConfig(
-        seed=config.seed,
-        threads=config.threads,
-        precision=config.precision,
-        lr=learning_rate,
-        batch_size=batch_size,
-        augmentation=config.augmentation.model_copy(update=augmented),
-        train_baseline=network.model_copy(update={**values, "epochs": epochs, "widths": widths}),
-    )
-
-
-def _scaled(width: int, scale: float) -> int:
-    """`width` itself at scale 1, otherwise a multiple of 8, which vector instructions like."""
-    if scale == 1.0:
-        return width
-    return _CHANNEL_MULTIPLE * max(1, round(width * scale / _CHANNEL_MULTIPLE))
+def _given_trial(params: TuneParams, given: dict[str, Any], file: Path, run_trial: RunTrial) -> Trial:
+    """As long as the longest of the others; not run again after a kill that came later."""
+    epochs = given.get(EPOCHS, params.trial_epochs)
+    if not file.exists():
+        scores: dict[str, float | None]
+        try:
+            result = run_trial(GIVEN, given, epochs)
+            scores = {"val_accuracy": result.val_accuracy, "val_loss": result.val_loss}
+        except DivergedError as error:
+            print(f"trial {GIVEN} failed: {error.what}", flush=True)
+            scores = {"val_accuracy": None, "val_loss": None}
+        write_json(file, scores)
+    return Trial(GIVEN, given, epochs, **read_json(file))
 
 
 def best_trial(trials: list[Trial]) -> Trial:
@@ -123,8 +98,8 @@ def best_trial(trials: list[Trial]) -> Trial:
     return max(trials, key=lambda trial: -1.0 if trial.val_accuracy is None else trial.val_accuracy)
 
 
-def save_trials(folder: Path, trials: list[Trial]) -> None:
-    """Write trials.csv, a row per trial, and best_params.json."""
+def save_trials(path: Path, trials: list[Trial]) -> None:
+    """A row per trial."""
     table = pd.DataFrame(
         [
             {
@@ -138,13 +113,8 @@ def save_trials(folder: Path, trials: list[Trial]) -> None:
             for trial in trials
         ]
     )
-    with atomic_path(folder / "trials.csv") as temporary:
+    with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False)
-    write_json(folder / "best_params.json", best_trial(trials).hyperparameters)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 class _Tuner(keras_tuner.Tuner):
@@ -162,9 +132,9 @@ class _Tuner(keras_tuner.Tuner):
     def run_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> dict[str, float]:
         values = trial.hyperparameters.values
         try:
-            result = self._run(trial.trial_id, _searched(values), _epochs(values, self._params))
+            result = self._run(_name(trial.trial_id), self._searched(values), _epochs(values, self._params))
         except DivergedError as error:
-            print(f"trial {trial.trial_id} failed: {error.what}", flush=True)
+            print(f"trial {_name(trial.trial_id)} failed: {error.what}", flush=True)
             raise keras_tuner.errors.FailedTrialError(error.what) from error
         except Exception as error:
             # keras-tuner would note it and go on; a full disk or a defect says nothing about a setting.
@@ -182,12 +152,26 @@ class _Tuner(keras_tuner.Tuner):
             return trial.metrics.get_last_value(metric) if completed else None
 
         return Trial(
-            trial.trial_id,
-            _searched(values),
+            _name(trial.trial_id),
+            self._searched(values),
             _epochs(values, self._params),
             val_accuracy=last("val_accuracy"),
             val_loss=last("val_loss"),
         )
+
+    def _searched(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Without what hyperband notes for itself; switches, which the library makes numbers, as switches."""
+        kinds = TUNABLE[self._params.candidate]
+        return {
+            name: bool(value) if kinds[name] is bool else value
+            for name, value in values.items()
+            if not name.startswith("tuner/")
+        }
+
+
+def _name(trial_id: str) -> str:
+    """The library counts from 0, which is the given setting here."""
+    return str(int(trial_id) + 1)
 
 
 class _ReproducibleBayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
@@ -205,7 +189,7 @@ class _ReproducibleBayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle
 
 def _oracle(params: TuneParams, seed: int) -> keras_tuner.Oracle:
     space = keras_tuner.HyperParameters()
-    for name, search in params.space.items():
+    for name, search in params.searched.items():
         if isinstance(search, Range):
             space.Float(name, search.min, search.max, sampling=search.sampling)
         else:
@@ -217,37 +201,27 @@ def _oracle(params: TuneParams, seed: int) -> keras_tuner.Oracle:
         "seed": seed + 1,  # the library takes 0 for "none given" and draws one
         "max_consecutive_failed_trials": sys.maxsize,
     }
+    others = params.max_trials - 1
     match params.method:
         case "hyperband":
             return keras_tuner.oracles.HyperbandOracle(max_epochs=params.trial_epochs, **shared)
         case "random":
-            return keras_tuner.oracles.RandomSearchOracle(max_trials=params.max_trials, **shared)
+            return keras_tuner.oracles.RandomSearchOracle(max_trials=others, **shared)
         case "bayesian":
             # The library would begin with three random trials per hyperparameter: more than most budgets.
-            random_trials = max(1, min(3 * len(params.space), params.max_trials // 2))
-            return _ReproducibleBayesianOracle(
-                max_trials=params.max_trials, num_initial_points=random_trials, **shared
-            )
+            random_trials = max(1, min(3 * len(params.searched), others // 2))
+            return _ReproducibleBayesianOracle(max_trials=others, num_initial_points=random_trials, **shared)
         case _:
             assert_never(params.method)
 
 
-def _of_one_type(values: tuple[float | int | bool, ...]) -> list[Any]:
+def _of_one_type(values: tuple[Value, ...]) -> list[Any]:
     """As the library demands: [0, 0.1] means [0.0, 0.1]."""
     if any(isinstance(value, float) for value in values):
         return [float(value) for value in values]
     return list(values)
 
 
-def _searched(values: dict[str, Any]) -> dict[str, Any]:
-    """Without what hyperband notes for itself; switches, which the library makes numbers, as switches."""
-    return {
-        name: bool(value) if TUNABLE[name] is bool else value
-        for name, value in values.items()
-        if not name.startswith("tuner/")
-    }
-
-
 def _epochs(values: dict[str, Any], params: TuneParams) -> int:
     """Hyperband gives each trial its own number of epochs; every trial starts anew, as its schedule must."""
-    return int(values.get("tuner/epochs", params.trial_epochs))
+    return int(values.get("tuner/epochs", values.get(EPOCHS, params.trial_epochs)))

@@ -33,7 +33,7 @@ WRITTEN_FOLDERS = ("data", "models", "metrics")
 MAY_SPELL_FILES = (
     "foundation/workspace.py",
     # These write into any folder, ...
-    *("sources/importing.py", "tuning/searching.py"),
+    "sources/importing.py",
     # ... and this one reads arrays wherever they are: pretraining and pruning have theirs in other places.
     "training/data.py",
     "serving/routes/pages.py",  # its own index.html
@@ -141,10 +141,10 @@ def test_dvc_watches_all_that_a_stage_imports_and_little_else(
         ("pipeline/params/evaluate.py", {"evaluate", "report"}),
         ("pipeline/tuning/searching.py", {"tune"}),
         ("pipeline/params/tune.py", {"tune"}),
-        ("pipeline/backbones/bundled_backbone.npz", {"train_transfer"}),
+        ("pipeline/backbones/bundled_backbone.npz", {"train_transfer", "tune"}),
         ("pipeline/processes/resumption.py", {"train_baseline", "train_transfer", "tune"}),
         ("pipeline/networks/from_scratch.py", {"train_baseline", "tune"}),
-        ("pipeline/backbones/transfer.py", {"train_transfer"}),
+        ("pipeline/backbones/transfer.py", {"train_transfer", "tune"}),
         ("pipeline/pretraining/bundled_backbone.py", set()),
         ("pipeline/sources/download.py", {"fetch"}),
         ("pipeline/promotion/gates.py", set()),

@@ -82,7 +82,18 @@ MISTAKES = [
     ("train_baseline.epoch", 3, "train_baseline.epoch: unknown key; did you mean 'epochs'?"),
     ("split.zzz", 3, "split.zzz: unknown key; known here: seed, test_share, validation_share, train_limit"),
     ("lr", MISSING, "lr: missing; every key must be there (see params.yaml in the repository)"),
-    ("tune.space.lr", MISSING, "tune: space.lr is missing: tune does not use the top-level lr"),
+    ("tune.space.lr", {"values": ["a"]}, "tune: space.lr: expected a number, found 'a'"),
+    (
+        "tune.space.network",
+        {"values": ["tiny"]},
+        "tune: space.network: input should be 'fast_cnn', 'small_cnn' or 'dense', found 'tiny'",
+    ),
+    (
+        "tune.transfer_space.head_lr_scael",
+        {"values": [2]},
+        "tune: transfer_space.head_lr_scael is not a hyperparameter; did you mean 'head_lr_scale'?",
+    ),
+    ("tune.space", {}, "tune.space: expected at least one value, found {}"),
     ("lr", "1e-4", "lr: expected a number, found the text '1e-4': write it without quotes"),
     ("lr", "fast", "lr: expected a number, found 'fast'"),
     ("lr", None, "lr: expected a number, found nothing"),
@@ -143,8 +154,8 @@ MISTAKES = [
     ),
     (
         "tune.space.lr",
-        {"values": ["a"]},
-        "tune.space.lr.values.0: expected a number, true or false, found 'a'",
+        {"values": [[1]]},
+        "tune.space.lr.values.0: expected a number, a name, true or false, found [1]",
     ),
     (
         "tune.space.drpout",

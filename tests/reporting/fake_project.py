@@ -36,10 +36,17 @@ CURVES = {
 
 TRIALS = """\
 trial,status,epochs,val_loss,val_accuracy,lr,batch_size,dropout
-0000,completed,5,0.31,0.90,0.1,64,0.0
-0001,completed,5,0.25,0.92,0.30000000000000004,128,0.1
-0002,failed,,,,0.6,64,0.2
-0003,completed,5,0.40,0.85,0.03,128,0.3
+0,completed,5,0.31,0.90,0.1,64,0.0
+1,completed,5,0.25,0.92,0.30000000000000004,128,0.1
+2,failed,,,,0.6,64,0.2
+3,completed,5,0.40,0.85,0.03,128,0.3
+"""
+CONFIRMATION = """\
+setting,seed,val_accuracy,val_loss
+found,0,0.925,0.24
+given,0,0.90,0.30
+found,1,0.915,0.26
+given,1,0.905,0.30
 """
 BEST_PARAMS = {"lr": 0.30000000000000004, "batch_size": 128, "dropout": 0.1}
 
@@ -91,6 +98,7 @@ class FakeProject:
     rejected: Sequence[tuple[str, str]] = (("broken.png", "truncated"),)
     ignored: Sequence[tuple[str, str]] = (("notes.txt", "not an image by its name"), ("empty", "no file"))
     with_trials: bool = True
+    confirmation: str = CONFIRMATION
 
     @property
     def test_images(self) -> int:
@@ -143,6 +151,7 @@ def write_fake_project(root: Path, project: FakeProject = FakeProject()) -> Work
     )
     if project.with_trials and "tuned" in project.wrong:
         write_text(workspace.trials, TRIALS)
+        write_text(workspace.confirmation, project.confirmation)
         write_json(workspace.best_hyperparameters, BEST_PARAMS)
     return workspace
 

@@ -9,11 +9,8 @@ import pytest
 import threadpoolctl
 
 from pipeline.foundation.errors import PipelineError
-from pipeline.params.augmentation import AugmentationParams
-from pipeline.params.train_baseline import BaselineConfig, TrainBaselineParams
-from pipeline.params.tune import TuneConfig
 from pipeline.training.fitting import DivergedError, EpochResult
-from pipeline.tuning.searching import Trial, best_trial, config_of, search
+from pipeline.tuning.searching import Trial, best_trial, search
 from tests.training import tiny
 
 # The Gaussian process of keras-tuner says so where a length scale ends at a bound.
@@ -29,6 +26,9 @@ def one_thread() -> Iterator[None]:
     with threadpoolctl.threadpool_limits(limits=1):
         yield
 
+
+GIVEN = {"lr": 0.5, "batch_size": 4, "dropout": 0.9, "horizontal_flip": False}
+"""Outside of the space, so that no trial can be mistaken for it."""
 
 METHODS = ("random", "bayesian", "hyperband")
 
@@ -65,7 +65,7 @@ def found(
     folder: Path, method: str, trials: Trials | None = None, seed: int = 0, **changes: Any
 ) -> list[Trial]:
     budget = {"max_trials": 5, "trial_epochs": 3, **changes}
-    return search(tiny.tune(method=method, **budget), seed, folder, trials or Trials())
+    return search(tiny.tune(method=method, **budget), GIVEN, seed, folder, trials or Trials())
 
 
 @pytest.mark.parametrize("method", ["random", "bayesian"])
@@ -73,7 +73,10 @@ def test_the_budget_is_spent_within_the_space(method: str, tmp_path: Path) -> No
     trials = found(tmp_path, method)
     assert [int(trial.name) for trial in trials] == [0, 1, 2, 3, 4]
     assert len({tuple(trial.hyperparameters.values()) for trial in trials}) == 5
-    for trial in trials:
+    assert trials[0].hyperparameters == GIVEN
+    assert trials[0].val_accuracy == pytest.approx(score(GIVEN) + 0.003)
+    assert trials[0].epochs == 3
+    for trial in trials[1:]:
         values = trial.hyperparameters
         assert list(values) == ["lr", "batch_size", "dropout", "horizontal_flip"]
         assert 0.01 <= values["lr"] <= 0.1
@@ -89,10 +92,11 @@ def test_the_budget_is_spent_within_the_space(method: str, tmp_path: Path) -> No
 def test_hyperband_trains_the_best_of_short_trials_for_longer(tmp_path: Path) -> None:
     trials = found(tmp_path, "hyperband")
     # Longest 3 epochs, a third of the trials go on: 3 of 1 epoch, the best of them for 3; 2 of 3 epochs.
-    assert [trial.epochs for trial in trials] == [1, 1, 1, 3, 3, 3]
-    best = max(trials[:3], key=lambda trial: score(trial.hyperparameters))
-    assert trials[3].hyperparameters == best.hyperparameters
-    assert list(trials[3].hyperparameters) == ["lr", "batch_size", "dropout", "horizontal_flip"]
+    # Before them the given setting, as long as the longest.
+    assert [trial.epochs for trial in trials] == [3, 1, 1, 1, 3, 3, 3]
+    best = max(trials[1:4], key=lambda trial: score(trial.hyperparameters))
+    assert trials[4].hyperparameters == best.hyperparameters
+    assert list(trials[4].hyperparameters) == ["lr", "batch_size", "dropout", "horizontal_flip"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -104,11 +108,11 @@ def test_the_seed_decides_the_trials(method: str, seed: int, tmp_path: Path) -> 
 
 
 def test_bayesian_learns_from_the_trials_within_a_small_budget(tmp_path: Path) -> None:
-    forwards = found(tmp_path / "forwards", "bayesian", max_trials=6)
+    forwards = found(tmp_path / "forwards", "bayesian", max_trials=7)
     backwards = found(
-        tmp_path / "backwards", "bayesian", Trials(scored=lambda values: 1 - score(values)), max_trials=6
+        tmp_path / "backwards", "bayesian", Trials(scored=lambda values: 1 - score(values)), max_trials=7
     )
-    tried = [[trial.hyperparameters for trial in trials] for trials in (forwards, backwards)]
+    tried = [[trial.hyperparameters for trial in trials[1:]] for trials in (forwards, backwards)]
     assert tried[0][:3] == tried[1][:3], "drawn before anything is known"
     assert all(one != other for one, other in zip(tried[0][3:], tried[1][3:], strict=True))
 
@@ -138,8 +142,35 @@ def test_any_other_error_stops_the_search_as_itself(error: Exception, tmp_path: 
         raise error
 
     with pytest.raises(type(error)) as caught:
-        search(tiny.tune(), 0, tmp_path, failing)
+        search(tiny.tune(), GIVEN, 0, tmp_path, failing)
     assert caught.value is error
+
+
+def test_an_error_in_a_later_trial_is_itself_too(tmp_path: Path) -> None:
+    error = PipelineError("The disk is full.")
+
+    def failing(name: str, hyperparameters: dict[str, Any], epochs: int) -> EpochResult:
+        if name != "0":
+            raise error
+        return Trials()(name, hyperparameters, epochs)
+
+    with pytest.raises(PipelineError) as caught:
+        search(tiny.tune(), GIVEN, 0, tmp_path, failing)
+    assert caught.value is error
+
+
+def test_a_budget_of_one_trial_is_the_given_setting(tmp_path: Path) -> None:
+    (trial,) = found(tmp_path, "bayesian", max_trials=1)
+    assert trial.hyperparameters == GIVEN
+
+
+def test_epochs_that_are_searched_for(tmp_path: Path) -> None:
+    space = {"lr": {"values": [0.03, 0.3]}, "epochs": {"values": [2, 9]}, "dropout": {"values": [0.1]}}
+    given = {"lr": 0.5, "epochs": 4, "dropout": 0.9}
+    trials = search(tiny.tune(space=space, max_trials=4), given, 0, tmp_path, Trials())
+    assert trials[0].epochs == 4
+    assert {trial.epochs for trial in trials[1:]} == {2, 9}
+    assert all(trial.epochs == trial.hyperparameters["epochs"] for trial in trials)
 
 
 @pytest.mark.parametrize("failing", [False, True])
@@ -169,11 +200,11 @@ def test_a_kill_while_a_trial_is_being_begun(tmp_path: Path) -> None:
     expected = found(tmp_path / "undisturbed", "random")
     with pytest.raises(KeyboardInterrupt):
         found(tmp_path / "killed", "random", Trials(killed_in="2"))
-    states = tmp_path / "killed" / "search"
-    unknown = states / "trial_3"
+    states = tmp_path / "killed" / "search"  # the library counts from 0 what comes after the given setting
+    unknown = states / "trial_2"
     unknown.mkdir()
     (unknown / "trial.json").write_text(
-        (states / "trial_2" / "trial.json").read_text().replace('"trial_id": "2"', '"trial_id": "3"')
+        (states / "trial_1" / "trial.json").read_text().replace('"trial_id": "1"', '"trial_id": "2"')
     )
     assert found(tmp_path / "killed", "random") == expected
 
@@ -181,7 +212,7 @@ def test_a_kill_while_a_trial_is_being_begun(tmp_path: Path) -> None:
 def test_a_space_that_is_exhausted_ends_the_search(tmp_path: Path) -> None:
     space = {"lr": {"values": [0.03, 0.3]}, "batch_size": {"values": [8]}, "dropout": {"values": [0.0]}}
     trials = found(tmp_path, "random", space=space, max_trials=10)
-    assert sorted(trial.hyperparameters["lr"] for trial in trials) == [0.03, 0.3]
+    assert sorted(trial.hyperparameters["lr"] for trial in trials[1:]) == [0.03, 0.3]
 
 
 def test_the_best_trial_is_the_first_of_equals_and_no_failed_one() -> None:
@@ -189,59 +220,3 @@ def test_the_best_trial_is_the_first_of_equals_and_no_failed_one() -> None:
         Trial(str(number), {}, 1, accuracy, None) for number, accuracy in enumerate([None, 0.5, 0.7, 0.7])
     ]
     assert best_trial(trials).name == "2"
-
-
-def config(network: TrainBaselineParams, augmentation: AugmentationParams) -> TuneConfig:
-    return TuneConfig(
-        seed=3,
-        threads=2,
-        precision="float32",
-        augmentation=augmentation,
-        train_baseline=network,
-        tune=tiny.tune(),
-    )
-
-
-def test_hyperparameters_stand_over_the_params_of_the_baseline() -> None:
-    network = tiny.baseline(widths=(10, 20, 64), dropout=0.1)
-    augmentation = tiny.augmentation(shift=0.1, cutout=0.3)
-    tried = {
-        "lr": 0.3,
-        "batch_size": 64,
-        "width_scale": 0.5,
-        "dropout": 0.2,
-        "weight_decay": 0.01,
-        "label_smoothing": 0.0,
-        "warmup_share": 0.4,
-        "shift": 0.0,
-        "horizontal_flip": True,
-    }
-    before = dict(tried)
-    found = config_of(tried, 7, config(network, augmentation))
-    assert tried == before
-    assert found == BaselineConfig(
-        seed=3,
-        threads=2,
-        precision="float32",
-        lr=0.3,
-        batch_size=64,
-        augmentation=augmentation.model_copy(update={"shift": 0.0, "horizontal_flip": True}),
-        train_baseline=network.model_copy(
-            update={
-                "epochs": 7,
-                "widths": (8, 8, 32),  # 5, 10 and 32 channels, as multiples of 8
-                "dropout": 0.2,
-                "weight_decay": 0.01,
-                "label_smoothing": 0.0,
-                "warmup_share": 0.4,
-            }
-        ),
-    )
-
-
-@pytest.mark.parametrize("searched", [{}, {"width_scale": 1.0}, {"width_scale": 1}])
-def test_widths_stay_as_they_are_where_nothing_scales_them(searched: dict[str, Any]) -> None:
-    untouched = config(tiny.baseline(widths=(10, 3)), tiny.augmentation())
-    found = config_of({"lr": 0.1, "batch_size": 8, **searched}, 1, untouched)
-    assert found.train_baseline.widths == (10, 3)
-    assert found.augmentation == tiny.augmentation()

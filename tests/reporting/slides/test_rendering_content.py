@@ -102,7 +102,7 @@ def test_charts_show_the_results(build: Build) -> None:
     assert accuracy.intervals is not None
     assert accuracy.intervals[0] == Interval(0.859, 0.932)
     assert isinstance(trials, Dots)
-    assert trials.categories == ("1", "2", "4")  # the third one failed
+    assert trials.categories == ("0", "1", "3")  # the third one failed
     assert trials.series[0].values == pytest.approx((0.90, 0.92, 0.85))
     learning, fitting = data_of(slides["learning"]), data_of(slides["fitting"])
     assert isinstance(learning, Lines)

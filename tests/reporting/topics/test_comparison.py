@@ -16,7 +16,6 @@ from pipeline.reporting.topics.comparison.classes import hardest_and_easiest, pe
 from pipeline.reporting.topics.comparison.pairs import against, which_is_better
 from pipeline.reporting.topics.mistakes.section import wrong_by_all
 from pipeline.reporting.topics.summary import introduction
-from pipeline.reporting.topics.tuning.section import search_gain
 from pipeline.scoring.intervals import Interval
 from pipeline.scoring.paired import Comparison
 from pipeline.scoring.scores import Scores
@@ -134,7 +133,6 @@ def test_a_single_network_has_no_rival(results: Load) -> None:
     assert choice(found).startswith("Baseline is the only network that was trained.")
     assert verdict(found, 0.95) == ""
     assert wrong_by_all(found) == ""
-    assert search_gain(found) == ""
     assert introduction(found)[0].startswith("One neural network learned")
 
 

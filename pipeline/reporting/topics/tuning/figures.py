@@ -28,8 +28,8 @@ _FEW_VALUES = 4
 @in_house_style
 def trials_figure(trials: Sequence[SearchedSetting], best: SearchedSetting | None, title: str) -> Figure:
     """The validation accuracy of every finished trial, in order and against each hyperparameter."""
-    places = [place for place, trial in enumerate(trials, start=1) if trial.val_accuracy is not None]
-    finished = [trials[place - 1] for place in places]
+    places = [place for place, trial in enumerate(trials) if trial.val_accuracy is not None]
+    finished = [trials[place] for place in places]
     names = list(trials[0].hyperparameters)
     panels = 1 + len(names)
     rows = math.ceil(panels / 2)

@@ -19,13 +19,12 @@ from pipeline.reporting.house_style import CANDIDATE_COLORS, MUTED
 from pipeline.reporting.results import ReportSettings, RunResults
 from pipeline.reporting.topics.tuning.effects import effects, what_mattered
 from pipeline.reporting.topics.tuning.figures import trials_figure
+from pipeline.reporting.topics.tuning.gain import confirmations, search_gain
 from pipeline.reporting.wording import (
-    accuracy_decimals,
     compact,
     counted,
     number,
     percent,
-    points,
     probability,
     signed,
     whole,
@@ -38,17 +37,23 @@ def tuning(results: RunResults, _settings: ReportSettings) -> Iterator[Block]:
         return
     texts = paragraphs(
         "Hyperparameters are what training does not learn: how large its steps are, how much it forgets, how "
-        "broad the network is. The search tries settings, compares what they reach, and trains the best one "
-        "in full.",
+        "broad the network is. The search tries settings, the given one among them, and compares what they "
+        "reach. Then the best and the given one are trained in full, and the better of the two is kept.",
         search(results),
         search_gain(results),
     )
     if any(trial.val_accuracy is not None for trial in results.trials):
         row = Row((_trials_chart(results), Stack((*texts, _setting_table(results)))))
-        notes = "Each point is one trial, in the order of the search; the colored one was chosen."
+        notes = "Each point is one trial, the given setting first; the colored one was kept."
         yield Slide("search", "The search for a better setting", (row,), notes)
     else:
         yield from texts
+    if results.confirmation:
+        yield Table(
+            caption="Trained in full: validation accuracy of both settings",
+            columns=("Seed", "Setting found", "Given setting"),
+            rows=confirmations(results),
+        )
     yield Heading("Which hyperparameters mattered?")
     found = effects(results.trials)
     yield Paragraph(what_mattered(results.trials, found))
@@ -78,26 +83,10 @@ def search(results: RunResults) -> str:
     )
 
 
-def search_gain(results: RunResults) -> str:
-    """The tuned candidate beside the baseline, whose network it shares; empty where one is missing."""
-    scores = {candidate.name: candidate.validation for candidate in results.candidates}
-    if not {"baseline", "tuned"} <= scores.keys():
-        return ""
-    tuned, baseline = scores["tuned"].accuracy, scores["baseline"].accuracy
-    if tuned == baseline:
-        return "Trained in full with the best setting, it does as well as Baseline on the validation images."
-    decimals = accuracy_decimals(scores["baseline"].images)
-    return (
-        f"Trained in full with the best setting, it does {'better' if tuned > baseline else 'worse'} than "
-        f"Baseline on the validation images: {percent(tuned, decimals)} against "
-        f"{percent(baseline, decimals)} ({points(tuned - baseline, decimals)})."
-    )
-
-
 def _trials_chart(results: RunResults) -> Chart:
     reached = {
         place: (trial, trial.val_accuracy)
-        for place, trial in enumerate(results.trials, start=1)
+        for place, trial in enumerate(results.trials)
         if trial.val_accuracy is not None
     }
     values = tuple(accuracy for _, accuracy in reached.values())
@@ -108,7 +97,7 @@ def _trials_chart(results: RunResults) -> Chart:
         name="tuning",
         figure=trials_figure(results.trials, best, "What was tried, and what it reached"),
         alt=f"{told} and against each hyperparameter.",
-        caption="Each point is a trial; the star is the setting that was chosen.",
+        caption="Each point is a trial; 0 is the given setting, the star the one that was kept.",
         data=Dots(
             categories=tuple(map(str, reached)),
             series=(Series("validation accuracy", values, ""),),
@@ -123,7 +112,7 @@ def _trials_chart(results: RunResults) -> Chart:
 
 def _setting_table(results: RunResults) -> Table:
     return Table(
-        caption="The setting that was chosen",
+        caption="The setting that was kept",
         columns=("Hyperparameter", "Value"),
         rows=tuple((name, compact(value)) for name, value in results.best_hyperparameters.items()),
     )
@@ -132,20 +121,18 @@ def _setting_table(results: RunResults) -> Table:
 def _trials_table(results: RunResults) -> Table:
     names = list(results.trials[0].hyperparameters)
     return Table(
-        caption="All trials (bold: the one that was chosen)",
-        columns=("Trial", "Name", "Validation accuracy", "Validation loss", "Epochs", *names),
+        caption="All trials, the given setting first (bold: the one that was kept)",
+        columns=("Trial", "Validation accuracy", "Validation loss", "Epochs", *names),
         rows=tuple(
             (
-                str(place),
-                trial.name,
+                "given" if place == 0 else str(place),
                 "failed" if trial.val_accuracy is None else percent(trial.val_accuracy, 2),
                 "" if trial.val_loss is None else f"{trial.val_loss:.4f}",
                 "" if trial.epochs is None else str(trial.epochs),
                 *(_short(trial.hyperparameters[name]) for name in names),
             )
-            for place, trial in enumerate(results.trials, start=1)
+            for place, trial in enumerate(results.trials)
         ),
-        text_columns=frozenset({1}),
         strong=frozenset(place for place, trial in enumerate(results.trials) if trial == results.best_trial),
     )
 
