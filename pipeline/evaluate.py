@@ -43,24 +43,29 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
         _require_classes(name, model.card, class_names)
     train = ImageArrays.load(workspace.subset("train"))
     subsets = {name: ImageArrays.load(workspace.subset(name)) for name in ("validation", "test")}
-    evaluations = {
+    # A search that keeps the given setting ends with the network of another candidate, to the byte.
+    digests = {name: model.card.model_digest for name, model in models.items()}
+    first = {digest: name for name, digest in reversed(digests.items())}
+    distinct = {name: models[name] for name in models if first[digests[name]] == name}
+    of_distinct = {
         name: evaluate_predictions(
             _predict(name, model, subsets, config.evaluate.batch_size), config.evaluate, config.seed
         )
-        for name, model in models.items()
+        for name, model in distinct.items()
     }
+    evaluations = {name: of_distinct[first[digest]] for name, digest in digests.items()}
     references = _references(train, subsets, len(class_names), config)
     best = choose_best([_scored(name, model.card, evaluations[name]) for name, model in models.items()])
     explanations = explain_candidates(
-        {name: model.network for name, model in models.items()},
-        {name: evaluation.predictions["test"] for name, evaluation in evaluations.items()},
+        {name: model.network for name, model in distinct.items()},
+        {name: evaluation.predictions["test"] for name, evaluation in of_distinct.items()},
         subsets["test"].images,
         config.evaluate,
         config.seed,
     )
     _save(workspace, evaluations, class_names)
-    for name, explanation in explanations.items():
-        explanation.save(workspace.explanations_of(name))
+    for name, digest in digests.items():
+        explanations[first[digest]].save(workspace.explanations_of(name))
     for name, reference in references.items():  # promotion compares a first model with them
         save_predictions(workspace.predictions_of(name), reference.predictions)
     save_comparisons(workspace.comparisons, compare_all(evaluations, config.evaluate, config.seed))

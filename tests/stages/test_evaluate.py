@@ -241,3 +241,25 @@ def test_probabilities_that_are_no_numbers_are_refused(
         _run(workspace)
     assert not workspace.scores.parent.exists()
     assert not workspace.best.exists()
+
+
+def test_networks_that_are_equal_are_evaluated_once(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where a search has kept the given setting."""
+    twin = _card("tuned")
+    twin.model_digest = "digest-baseline"
+    errs_every = ERRS_EVERY["baseline"]
+    models = {
+        workspace.model("baseline"): FakeModel(_card("baseline"), errs_every),
+        workspace.model("transfer"): FakeModel(_card("transfer"), ERRS_EVERY["transfer"]),
+        workspace.model("tuned"): FakeModel(twin, errs_every),
+    }
+    monkeypatch.setattr(TrainedModel, "load", models.__getitem__)
+    _run(workspace)
+    assert "evaluate: tuned on" not in capsys.readouterr().out
+    scores = json.loads(workspace.scores.read_text())
+    assert list(scores) == list(CANDIDATES)
+    assert scores["tuned"] == scores["baseline"] != scores["transfer"]
+    for place in (workspace.predictions_of, workspace.explanations_of):
+        assert place("tuned").read_bytes() == place("baseline").read_bytes()
