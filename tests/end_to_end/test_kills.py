@@ -1,6 +1,6 @@
 """SIGKILL at random moments of every stage: of the stage, of the DVC above it, of both.
 
-Ten kills by default; `make kills KILLS=100` does more. It prints what they cost.
+Eight kills by default; `make kills KILLS=100` does more. It prints what they cost.
 """
 
 import os
@@ -18,7 +18,7 @@ import pytest
 
 from tests.end_to_end.clones import Clone, copied
 
-KILLS = int(os.environ.get("KILLS", "10"))
+KILLS = int(os.environ.get("KILLS", "8"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 90 * KILLS)]
 
