@@ -220,9 +220,11 @@ def test_fine_tuning_is_taken_back_where_it_does_not(
     head_alone = fitted_transfer(data, tmp_path / "head", fine_tune_epochs=0)
     harmed = fitted_transfer(data, tmp_path / "harmed", fine_tune_lr_scale=100.0, fine_tune_epochs=1)
     assert "fine-tuning was no better on validation" in capsys.readouterr().out
-    assert harmed.kept == head_alone.kept == harmed.history[1]
+    assert harmed.kept == harmed.history[1]
     assert [row.phase for row in harmed.history] == ["head", "head", "fine_tune"]
-    assert weights(harmed) == weights(head_alone)
+    # A head that nothing follows is fitted without the fused normalization, which rounds differently.
+    for own, other in zip(harmed.trained.get_weights(), head_alone.trained.get_weights(), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-5)
     assert not harmed.trained.get_layer("tiny").trainable
     assert not harmed.stopped_early
 

@@ -61,6 +61,7 @@ def test_what_is_written_and_shown(workspace: Workspace, monkeypatch: pytest.Mon
         "tiny/norm1": False,
         "tiny/conv2": True,
         "tiny/norm2": True,
+        "feature_scaling": False,
         "head1": True,
         "head1_norm": True,
         "classifier": True,

@@ -47,6 +47,7 @@ class JournalTracker:
         self._delivery: subprocess.Popen[bytes] | None = None
         self._tags: dict[str, str] = {}
         self._open: list[_JournalRun] = []
+        self._has_said_why = False
         self._number_of_runs = 0
         self._said: set[str] = set()
 
@@ -74,6 +75,7 @@ class JournalTracker:
 
     def fail_runs(self, reason: str) -> None:
         """All runs recorded here count as failed, also those that have ended well."""
+        self._has_said_why = True
         self._append({"event": "fail", "reason": without_credentials(reason)})
 
     def __enter__(self) -> Self:
@@ -85,7 +87,7 @@ class JournalTracker:
         if self._writer is None:
             return
         for run in self._open:
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not self._has_said_why:
                 run.set_tags({tags.FAILURE: _reason(error)})
             run.end(kind)
         with self.failures_said():
@@ -191,7 +193,7 @@ class JournalTracker:
 
 def _reason(error: Exception) -> str:
     """What went wrong, in its first line."""
-    return str(error).partition("\n")[0] or type(error).__name__
+    return without_credentials(str(error).partition("\n")[0]) or type(error).__name__
 
 
 class RestoringTracker(JournalTracker):

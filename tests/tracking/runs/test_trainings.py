@@ -34,8 +34,14 @@ def read(store: Store, project: Path) -> ReadTraining:
 
 def test_a_training_of_an_experiment(store: Store, read: ReadTraining) -> None:
     """What a search has found stands in `params`, what it was told to start from in `declared`."""
-    whole = {"seed": "3", "fetch.dataset": "digits", "train_baseline.dropout": "0.0", "tune.max_trials": "6"}
-    parent = make_parent(store, "ruddy-gybe", {**whole, "report.title": "T", "train_transfer.dropout": "0.2"})
+    whole = {
+        "seed": "3",
+        "fetch.dataset": "digits",
+        "train_baseline.dropout": "0.0",
+        "train_transfer.dropout": "0.2",
+        "tune.max_trials": "6",
+    }
+    parent = make_parent(store, "ruddy-gybe", {**whole, "report.title": "T", "evaluate.top_k": "3"})
     run_id = make_training(
         store,
         candidate="tuned",
