@@ -31,6 +31,9 @@ from pipeline.params.train_baseline import TrainBaselineParams
 from pipeline.params.train_transfer import TrainTransferParams
 from pipeline.params.tune import Range, TuneParams, Values
 
+_PLAIN_WORD = re.compile(r"(?!(?:null|true|false|nan|inf|yes|no|on|off)$)[a-z][a-z_0-9]*")
+"""What a command line shows better without quotes, and neither Hydra nor YAML takes for anything but text."""
+
 
 class Params(Section):
     """The whole of params.yaml."""
@@ -139,7 +142,7 @@ def as_override_value(value: Any) -> str:
     `value` is what YAML makes of a number, a truth value, nothing, a text, or a list of these.
     """
     if isinstance(value, str):
-        return quoted(value)
+        return value if _PLAIN_WORD.fullmatch(value) else quoted(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(map(as_override_value, value))}]"
     return json.dumps(value)

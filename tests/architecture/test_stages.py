@@ -147,6 +147,7 @@ def test_dvc_watches_all_that_a_stage_imports_and_little_else(
         ("pipeline/backbones/transfer.py", {"train_transfer", "tune"}),
         ("pipeline/pretraining/bundled_backbone.py", set()),
         ("pipeline/sources/download.py", {"fetch"}),
+        ("pipeline/studies/analysis.py", set()),
         ("pipeline/promotion/gates.py", set()),
     ],
 )

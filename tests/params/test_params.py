@@ -287,6 +287,7 @@ def test_any_text_reaches_params_through_dvc(text: str) -> None:
         ("train_baseline.widths", [64, 256, 256]),
         ("train_transfer.head_units", []),
         ("train_transfer.weights", "a folder/weights, v2.h5"),
+        *[("train_transfer.backbone", name) for name in ("plain_word", "null", "true", "nan", "off", "1e5")],
         ("evaluate.feature_layers", ["block1", "it's = [2]"]),
     ],
 )

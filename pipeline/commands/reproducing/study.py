@@ -40,6 +40,7 @@ from pipeline.tracking.store import Store
 
 _WIDTH = 80
 _COMMIT_LENGTH = 7
+_MOST_DELIVERIES = 5
 _DATASET, _LOCATION = "fetch.dataset", "fetch.location"
 
 
@@ -169,15 +170,28 @@ def _run_missing(
             say(f"left out: DVC has {name}, but MLflow no run of it; 'dvc exp remove {name}' makes room")
             continue
         code = results.experiments.run(experiment, say)
-        bring_up_to_date(workspace, results.store, say)
+        _deliver(workspace, results.store, say)
         results.look_up()
-        if results.cells[key].status == FAILED:
-            say(f"{setting}, seed={seed} has failed, which is a result: {results.cells[key].reason}")
+        cell = results.cells[key]
+        if cell.status == FAILED:
+            say(f"{setting}, seed={seed} has failed, which is a result: {cell.reason}")
         elif code:
             say(f"{setting}, seed={seed} did not finish; run the same command to continue from there")
             return code
+        elif cell.status == OPEN:
+            say(f"{setting}, seed={seed} has ended, and MLflow does not have it yet")
         files.write(results)
     return 0
+
+
+def _deliver(workspace: Workspace, store: Store, say: Say) -> None:
+    """Bring MLflow up to date, which tells whether a training has failed.
+
+    On a busy machine the process that delivers may need longer than one call waits for it.
+    """
+    for _ in range(_MOST_DELIVERIES):
+        if not bring_up_to_date(workspace, store, say):
+            return
 
 
 # --- what is known ----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.workspace import Workspace
 from pipeline.studies.study import load_study
 from pipeline.tracking.runs.kept_epochs import KeptEpoch
+from pipeline.tracking.runs.trainings import TrainingRun
 from pipeline.tracking.store import Store
 from tests.commands.reproducing.outside import Outside, change, git, trained
 
@@ -179,7 +180,7 @@ def test_a_copy_of_the_data(run: Run, outside: Outside, project_folder: Workspac
     base = {"fetch.dataset": "cifar10"}
     run(location=str(copy), base=base)
     assert all(f"-S fetch.location='{copy}'" in command for command in outside.commands)
-    assert all("-S fetch.dataset='folder'" in command for command in outside.commands)
+    assert all("-S fetch.dataset=folder" in command for command in outside.commands)
     # The page is shown to others: no path of this machine.
     assert str(project_folder.root) not in page(file)
     assert "study batch_size.yaml --location PATH/cifar10.tar.gz" in page(file)
@@ -187,12 +188,12 @@ def test_a_copy_of_the_data(run: Run, outside: Outside, project_folder: Workspac
     official.touch()
     outside.commands.clear()
     run(location=str(official), base=base)
-    assert all("-S fetch.dataset='cifar10'" in command for command in outside.commands)
+    assert all("-S fetch.dataset=cifar10" in command for command in outside.commands)
 
 
 def test_a_key_that_params_yaml_leaves_to_people(run: Run, outside: Outside) -> None:
     run(base={"fetch.class_names.cane": "dog"})
-    assert all("-S +fetch.class_names.cane='dog'" in command for command in outside.commands)
+    assert all("-S +fetch.class_names.cane=dog" in command for command in outside.commands)
 
 
 # --- what is refused before anything is run ----------------------------------------------------------
@@ -288,6 +289,27 @@ def test_what_fails_before_any_training_would_fail_with_all(run: Run, outside: O
     assert len(outside.commands) == 1
     assert "usual, seed=0 did not finish; run the same command to continue from there" in outside.said
     assert {row["status"] for row in results(file)} == {"open"}
+
+
+def test_a_result_that_mlflow_gets_late_is_waited_for(
+    run: Run, outside: Outside, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a busy machine; without it a training that has failed would end the study."""
+    on_its_way: list[TrainingRun] = []
+    calls = itertools.count(1)
+
+    def bring_up_to_date(*arguments: object) -> str:
+        if next(calls) % 3:
+            return "another process is still delivering"
+        outside.trainings += on_its_way
+        on_its_way.clear()
+        return ""
+
+    monkeypatch.setattr(studies, "bring_up_to_date", bring_up_to_date)
+    outside.on_run = lambda name: on_its_way.extend(trained(name, ["baseline"], status="FAILED"))
+    outside.codes = itertools.repeat(255)
+    assert run() == 0
+    assert {row["status"] for row in results(file)} == {"failed"}
 
 
 def test_a_training_that_was_killed_is_run_again(run: Run, outside: Outside) -> None:
