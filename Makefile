@@ -171,8 +171,10 @@ clean: ## remove byte code and the caches of ruff, mypy, pytest and import-linte
 # .venv/requirements.lock is the copy of what was installed, put there last: an interrupted installation
 # has none and is repeated. Of two at once, one waits for the other.
 setup:
+	@$(if $(filter-out $(EXTRAS),$(EXTRA)),exec >&2; echo "There is no such extra."; \
+		echo "  expected: one of $(EXTRAS)"; exit 2)
 	@$(installed) || { $(check_python) && $(alone) && { $(installed) || { $(install); }; }; }
-	@$(if $(EXTRA),$(extra_installed) || { $(alone) && { $(extra_installed) || { $(install_extra); }; }; })
+	@$(if $(EXTRA),$(extra))
 
 installed = { cmp -s requirements.lock $(VENV)/requirements.lock && [ -x $(PY) ]; }
 
@@ -197,11 +199,10 @@ fi
 endef
 
 # What a group of pyproject.toml adds to the rest, from a list of its own.
+extra = $(extra_installed) || { $(alone) && { $(extra_installed) || { $(install_extra); }; }; }
 extra_installed = cmp -s requirements-$(EXTRA).lock $(VENV)/requirements-$(EXTRA).lock
 
 define install_extra
-if [ ! -f "requirements-$(EXTRA).lock" ]; then exec >&2; echo "There is no extra '$(EXTRA)'."; \
-	echo "  expected: one of $(EXTRAS)"; exit 2; fi; \
 echo "Installing the packages of requirements-$(EXTRA).lock" && \
 "$(PY)" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-$(EXTRA).lock && \
 cp requirements-$(EXTRA).lock $(VENV)/ && echo "Installed."

@@ -44,16 +44,15 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
     train = ImageArrays.load(workspace.subset("train"))
     subsets = {name: ImageArrays.load(workspace.subset(name)) for name in ("validation", "test")}
     # A search that keeps the given setting ends with the network of another candidate, to the byte.
-    digests = {name: model.card.model_digest for name, model in models.items()}
-    first = {digest: name for name, digest in reversed(digests.items())}
-    distinct = {name: models[name] for name in models if first[digests[name]] == name}
+    same_as = {name: _first_equal(model, models) for name, model in models.items()}
+    distinct = {name: model for name, model in models.items() if same_as[name] == name}
     of_distinct = {
         name: evaluate_predictions(
             _predict(name, model, subsets, config.evaluate.batch_size), config.evaluate, config.seed
         )
         for name, model in distinct.items()
     }
-    evaluations = {name: of_distinct[first[digest]] for name, digest in digests.items()}
+    evaluations = {name: of_distinct[equal] for name, equal in same_as.items()}
     references = _references(train, subsets, len(class_names), config)
     best = choose_best([_scored(name, model.card, evaluations[name]) for name, model in models.items()])
     explanations = explain_candidates(
@@ -64,14 +63,19 @@ def run(workspace: Workspace, config: Config, tracker: Tracker) -> None:
         config.seed,
     )
     _save(workspace, evaluations, class_names)
-    for name, digest in digests.items():
-        explanations[first[digest]].save(workspace.explanations_of(name))
+    for name, equal in same_as.items():
+        explanations[equal].save(workspace.explanations_of(name))
     for name, reference in references.items():  # promotion compares a first model with them
         save_predictions(workspace.predictions_of(name), reference.predictions)
     save_comparisons(workspace.comparisons, compare_all(evaluations, config.evaluate, config.seed))
     save_scores(workspace.references, {name: each.scores for name, each in references.items()})
     write_json(workspace.best, best.to_json())
     print(summary_table({**evaluations, **references}, best.candidate), flush=True)
+
+
+def _first_equal(model: TrainedModel, models: Mapping[str, TrainedModel]) -> str:
+    digest = model.card.model_digest
+    return next(name for name, other in models.items() if other.card.model_digest == digest)
 
 
 def _predict(

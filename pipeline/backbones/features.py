@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline.foundation.array_types import Float16, Float32, Float64, UInt8
+from pipeline.foundation.array_types import Float16, Float32, Float64, Int64, UInt8
 from pipeline.foundation.digests import digest_json
 from pipeline.foundation.files import atomic_path
 from pipeline.images.arrays import ImageArrays
@@ -18,7 +18,7 @@ from pipeline.images.augmentation import augment
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.fitting import ClassWeights
 from pipeline.processes.locks import held
-from pipeline.training.batches import ORDER, class_weights, one_hot
+from pipeline.training.batches import ShuffledBatches, one_hot
 from pipeline.training.data import TrainingData
 
 _VIEW = 3  # a random stream beside those of batches and dropout
@@ -87,26 +87,28 @@ class FeatureCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         base = [*self.made_of, *params, data.digest]
         with held(self.folder / "lock", "another process is computing features; waiting for it to end"):
-            train = []
+            for killed in self.folder.glob(".*.npy"):
+                killed.unlink()
+            train, used = [], set()
             for number in range(views):
                 changes = [number, self.seed, augmentation.model_dump(mode="json")] if number else [0]
                 place = self.folder / digest_json([*base, "train", *changes])
+                used.add(place.name)
                 title = f"features of view {number + 1} of {views}"
                 batches = self._augmented(data, augmentation, number) if number else _plain(data.train, data)
                 train.append(_view(network, batches, len(data.train), place, title))
             place = self.folder / digest_json([*base, "validation"])
             plain = _plain(data.validation, data)
             validation = _view(network, plain, len(data.validation), place, "features of validation")
-            self._forget_the_oldest()
+            self._forget_the_oldest({*used, place.name})
         return Features(tuple(train), validation)
 
-    def _forget_the_oldest(self) -> None:
-        """What is in use stays readable: it has been opened."""
-        files = sorted(self.folder.glob("*.npy"), key=lambda file: -file.stat().st_mtime)
+    def _forget_the_oldest(self, used: Container[str]) -> None:
+        """Those of this training stay, however large they are, as do those that others have opened."""
         total = 0
-        for file in files:
+        for file in sorted(self.folder.glob("*.npy"), key=lambda file: -file.stat().st_mtime):
             total += file.stat().st_size
-            if total > self.most_bytes:
+            if total > self.most_bytes and file.name.partition(".")[0] not in used:
                 file.unlink()
 
     def _augmented(self, data: TrainingData, params: AugmentationParams, view: int) -> _ImageBatches:
@@ -133,59 +135,20 @@ def mean_and_deviation(
     return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
 
 
-class FeatureBatches:
-    """Shuffled batches; epoch after epoch another view of the images."""
+class FeatureBatches(ShuffledBatches):
+    """Shuffled features of images; epoch after epoch another view of them."""
 
     def __init__(
-        self,
-        features: Features,
-        data: TrainingData,
-        batch_size: int,
-        weights: ClassWeights,
-        seed: int,
+        self, features: Features, data: TrainingData, batch_size: int, weights: ClassWeights, seed: int
     ) -> None:
+        super().__init__(data, batch_size, weights, seed)
         self._views = features.train
-        self._labels = data.train.labels
-        self._batch_size = min(batch_size, len(self._labels))
-        self._class_weights = class_weights(self._labels, data.num_classes, weights)
-        self._seed = seed
-        self.start_at_epoch(0)
 
-    def __len__(self) -> int:
-        return len(self._labels) // self._batch_size
-
-    @property
-    def images_per_epoch(self) -> int:
-        return len(self) * self._batch_size
-
-    def __getitem__(
-        self, index: int
-    ) -> tuple[Float32[np.ndarray, "n features"], Float32[np.ndarray, "n k"], Float32[np.ndarray, " n"]]:
-        """Features, targets, and the weights of both in the loss."""
-        rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
-        features = self._view.features[rows].astype(np.float32)
-        return features, self._view.targets[rows], self._class_weights[self._labels[rows]]
-
-    def start_at_epoch(self, epoch: int) -> None:
-        """Make the batches those of this epoch, counted from 0."""
-        self._view = self._views[epoch % len(self._views)]
-        self._order = np.random.default_rng([self._seed, ORDER, epoch]).permutation(len(self._labels))
-
-
-class PlainFeatureBatches:
-    """All validation images' features, in order."""
-
-    def __init__(self, features: Features, batch_size: int) -> None:
-        self._view = features.validation
-        self._batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self._view.features) // self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Float32[np.ndarray, "n features"], Float32[np.ndarray, "n k"]]:
-        """Features and targets."""
-        rows = slice(index * self._batch_size, (index + 1) * self._batch_size)
-        return self._view.features[rows].astype(np.float32), self._view.targets[rows]
+    def _batch(
+        self, rows: Int64[np.ndarray, " n"], index: int
+    ) -> tuple[Float32[np.ndarray, "n features"], Float32[np.ndarray, "n k"]]:
+        view = self._views[self._epoch % len(self._views)]
+        return view.features[rows].astype(np.float32), view.targets[rows]
 
 
 def _view(network: keras.Model, batches: _ImageBatches, count: int, place: Path, title: str) -> View:

@@ -6,7 +6,6 @@ and refuses every other one.
 
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -87,7 +86,10 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
 
 
 def _read(file: BinaryIO) -> dict[str, Tensor]:
-    load: Callable[[], Any] = lambda: _TensorsOnly(file).load()  # noqa: E731
+
+    def load() -> Any:
+        return _TensorsOnly(file).load()
+
     if (load(), load()) != (_MAGIC, _PROTOCOL):
         raise ValueError("another format")
     load()  # of the machine that wrote it; little-endian, or the sizes below would not fit

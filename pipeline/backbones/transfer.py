@@ -13,7 +13,6 @@ from pipeline.backbones.backbones import BACKBONES, build_backbone, scale_for
 from pipeline.backbones.features import (
     FeatureBatches,
     FeatureCache,
-    PlainFeatureBatches,
     mean_and_deviation,
 )
 from pipeline.foundation.digests import digest_file
@@ -26,6 +25,7 @@ from pipeline.networks.precision import build, in_float32
 from pipeline.params.fitting import TrainingConfig
 from pipeline.params.train_transfer import TrainTransferParams, TransferConfig
 from pipeline.processes.resumption import code_digest
+from pipeline.training.batches import PlainBatches
 from pipeline.training.data import TrainingData
 from pipeline.training.fitting import EpochResult, FitPlan, Fitted, OnEpoch, fit, fit_batches, kept_epoch
 
@@ -139,7 +139,7 @@ def _fit_head(
     return fit_batches(
         head,
         FeatureBatches(features, data, plan.batch_size, plan.params.class_weights, plan.seed),
-        PlainFeatureBatches(features, plan.batch_size),
+        PlainBatches(features.validation.features, data.validation.labels, data.num_classes, plan.batch_size),
         plan,
         checkpoints / plan.phase,
         on_epoch,

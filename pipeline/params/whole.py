@@ -57,6 +57,21 @@ class Params(Section):
     export: ExportParams
 
     @model_validator(mode="after")
+    def _images_can_be_reduced(self) -> Self:
+        side = self.preprocess.image_size
+        sizes = {
+            "train_baseline": self.train_baseline.input_size,
+            "train_transfer": self.train_transfer.input_size,
+        }
+        for name, size in sizes.items():
+            if size is not None and size < side and side % size:
+                raise ValueError(
+                    f"{name}.input_size {size} does not divide preprocess.image_size {side}; choose one that "
+                    "does, or one above it"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _backbone_has_not_seen_the_data(self) -> Self:
         if self.fetch.dataset == "cifar100" and self.train_transfer.backbone == "bundled":
             raise ValueError(

@@ -24,6 +24,7 @@ from pipeline.foundation.array_types import UInt8
 from pipeline.foundation.errors import PipelineError
 from pipeline.images.arrays import ChannelStatistics, ImageArrays
 from pipeline.networks.from_scratch import build_from_scratch
+from pipeline.networks.normalization import with_fused_normalization
 from pipeline.networks.precision import build, in_float32
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.fitting import FittingParams, Precision
@@ -84,7 +85,7 @@ def _pretrain(data: TrainingData, checkpoints: Path, plan: FitPlan, precision: P
     def builder() -> keras.Model:
         return build_from_scratch("fast_cnn", train.images, data.num_classes, statistics, WIDTHS, dropout=0.0)
 
-    model = build(builder, precision)
+    model = with_fused_normalization(build(builder, precision))
     history = fit(model, data, plan, checkpoints, on_epoch=lambda result, speed: None)
 
     final = in_float32(model, builder)

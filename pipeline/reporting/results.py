@@ -141,6 +141,16 @@ class Candidate:
         return self.card.training.best_epoch
 
     @property
+    def kept_phase(self) -> str:
+        """The phase of that epoch."""
+        return self.history.phases[list(self.history.epochs).index(self.kept_epoch)]
+
+    @property
+    def is_transferred(self) -> bool:
+        """Whether it stands on a pretrained backbone; the tuned candidate may."""
+        return "train_transfer" in self.card.hyperparameters
+
+    @property
     def decimals(self) -> int:
         """Of percentages of the test images."""
         return accuracy_decimals(self.test.images)

@@ -18,7 +18,7 @@ from pipeline.foundation.errors import PipelineError
 from pipeline.foundation.files import atomic_path, read_json, write_json
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.fitting import FittingParams, TrainingConfig
-from pipeline.training.batches import Batches, PlainBatches, TrainingBatches, ValidationBatches
+from pipeline.training.batches import PlainBatches, ShuffledBatches, TrainingBatches
 from pipeline.training.data import TrainingData
 from pipeline.training.optimizers import WarmUpSchedule, build_optimizer
 
@@ -138,14 +138,15 @@ def fit(
       DivergedError: the loss is not finite.
     """
     batches = TrainingBatches(data, plan.batch_size, plan.augmentation, plan.params.class_weights, plan.seed)
-    validation = PlainBatches(data.validation, data.num_classes, plan.batch_size)
+    watched = data.validation
+    validation = PlainBatches(watched.images, watched.labels, data.num_classes, plan.batch_size)
     return fit_batches(model, batches, validation, plan, checkpoints, on_epoch)
 
 
 def fit_batches(
     model: keras.Model,
-    batches: Batches,
-    validation: ValidationBatches,
+    batches: ShuffledBatches,
+    validation: PlainBatches,
     plan: FitPlan,
     checkpoints: Path,
     on_epoch: OnEpoch,
@@ -224,7 +225,7 @@ class _Epochs:
         self.restore(len(self.history))
         print(f"{self._plan.phase}: going on after epoch {len(self.history)}", flush=True)
 
-    def run(self, batches: Batches, validation: ValidationBatches) -> None:
+    def run(self, batches: ShuffledBatches, validation: PlainBatches) -> None:
         """Train and look at one epoch. Raises DivergedError."""
         # Counted over all phases: fine-tuning must not meet the very same batches as the head's epochs again.
         epoch = self._plan.epochs_before + len(self.history)
@@ -256,7 +257,7 @@ class _Epochs:
         self._on_epoch(result, speed)
         self._save()
 
-    def _train(self, batches: Batches) -> dict[str, float]:
+    def _train(self, batches: ShuffledBatches) -> dict[str, float]:
         """One pass over the training images; mean loss and accuracy as they were on the way."""
         means = _Means()
         last_line = time.monotonic()
@@ -272,7 +273,7 @@ class _Epochs:
                 print(f"  epoch {len(self.history) + 1}: {done:4.0%}  accuracy {accuracy:.3f}", flush=True)
         return means.values()
 
-    def _look_at(self, validation: ValidationBatches) -> dict[str, float]:
+    def _look_at(self, validation: PlainBatches) -> dict[str, float]:
         """Loss and accuracy on the validation images."""
         means = _Means()
         for index in range(len(validation)):

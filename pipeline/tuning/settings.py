@@ -10,7 +10,7 @@ from pipeline.backbones.transfer import fit_transfer
 from pipeline.networks.from_scratch import fit_from_scratch
 from pipeline.params.augmentation import AugmentationParams
 from pipeline.params.train_baseline import BaselineConfig
-from pipeline.params.train_transfer import TransferConfig
+from pipeline.params.train_transfer import TrainTransferParams, TransferConfig
 from pipeline.params.tune import EPOCHS, TuneConfig
 from pipeline.training.data import TrainingData
 from pipeline.training.fitting import Fitted, OnEpoch
@@ -44,12 +44,9 @@ def setting_of(hyperparameters: dict[str, Any], epochs: int, config: TuneConfig)
             changes = {**values, EPOCHS: epochs, "widths": tuple(_scaled(width, scale) for width in widths)}
             return BaselineConfig(**shared, train_baseline=params.model_copy(update=changes))
         case "transfer":
-            both = config.train_transfer
-            head, whole = both.head_epochs, both.head_epochs + both.fine_tune_epochs
-            # Both phases get shorter or longer alike; one that there is does not go away.
-            of_head = min(max(round(epochs * head / whole), head > 0), epochs - (whole > head and epochs > 1))
-            changes = {**values, "head_epochs": of_head, "fine_tune_epochs": epochs - of_head}
-            return TransferConfig(**shared, train_transfer=both.model_copy(update=changes))
+            transfer = config.train_transfer
+            changes = {**values, **_phases(transfer, epochs)}
+            return TransferConfig(**shared, train_transfer=transfer.model_copy(update=changes))
         case _:
             assert_never(config.tune.candidate)
 
@@ -82,6 +79,17 @@ def fit_setting(
     if isinstance(setting, BaselineConfig):
         return fit_from_scratch(data, setting, checkpoints, on_epoch)
     return fit_transfer(data, setting, checkpoints, on_epoch, weights_base, features)
+
+
+def _phases(params: TrainTransferParams, epochs: int) -> dict[str, int]:
+    """Both phases get shorter or longer alike; one that there is has an epoch at least, the head's first."""
+    head, fine_tune = params.head_epochs, params.fine_tune_epochs
+    of_head = round(epochs * head / (head + fine_tune))
+    if fine_tune:
+        of_head = min(of_head, epochs - 1)
+    if head:
+        of_head = max(of_head, 1)
+    return {"head_epochs": of_head, "fine_tune_epochs": epochs - of_head}
 
 
 def _deep(widths: tuple[int, ...], depth: int) -> tuple[int, ...]:

@@ -37,6 +37,9 @@ class Trainings:
         setting = setting_of(hyperparameters, epochs, self.config)
         # A seed of the trial's own, by its name: a search that goes on after a kill finds the same one.
         own = setting.model_copy(update={"seed": self.config.seed + 1 + int(name)})
+        for earlier in self.session.checkpoints.glob("nested-trial-*"):
+            if earlier.name != f"nested-trial-{name}":
+                shutil.rmtree(earlier)
         return self._nested(f"trial-{name}", own, {**hyperparameters, "epochs": epochs}).kept
 
     def in_full(self, hyperparameters: Mapping[Which, dict[str, Any]]) -> Callable[[Which, int], Fitted]:
@@ -62,10 +65,6 @@ class Trainings:
 
     def _nested(self, name: str, setting: Setting, shown: dict[str, Any]) -> Fitted:
         checkpoints = self.session.checkpoints / f"nested-{name}"
-        if name.startswith("trial"):
-            for earlier in self.session.checkpoints.glob("nested-trial-*"):
-                if earlier != checkpoints:
-                    shutil.rmtree(earlier)
         with self.session.run.child(name, f"{self.session.run_key}-{name}") as run:
             on_epoch = self.session.record_start(run, shown)
             return fit_setting(

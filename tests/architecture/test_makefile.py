@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,25 @@ def test_a_folder_needs_a_location(project: Path) -> None:
     result = subprocess.run(["make", "folder"], cwd=project, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "make folder needs LOCATION=..." in result.stderr
+
+
+def test_an_extra_that_there_is_not(copy: Path) -> None:
+    """Whatever is typed, none of it reaches a shell."""
+    command = ["make", "setup", "EXTRA=$$(touch typed)`touch typed`"]
+    result = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("There is no such extra.\n  expected: one of lite\n")
+    assert not (copy / "typed").exists()
+
+
+def test_every_extra_has_a_list_with_hashes(project: Path) -> None:
+    groups = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    (line,) = (
+        line for line in (project / "Makefile").read_text().splitlines() if line.startswith("EXTRAS :=")
+    )
+    for extra in line.removeprefix("EXTRAS :=").split():
+        listed = (project / f"requirements-{extra}.lock").read_text(encoding="utf-8")
+        assert all(f"{package} \\\n    --hash=" in listed for package in groups[extra])
 
 
 def test_serve_hands_its_options_on(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,10 @@ from pipeline.backbones.features import (
     FeatureBatches,
     FeatureCache,
     Features,
-    PlainFeatureBatches,
     mean_and_deviation,
 )
 from pipeline.params.augmentation import AugmentationParams
+from pipeline.training.batches import PlainBatches
 from pipeline.training.data import TrainingData
 from tests.training import tiny
 
@@ -119,7 +119,7 @@ def test_an_epoch_has_every_image_once_and_the_next_one_another_view(
 
 def test_validation_in_order(network: keras.Model, data: TrainingData, tmp_path: Path) -> None:
     found = computed(network, data, tmp_path)
-    batches = PlainFeatureBatches(found, 7)
+    batches = PlainBatches(found.validation.features, data.validation.labels, data.num_classes, 7)
     parts = [batches[index] for index in range(len(batches))]
     np.testing.assert_array_equal(
         np.concatenate([part[0] for part in parts]), found.validation.features.astype(np.float32)
@@ -159,3 +159,15 @@ def test_what_was_not_used_for_longest_goes_first(
     cache.features(network, ["first"], data, CHANGED, 1)
     assert set(tmp_path.glob("*.npy")) == made, "it is still there"
     assert kept.validation.features.shape == (len(data.validation), network.output.shape[1])
+
+
+def test_a_training_keeps_what_it_uses_and_clears_what_a_kill_has_left(
+    network: keras.Model, data: TrainingData, tmp_path: Path
+) -> None:
+    """Even where it alone is above the limit: its trials would compute everything anew."""
+    left = tmp_path / ".view.npy.abc.npy"
+    left.write_bytes(b"half of a view")
+    cache = FeatureCache(tmp_path, 0, (), most_bytes=1)
+    cache.features(network, ["means"], data, CHANGED, 2)
+    assert len(list(tmp_path.glob("*.npy"))) == 6
+    assert not left.exists()

@@ -94,6 +94,12 @@ MISTAKES = [
         "tune: transfer_space.head_lr_scael is not a hyperparameter; did you mean 'head_lr_scale'?",
     ),
     ("tune.space", {}, "tune.space: expected at least one value, found {}"),
+    (
+        "train_baseline.input_size",
+        20,
+        "params.yaml: train_baseline.input_size 20 does not divide preprocess.image_size 32; choose one that "
+        "does, or one above it",
+    ),
     ("lr", "1e-4", "lr: expected a number, found the text '1e-4': write it without quotes"),
     ("lr", "fast", "lr: expected a number, found 'fast'"),
     ("lr", None, "lr: expected a number, found nothing"),

@@ -9,17 +9,7 @@ from ruamel.yaml import YAML
 
 from pipeline.foundation.errors import PipelineError
 from pipeline.studies.study import load_study
-
-VALID: dict[str, Any] = {
-    "title": "Batch size",
-    "question": "Which batch size?",
-    "candidate": "baseline",
-    "base": {"lr": 0.1},
-    "reference": "usual",
-    "settings": {"usual": {}, "small": {"batch_size": 8}},
-    "seeds": [0, 1],
-    "budget_minutes": None,
-}
+from tests.studies.valid import VALID
 
 
 def written(folder: Path, values: Any, name: str = "batch_size.yaml") -> Path:

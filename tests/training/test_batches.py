@@ -86,7 +86,7 @@ def test_every_batch_has_random_changes_of_its_own() -> None:
 
 
 def test_plain_batches_hold_all_images_in_order() -> None:
-    batches = PlainBatches(numbered(7), 3, batch_size=3)
+    batches = PlainBatches(numbered(7).images, numbered(7).labels, 3, batch_size=3)
     assert [len(batches[number][0]) for number in range(len(batches))] == [3, 3, 1]
     images = np.concatenate([batches[number][0] for number in range(3)])
     targets = np.concatenate([batches[number][1] for number in range(3)])

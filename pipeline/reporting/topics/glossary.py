@@ -65,8 +65,8 @@ _TERMS = (
     ("Loss", "What training makes small: how far the answers are from the labels."),
     (
         "Baseline, Transfer, Tuned",
-        "A network trained from scratch; one that starts from what another learned; and the baseline's "
-        "network with the setting that a search found.",
+        "A network trained from scratch; one that starts from what another learned; and one of the "
+        "two with the setting that a search ended with.",
     ),
     ("Majority class", "A reference that looks at no image and always names the most frequent class."),
     ("Logistic regression", "A reference without layers: it weighs the pixels of the image shrunk to 8×8."),

@@ -153,7 +153,7 @@ def limits(results: RunResults, confidence: float) -> Iterator[Entry]:
 def next_steps(results: RunResults, augmentation: AugmentationParams) -> Iterator[Entry]:
     """What the figures suggest to try, the most promising first; never empty."""
     winner, diagnosis = results.winner, diagnosis_of(results.winner, results)
-    transferred, searched = winner.name == "transfer", winner.name == "tuned"
+    transferred, searched = winner.is_transferred, winner.name == "tuned"
     section = "train_transfer" if transferred else "train_baseline"
     if diagnosis.fit is Fit.OVERFITTING:
         off = [name for name, strength in augmentation.model_dump().items() if not strength]
@@ -162,7 +162,8 @@ def next_steps(results: RunResults, augmentation: AugmentationParams) -> Iterato
             now = f"(now off: {several(off, _MOST_NAMED)})"
             stronger = f"Turn on more augmentation, as far as it leaves the meaning of the images {now}"
         raised = f"raise {section}.weight_decay or {section}.dropout"
-        raised = "let the search try more weight decay and dropout (tune.space)" if searched else raised
+        space = f"tune.{'transfer_' if transferred else ''}space"
+        raised = f"let the search try more weight decay and dropout ({space})" if searched else raised
         yield (
             "Make it harder to learn by heart",
             f"{winner.title} overfits. {stronger}, {raised}, or collect more images.",
@@ -175,7 +176,8 @@ def next_steps(results: RunResults, augmentation: AugmentationParams) -> Iterato
             "less weight decay.",
         )
     if diagnosis.still_improving:
-        epochs = "tune.epochs" if searched else f"{section}.{'fine_tune_' if transferred else ''}epochs"
+        phase = f"{winner.history.phases[-1]}_" if transferred else ""
+        epochs = "tune.epochs" if searched else f"{section}.{phase}epochs"
         yield "Train longer", f"The validation loss was still falling at the end: raise {epochs}."
     if agreed := agreed_mistakes(results):
         yield (
@@ -197,7 +199,7 @@ def next_steps(results: RunResults, augmentation: AugmentationParams) -> Iterato
         yield (
             "Search further out",
             f"The best values found are the outermost that were tried: {several(ends, _MOST_NAMED)}. Values "
-            "beyond may be better. tune.space and tune.max_trials say how far and how long to search.",
+            "beyond may be better. The space of tune and tune.max_trials say how far and how long to search.",
         )
     if winner.test.ece >= _POORLY_CALIBRATED and not is_as_sure_as_right(winner):
         cautious = float(winner.confidence.mean()) < winner.test.accuracy

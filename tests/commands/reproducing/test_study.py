@@ -24,17 +24,8 @@ from pipeline.tracking.runs.kept_epochs import KeptEpoch
 from pipeline.tracking.runs.trainings import TrainingRun
 from pipeline.tracking.store import Store
 from tests.commands.reproducing.outside import Outside, change, git, trained
+from tests.studies.valid import VALID
 
-STUDY: dict[str, Any] = {
-    "title": "Batch size",
-    "question": "Which batch size?",
-    "candidate": "baseline",
-    "base": {"lr": 0.1},
-    "reference": "usual",
-    "settings": {"usual": {}, "small": {"batch_size": 8}},
-    "seeds": [0, 1],
-    "budget_minutes": None,
-}
 SHIPPED = sorted((Path(__file__).parents[3] / "studies").glob("*.yaml"))
 
 PICTURE = io.BytesIO()
@@ -77,7 +68,7 @@ def run(project_folder: Workspace, outside: Outside, file: Path) -> Run:
     def run_with(location: str | None = None, retry_failed: bool = False, **changes: Any) -> int:
         file.parent.mkdir(exist_ok=True)
         with file.open("w", encoding="utf-8") as stream:
-            YAML().dump(STUDY | changes, stream)
+            YAML().dump(VALID | changes, stream)
         with Store(project_folder) as store:
             return run_study(project_folder, store, file, location, retry_failed, outside.said.append)
 

@@ -1,8 +1,12 @@
-"""How networks are drawn."""
+"""How networks are described and drawn."""
+
+from dataclasses import replace
 
 from pipeline.inference.model_card import LayerSummary
 from pipeline.reporting.topics.networks.figures import network_blocks, network_figure
-from tests.reporting.reading import panels, texts
+from pipeline.reporting.topics.networks.section import description
+from tests.reporting.fake_project import FakeProject
+from tests.reporting.reading import Load, panels, plain, texts
 
 
 def layer(kind: str, shape: tuple[int, ...], parameters: int = 0, trainable: bool = True) -> LayerSummary:
@@ -37,3 +41,27 @@ def test_the_drawing_names_every_block() -> None:
     assert texts(axes) == ["8×8×3", "InputLayer", "2", "386 weights", "Dense"]
     bars = [patch.get_width() for patch in axes.patches if hasattr(patch, "get_width")]
     assert bars[0] > bars[1]
+
+
+def test_how_each_candidate_came_to_be(results: Load) -> None:
+    found = results(FakeProject())
+    baseline, transfer, tuned = (plain(description(each, 4)) for each in found.candidates)
+    assert "trained from scratch" in baseline
+    assert transfer.endswith("First only the head was trained, then the backbone was fine-tuned with it.")
+    assert "trained from scratch" in tuned
+    assert tuned.endswith("Its setting is the one that a search of 4 trials ended with.")
+
+
+def test_what_was_taken_back_is_not_said_to_be_there(results: Load) -> None:
+    transfer = results(FakeProject()).candidate("transfer")
+    card = replace(transfer.card, training=replace(transfer.card.training, best_epoch=2))
+    assert "fine-tuning the backbone with it did no better" in description(replace(transfer, card=card), 4)
+
+
+def test_a_tuned_backbone_is_a_backbone(results: Load) -> None:
+    found = results(FakeProject())
+    transfer, tuned = found.candidate("transfer"), found.candidate("tuned")
+    card = replace(tuned.card, hyperparameters=transfer.card.hyperparameters)
+    told = plain(description(replace(tuned, card=card, history=transfer.history), 4))
+    assert told.startswith("The backbone ")
+    assert told.endswith("Its setting is the one that a search of 4 trials ended with.")

@@ -44,12 +44,14 @@ def networks(results: RunResults, _settings: ReportSettings) -> Iterator[Block]:
 
 def description(candidate: Candidate, trials: int) -> str:
     """How a candidate came to be, in one or two sentences."""
-    if candidate.name == "transfer":
-        return _transfer_description(candidate)
-    network = f"The network {candidate.card.network}"
+    if candidate.is_transferred:
+        text = _transfer_description(candidate)
+    else:
+        network = candidate.card.network
+        text = f"The network {network}, trained from scratch: it has never seen any images but these."
     if candidate.name == "tuned":
-        return f"{network}, trained with the setting that a search of {counted(trials, 'trial')} found best."
-    return f"{network}, trained from scratch: it has never seen any images but these."
+        text += f" Its setting is the one that a search of {counted(trials, 'trial')} ended with."
+    return text
 
 
 def _transfer_description(candidate: Candidate) -> str:
@@ -57,10 +59,19 @@ def _transfer_description(candidate: Candidate) -> str:
     start = f"The backbone {candidate.card.network}, which learned from other images before, with a new head."
     if section.get("weights") == "none" and section.get("backbone") != "bundled":
         start = f"The backbone {candidate.card.network}, started from random weights, with a new head."
-    phases = {phase for _, phase in candidate.history.phase_starts()}
-    if phases == {"head", "fine_tune"}:
-        return f"{start} First only the head was trained, then the backbone was fine-tuned with it."
-    return f"{start} Only the head was trained." if phases == {"head"} else start
+    phases = [phase for _, phase in candidate.history.phase_starts()]
+    match phases:
+        case ["head", "fine_tune"] if candidate.kept_phase == "head":
+            return (
+                f"{start} Only the head was trained: fine-tuning the backbone with it did no better on the "
+                "validation images and was taken back."
+            )
+        case ["head", "fine_tune"]:
+            return f"{start} First only the head was trained, then the backbone was fine-tuned with it."
+        case ["head"]:
+            return f"{start} Only the head was trained."
+        case _:
+            return start
 
 
 def size(candidate: Candidate) -> str:
