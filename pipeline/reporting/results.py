@@ -239,6 +239,15 @@ class RunResults:
     def candidate(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)
 
+    def equal_to(self, candidate: Candidate) -> tuple[Candidate, ...]:
+        """The others that are the same network, to the byte: a search may keep the given setting."""
+        digest = candidate.card.model_digest
+        return tuple(
+            each
+            for each in self.candidates
+            if each.name != candidate.name and each.card.model_digest == digest
+        )
+
     @property
     def best_trial(self) -> SearchedSetting | None:
         """The trial whose setting the search chose; Hyperband tries one again with more epochs."""

@@ -251,7 +251,7 @@ def _write_model(workspace: Workspace, project: FakeProject, name: str) -> None:
         candidate=name,
         stage="tune" if name == "tuned" else f"train_{name}",
         network="bundled" if name == "transfer" else "small_cnn",
-        model_digest=name[0] * 64,
+        model_digest={"baseline": "b", "transfer": "f", "tuned": "d"}[name] * 64,
         data_digest="d" * 64,
         preprocessing=_spec(project),
         statistics=ChannelStatistics(mean=(100.0,) * project.channels, std=(50.0,) * project.channels),

@@ -137,8 +137,11 @@ def limits(results: RunResults, confidence: float) -> Iterator[Entry]:
             f"With {counted(test.images, 'test image')} the {percent(confidence, 0)} interval is "
             f"{100 * width:.1f} points wide; half of that takes four times as many images.",
         )
+    same = {each.name for each in results.equal_to(results.winner)}
     undecided = [
-        test.second for test in results.tests_of_winner if not test.comparison.is_significant(confidence)
+        test.second
+        for test in results.tests_of_winner
+        if test.second not in same and not test.comparison.is_significant(confidence)
     ]
     if undecided:
         text = f"The test images do not tell it apart from {several([*map(candidate_title, undecided)], 5)}."

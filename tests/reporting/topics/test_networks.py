@@ -45,7 +45,7 @@ def test_the_drawing_names_every_block() -> None:
 
 def test_how_each_candidate_came_to_be(results: Load) -> None:
     found = results(FakeProject())
-    baseline, transfer, tuned = (plain(description(each, 4)) for each in found.candidates)
+    baseline, transfer, tuned = (plain(description(each, found)) for each in found.candidates)
     assert "trained from scratch" in baseline
     assert transfer.endswith("First only the head was trained, then the backbone was fine-tuned with it.")
     assert "trained from scratch" in tuned
@@ -53,15 +53,37 @@ def test_how_each_candidate_came_to_be(results: Load) -> None:
 
 
 def test_what_was_taken_back_is_not_said_to_be_there(results: Load) -> None:
-    transfer = results(FakeProject()).candidate("transfer")
+    found = results(FakeProject())
+    transfer = found.candidate("transfer")
     card = replace(transfer.card, training=replace(transfer.card.training, best_epoch=2))
-    assert "fine-tuning the backbone with it did no better" in description(replace(transfer, card=card), 4)
+    assert "fine-tuning the backbone with it did no better" in description(
+        replace(transfer, card=card), found
+    )
 
 
 def test_a_tuned_backbone_is_a_backbone(results: Load) -> None:
     found = results(FakeProject())
     transfer, tuned = found.candidate("transfer"), found.candidate("tuned")
     card = replace(tuned.card, hyperparameters=transfer.card.hyperparameters)
-    told = plain(description(replace(tuned, card=card, history=transfer.history), 4))
+    told = plain(description(replace(tuned, card=card, history=transfer.history), found))
     assert told.startswith("The backbone ")
     assert told.endswith("Its setting is the one that a search of 4 trials ended with.")
+
+
+def test_a_search_that_kept_the_given_setting(results: Load) -> None:
+    found = results(FakeProject())
+    digest = found.candidate("baseline").card.model_digest
+    tuned = found.candidate("tuned")
+    tuned = replace(tuned, card=replace(tuned.card, model_digest=digest))
+    found = replace(found, candidates=(*found.candidates[:2], tuned))
+    assert "ended with: that of Baseline, so that it is the same network." in plain(description(tuned, found))
+    assert found.equal_to(found.candidate("transfer")) == ()
+
+
+def test_how_often_a_frozen_backbone_has_seen_an_image(results: Load) -> None:
+    found = results(FakeProject())
+    transfer = found.candidate("transfer")
+    section = {**transfer.card.hyperparameters["train_transfer"], "head_views": 2}
+    card = replace(transfer.card, hyperparameters={"train_transfer": section})
+    told = description(replace(transfer, card=card), found)
+    assert "only the head was trained on 2 fixed views of each image, then the backbone was" in plain(told)

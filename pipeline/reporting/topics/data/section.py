@@ -1,7 +1,8 @@
 """The images: where they come from, how many there are of each class, what they look like."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -202,11 +203,13 @@ def _share(share: float) -> str:
 
 
 def searched_augmentation(results: RunResults) -> str:
-    """What the search decided about augmentation; empty where that was not searched."""
+    """What the search decided about augmentation; empty where that is what the others have."""
+    others = [each.card.hyperparameters for each in results.candidates if each.name != "tuned"]
+    given: Mapping[str, Any] = others[0].get("augmentation", {}) if others else {}
     chosen = [
         f"{name} {compact(value)}"
         for name, value in results.best_hyperparameters.items()
-        if name in AugmentationParams.model_fields
+        if name in AugmentationParams.model_fields and value != given.get(name)
     ]
     return f"For Tuned, the search chose its own settings of it: {listed(chosen)}." if chosen else ""
 

@@ -15,11 +15,11 @@ from pipeline.reporting.document import (
 )
 from pipeline.reporting.results import Candidate, ReportSettings, RunResults
 from pipeline.reporting.topics.networks.figures import network_blocks, network_figure
-from pipeline.reporting.wording import counted, percent, quantity, shape, whole
+from pipeline.reporting.wording import counted, listed, percent, quantity, shape, whole
 
 
 def networks(results: RunResults, _settings: ReportSettings) -> Iterator[Block]:
-    descriptions = tuple((each.title, description(each, len(results.trials))) for each in results.candidates)
+    descriptions = tuple((each.title, description(each, results)) for each in results.candidates)
     sizes = " ".join(f"{each.title}: {size(each)}" for each in results.candidates)
     introduction = (
         "A network is a chain of layers. Each turns numbers into other numbers by weights that training "
@@ -42,7 +42,7 @@ def networks(results: RunResults, _settings: ReportSettings) -> Iterator[Block]:
         yield Details(f"Table: the {layers} of {candidate.title}", (_layer_table(candidate),))
 
 
-def description(candidate: Candidate, trials: int) -> str:
+def description(candidate: Candidate, results: RunResults) -> str:
     """How a candidate came to be, in one or two sentences."""
     if candidate.is_transferred:
         text = _transfer_description(candidate)
@@ -50,7 +50,10 @@ def description(candidate: Candidate, trials: int) -> str:
         network = candidate.card.network
         text = f"The network {network}, trained from scratch: it has never seen any images but these."
     if candidate.name == "tuned":
-        text += f" Its setting is the one that a search of {counted(trials, 'trial')} ended with."
+        trials = counted(len(results.trials), "trial")
+        text += f" Its setting is the one that a search of {trials} ended with"
+        same = listed([each.title for each in results.equal_to(candidate)])
+        text += f": that of {same}, so that it is the same network." if same else "."
     return text
 
 
@@ -59,17 +62,19 @@ def _transfer_description(candidate: Candidate) -> str:
     start = f"The backbone {candidate.card.network}, which learned from other images before, with a new head."
     if section.get("weights") == "none" and section.get("backbone") != "bundled":
         start = f"The backbone {candidate.card.network}, started from random weights, with a new head."
+    views = section.get("head_views", 1)
+    head = "the head was trained" + (f" on {views} fixed views of each image" if views > 1 else "")
     phases = [phase for _, phase in candidate.history.phase_starts()]
     match phases:
         case ["head", "fine_tune"] if candidate.kept_phase == "head":
             return (
-                f"{start} Only the head was trained: fine-tuning the backbone with it did no better on the "
-                "validation images and was taken back."
+                f"{start} Only {head}: fine-tuning the backbone with it did no better on the validation "
+                "images and was taken back."
             )
         case ["head", "fine_tune"]:
-            return f"{start} First only the head was trained, then the backbone was fine-tuned with it."
+            return f"{start} First only {head}, then the backbone was fine-tuned with it."
         case ["head"]:
-            return f"{start} Only the head was trained."
+            return f"{start} Only {head}."
         case _:
             return start
 
